@@ -1,0 +1,55 @@
+# Needs only make and Python 3.11, 3.12 or 3.13 with its venv module. Another interpreter: make PYTHON=/path/to/python
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
+	then echo $$p; break; fi; done)
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help quickstart test test-slow lint types format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make quickstart  train, translate, plot and export a small model (a few minutes)"
+	@echo "make test        the quick tests"
+	@echo "make test-slow   the slow tests"
+	@echo "make lint        ruff and mypy"
+	@echo "make format      let ruff rewrite the code"
+	@echo "make clean       remove $(VENV), builds and caches"
+
+quickstart: $(INSTALLED)
+	$(BIN)/keras-s2s quickstart
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory types
+
+# mypy sees files, not the import hook of an editable install, so it is shown the tree as a wheel lays it out.
+types: $(INSTALLED)
+	@rm -rf build/types && mkdir -p build/types
+	@cp -R keras_s2s build/types/keras_s2s && cp -R export build/types/keras_s2s/export
+	cd build/types && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml \
+		--cache-dir $(CURDIR)/.mypy_cache -p keras_s2s
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The stamp is written last, so an interrupted installation is taken up again.
+$(INSTALLED): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "keras-s2s needs Python 3.11, 3.12 or 3.13; none was found on PATH." \
+		"Install one, or run: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Installing into $(VENV): about 3 GB, a few minutes, once."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
