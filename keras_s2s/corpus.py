@@ -1,0 +1,299 @@
+"""Parallel text made ready for training: tokenised and filtered once, given out in epochs.
+
+`reading` brings the pairs of lines, `pairs` keeps and pads their ids, `batches` says which pairs
+share a batch; this module joins the three.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from keras_s2s.batches import BatchPlan, check_whole_number
+from keras_s2s.pairs import Batch, IdPairs
+from keras_s2s.reading import CorpusError, has_text
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from keras_s2s.text import Tokenizer
+
+# Pairs handed to the tokenizers at once: enough for their batch interface to pay, a few MB of text.
+_CHUNK = 4096
+# Batches made ahead while the model trains on one.
+_PREFETCH = 2
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """What became of the pairs that were read. Lengths and token counts include the end ids.
+
+    Attributes:
+        pairs_read: all pairs; the sum of `empty`, `too_long` and `kept`.
+        empty: pairs with a side of white space only, or one that the tokenizer gives no ids for.
+        too_long: pairs above a length limit.
+        kept: pairs in the corpus.
+        source_tokens: ids in the kept sources.
+        target_tokens: ids in the kept targets.
+        longest_source: ids in the longest kept source.
+        longest_target: ids in the longest kept target.
+    """
+
+    pairs_read: int
+    empty: int
+    too_long: int
+    kept: int
+    source_tokens: int
+    target_tokens: int
+    longest_source: int
+    longest_target: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kept:,} of {self.pairs_read:,} pairs kept ({self.empty:,} empty, "
+            f"{self.too_long:,} too long); {self.source_tokens:,} source and "
+            f"{self.target_tokens:,} target tokens; longest {self.longest_source:,} and "
+            f"{self.longest_target:,}"
+        )
+
+
+class Corpus:
+    """Pairs of sentences as ids, in memory, and batches of them.
+
+    1. Pairs are taken from the iterable in chunks; the text of one chunk is in memory at a time.
+    2. Pairs with an empty side are dropped, the others tokenised, those above a length limit
+       dropped.
+    3. What is left is kept as one flat int32 array per side: 4 bytes an id and 8 a sentence.
+
+    Args:
+        pairs: (source, target) strings, from `read_parallel`, `read_tsv` or anywhere else. They are
+            iterated over once.
+        source_tokenizer: encodes the sources.
+        target_tokenizer: encodes the targets.
+        max_source_length: longest source that is kept, in ids, end id included; None for no limit.
+        max_target_length: longest target that is kept, in ids, end id included; None for no limit.
+
+    Attributes:
+        report: `CorpusReport`; `print(corpus.report)` is one line.
+
+    Raises:
+        CorpusError: no pair is left, with what emptied it; or what `pairs` raises.
+        ValueError: a limit below 2, which no sentence and its end id fit in.
+        TypeError: a limit that is not a whole number.
+
+    Example:
+        ```python
+        from keras_s2s.corpus import Corpus
+        from keras_s2s.text import CharTokenizer
+
+        letters = CharTokenizer(["a", "b", "c"])  # ids 4, 5, 6
+        corpus = Corpus([("ab", "c"), ("a", "")], letters, letters)
+        print(corpus.report)  # 1 of 2 pairs kept (1 empty, 0 too long); ...
+        for inputs, labels, weights in corpus.batches(batch_size=8, shuffle_seed=1):
+            print(inputs["source_ids"], inputs["target_ids"], labels)  # [[4 5 3]] [[2 6]] [[6 3]]
+        dataset = corpus.dataset(batch_tokens=4096, shuffle_seed=1)  # for fit
+        ```
+    """
+
+    def __init__(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        source_tokenizer: Tokenizer,
+        target_tokenizer: Tokenizer,
+        *,
+        max_source_length: int | None = None,
+        max_target_length: int | None = None,
+    ) -> None:
+        source_limit = _limit("max_source_length", max_source_length)
+        target_limit = _limit("max_target_length", max_target_length)
+        self._pairs = IdPairs(
+            start_id=target_tokenizer.start_id,
+            end_id=target_tokenizer.end_id,
+            pad_id=target_tokenizer.pad_id,
+        )
+        read = empty = too_long = 0
+        shortest, longest = (math.inf, math.inf), (0, 0)  # source and target, kept or not
+        remaining = iter(pairs)
+        while chunk := list(islice(remaining, _CHUNK)):
+            texts = [pair for pair in chunk if has_text(*pair)]
+            read += len(chunk)
+            empty += len(chunk) - len(texts)
+            sources = source_tokenizer.encode([source for source, _ in texts])
+            targets = target_tokenizer.encode([target for _, target in texts])
+            for source, target in zip(sources, targets, strict=True):
+                lengths = len(source) + 1, len(target) + 1
+                if min(lengths) == 1:
+                    empty += 1
+                    continue
+                shortest = min(shortest[0], lengths[0]), min(shortest[1], lengths[1])
+                longest = max(longest[0], lengths[0]), max(longest[1], lengths[1])
+                if lengths[0] > source_limit or lengths[1] > target_limit:
+                    too_long += 1
+                    continue
+                self._pairs.append(source, target)
+        if read == empty:
+            raise CorpusError(
+                f"No pair is left: none of the {read:,} pairs read has text on both sides. "
+                "Expected at least one pair of sentences."
+            )
+        if read == empty + too_long:
+            raise CorpusError(
+                f"No pair is left: all {too_long:,} pairs with text are longer than "
+                f"max_source_length={max_source_length} or max_target_length={max_target_length}. "
+                f"In ids, end id included, sources have {shortest[0]} to {longest[0]} and "
+                f"targets {shortest[1]} to {longest[1]}. Raise the limits."
+            )
+        source_lengths = self._pairs.source_lengths()
+        target_lengths = self._pairs.target_lengths()
+        self.report = CorpusReport(
+            pairs_read=read,
+            empty=empty,
+            too_long=too_long,
+            kept=len(source_lengths),
+            source_tokens=int(source_lengths.sum()),
+            target_tokens=int(target_lengths.sum()),
+            longest_source=int(source_lengths.max()),
+            longest_target=int(target_lengths.max()),
+        )
+
+    def __len__(self) -> int:
+        """Pairs in the corpus."""
+        return self.report.kept
+
+    def plan(
+        self,
+        *,
+        batch_size: int | None = None,
+        batch_tokens: int | None = None,
+        shuffle_seed: int | None,
+    ) -> BatchPlan:
+        """The batches that `batches` and `dataset` make with the same arguments.
+
+        Args:
+            batch_size: pairs in a batch, at most. Give this or `batch_tokens`, not both.
+            batch_tokens: padded ids in a batch, at most: pairs × (longest source + longest target).
+                A pair with more ids than that is a batch of its own; it is never left out.
+            shuffle_seed: whole number for training; None, for evaluation, takes the pairs sorted by
+                length, without chance.
+
+        Returns:
+            `BatchPlan`; `len(plan)` is the number of batches in every epoch, `plan.padding(epoch)`
+            the share of padding in one.
+
+        Raises:
+            ValueError: not exactly one of `batch_size` and `batch_tokens`, or one too small.
+            TypeError: a number that is not whole.
+        """
+        return BatchPlan(
+            self._pairs.source_lengths(),
+            self._pairs.target_lengths(),
+            batch_size=batch_size,
+            batch_tokens=batch_tokens,
+            shuffle_seed=shuffle_seed,
+        )
+
+    def batches(
+        self,
+        *,
+        batch_size: int | None = None,
+        batch_tokens: int | None = None,
+        shuffle_seed: int | None,
+        epoch: int = 0,
+    ) -> Iterator[Batch]:
+        """The padded batches of one epoch, as NumPy arrays; `IdPairs.batch` shows their layout.
+
+        Args:
+            batch_size: as for `plan`.
+            batch_tokens: as for `plan`.
+            shuffle_seed: as for `plan`.
+            epoch: whole number from 0. The batches of an epoch depend on it and on `shuffle_seed`
+                alone, not on the epochs made before.
+
+        Returns:
+            Iterator over `({"source_ids": (B, S) int32, "target_ids": (B, T) int32},
+            labels (B, T) int32, weights (B, T) float32)`, with each pair of the corpus once.
+
+        Raises:
+            ValueError: as `plan`, or a negative `epoch`.
+            TypeError: as `plan`, or an `epoch` that is not a whole number.
+        """
+        plan = self.plan(
+            batch_size=batch_size, batch_tokens=batch_tokens, shuffle_seed=shuffle_seed
+        )
+        return map(self._pairs.batch, plan.rows(epoch))
+
+    def dataset(
+        self,
+        *,
+        batch_size: int | None = None,
+        batch_tokens: int | None = None,
+        shuffle_seed: int | None,
+        first_epoch: int = 0,
+    ) -> tf.data.Dataset:
+        """The batches of one epoch after the other, for `fit` and `evaluate`.
+
+        One iteration over the dataset is one epoch, and its `cardinality()` the number of batches.
+        The first iteration gives the batches of `first_epoch`; each one that gets to its last batch
+        makes the next iteration the following epoch. One that is given up before does not count:
+        Keras takes a batch to build the model before it trains. (Where one batch is all, taking it
+        counts; then only the order of its rows depends on the epoch.) Training that continues with
+        `fit(initial_epoch=k)` on a dataset with `first_epoch=k` sees the batches it would have seen
+        without the break. Pass `fit(shuffle=False)`: with its default, True, Keras warns that it
+        does not shuffle datasets.
+
+        Args:
+            batch_size: as for `plan`.
+            batch_tokens: as for `plan`.
+            shuffle_seed: as for `plan`. With None, every iteration is the same.
+            first_epoch: whole number from 0, the epoch of the first iteration.
+
+        Returns:
+            Dataset of what `batches` gives, with all dimensions unknown to the graph. It cannot be
+            serialised: it calls back into this object.
+
+        Raises:
+            ValueError: as `plan`, or a negative `first_epoch`.
+            TypeError: as `plan`, or a `first_epoch` that is not a whole number.
+        """
+        import tensorflow as tf
+
+        check_whole_number("first_epoch", first_epoch, least=0)
+        plan = self.plan(
+            batch_size=batch_size, batch_tokens=batch_tokens, shuffle_seed=shuffle_seed
+        )
+        next_epoch = first_epoch
+
+        def one_epoch() -> Iterator[Batch]:
+            nonlocal next_epoch
+            epoch = next_epoch
+            for position, rows in enumerate(plan.rows(epoch), start=1):
+                # Said before the last batch is given, not after: Keras stops at the known number of
+                # batches and never asks for one more.
+                if position == len(plan):
+                    next_epoch = max(next_epoch, epoch + 1)
+                yield self._pairs.batch(rows)
+
+        ids = tf.TensorSpec((None, None), tf.int32)
+        weights = tf.TensorSpec((None, None), tf.float32)
+        dataset = tf.data.Dataset.from_generator(
+            one_epoch,
+            output_signature=({"source_ids": ids, "target_ids": ids}, ids, weights),
+        ).apply(tf.data.experimental.assert_cardinality(len(plan)))
+        # Taking one batch must not make the last one ahead of time, which would count the epoch. So
+        # a short epoch has fewer batches made ahead, and TensorFlow adds no buffer of its own.
+        options = tf.data.Options()
+        options.experimental_optimization.inject_prefetch = False
+        dataset = dataset.with_options(options)
+        ahead = min(_PREFETCH, len(plan) - 2)
+        return dataset.prefetch(ahead) if ahead > 0 else dataset
+
+
+def _limit(name: str, value: int | None) -> float:
+    """The longest length that is allowed; no text fits into less than one id and the end id."""
+    if value is None:
+        return math.inf
+    check_whole_number(name, value, least=2)
+    return value

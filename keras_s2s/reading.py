@@ -1,0 +1,173 @@
+"""Text files as lines and pairs of lines. What the text means, and its ids, are not known here.
+
+A line ends with LF or CR LF and with nothing else: U+2028, U+0085, a vertical tab or a lone CR
+inside a sentence stays in it, so that line *n* of one file is line *n* of the other in every
+program. Text is UTF-8; a byte order mark at the start is dropped; nothing else is changed.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from os import PathLike
+
+
+class CorpusError(ValueError):
+    """Text that cannot be used: the message names the file, the line and the next step."""
+
+
+def read_lines(path: str | PathLike[str]) -> Iterator[str]:
+    """The lines of one file in order, empty ones included; one line in memory at a time.
+
+    Args:
+        path: a UTF-8 text file.
+
+    Yields:
+        Each line without its line end. A file with no bytes gives no lines.
+
+    Raises:
+        CorpusError: when the first line is asked for, if the file is missing, a folder or not
+            readable; later, at bytes that are not UTF-8.
+
+    Example:
+        ```python
+        from pathlib import Path
+        from keras_s2s.reading import read_lines
+
+        Path("names.txt").write_text("Ada  Grace", encoding="utf-8")
+        print(list(read_lines("names.txt")))  # ['Ada  Grace']
+        ```
+    """
+    try:
+        stream = open(path, "rb")  # noqa: SIM115 - the `with` below closes it
+    except FileNotFoundError as error:
+        raise CorpusError(f"No such file: `{path}`. Check the path.") from error
+    except OSError as error:
+        raise CorpusError(
+            f"Cannot read `{path}`: {error.strerror}. Expected a readable text file."
+        ) from error
+    with stream:
+        yield from decode_lines(stream, name=f"`{path}`")
+
+
+def decode_lines(lines: Iterable[bytes], *, name: str = "standard input") -> Iterator[str]:
+    """The lines of an open binary stream, such as ``sys.stdin.buffer``, by the same rules.
+
+    Args:
+        lines: what iterating over a binary stream gives: bytes that end with LF, the last ones
+            perhaps without it.
+        name: what error messages call the stream.
+
+    Yields:
+        Each line without its line end, empty lines included.
+
+    Raises:
+        CorpusError: at bytes that are not UTF-8, with line number, byte offset in the stream
+            (counted from 0) and the byte.
+    """
+    offset = 0
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise CorpusError(
+                f"{name} is not UTF-8: line {number}, byte offset {offset + error.start} is "
+                f"0x{line[error.start]:02x} ({error.reason}). Convert it first, for example with "
+                "`iconv -f ISO-8859-1 -t UTF-8`, naming the encoding that it has."
+            ) from error
+        if number == 1 and line.startswith(codecs.BOM_UTF8):
+            text = text[1:]
+            if not text:  # a stream of nothing but the mark has no line
+                return
+        offset += len(line)
+        if text.endswith("\n"):
+            text = text[:-2] if text.endswith("\r\n") else text[:-1]
+        yield text
+
+
+def read_parallel(
+    source: str | PathLike[str], target: str | PathLike[str]
+) -> Iterator[tuple[str, str]]:
+    """Pairs of lines from two files: line *n* of `source` with line *n* of `target`.
+
+    Pairs with an empty side are given too; `Corpus` skips and counts them.
+
+    Args:
+        source: UTF-8 text file, one source sentence per line.
+        target: UTF-8 text file with as many lines.
+
+    Yields:
+        ``(source line, target line)`` in file order, as the files are read.
+
+    Raises:
+        CorpusError: as `read_lines`; and at the end of the files, if one has more lines than the
+            other, if they have none, or if no pair has text on both sides.
+    """
+    counts = {"source": 0, "target": 0}
+    found_text = False
+    for source_line, target_line in zip_longest(read_lines(source), read_lines(target)):
+        counts["source"] += source_line is not None
+        counts["target"] += target_line is not None
+        if source_line is None or target_line is None:
+            continue  # count the longer file to its end, for the message
+        found_text = found_text or has_text(source_line, target_line)
+        yield source_line, target_line
+    if counts["source"] != counts["target"]:
+        raise CorpusError(
+            f"`{source}` has {counts['source']:,} lines and `{target}` has {counts['target']:,}. "
+            "Expected as many in both: line n of one is the translation of line n of the other."
+        )
+    _check_found(f"`{source}` and `{target}`", counts["source"], found_text)
+
+
+def read_tsv(path: str | PathLike[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of sentences from one file with lines ``source<TAB>target``.
+
+    A blank line counts as a pair with empty sides, which `Corpus` skips and counts.
+
+    Args:
+        path: UTF-8 text file with exactly one tab in each line that is not blank.
+
+    Yields:
+        ``(source, target)`` in file order, as the file is read.
+
+    Raises:
+        CorpusError: as `read_lines`; at a line with another number of columns; and at the end of
+            the file, if it has no lines or no pair with text on both sides.
+    """
+    number = 0
+    found_text = False
+    for number, line in enumerate(read_lines(path), start=1):
+        columns = line.split("\t")
+        if len(columns) == 1 and not line.strip():
+            columns = ["", ""]
+        if len(columns) != 2:
+            advice = (
+                "Put one tab between the two sides."
+                if len(columns) == 1
+                else "Keep two columns, for example with `cut -f1,2`."
+            )
+            raise CorpusError(
+                f"`{path}`, line {number}: expected 2 columns, source<TAB>target; "
+                f"got {len(columns)}. {advice}"
+            )
+        source, target = columns
+        found_text = found_text or has_text(source, target)
+        yield source, target
+    _check_found(f"`{path}`", number, found_text)
+
+
+def has_text(source: str, target: str) -> bool:
+    """Whether both sides of a pair hold something else than white space."""
+    return bool(source.strip() and target.strip())
+
+
+def _check_found(names: str, lines: int, found_text: bool) -> None:
+    if not lines:
+        raise CorpusError(f"No lines in {names}. Expected at least one pair of sentences.")
+    if not found_text:
+        raise CorpusError(
+            f"{lines:,} lines in {names}, but no pair has text on both sides. "
+            "Expected at least one pair of sentences."
+        )

@@ -1,0 +1,163 @@
+"""Makes a tokenizer from lines of text. The same lines give the same tokenizer, byte for byte."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+from keras_s2s.text.subword import SentencePieceTokenizer
+from keras_s2s.text.tokenizer import FIRST_ID, UNKNOWN_TEXT, Tokenizer, valid_text
+from keras_s2s.text.vocabulary import CharTokenizer, VocabularyTokenizer, WordTokenizer
+
+Kind = Literal["unigram", "bpe", "char", "word"]
+
+# SentencePiece divides the sums of unigram training among this many threads, so the number, not the
+# machine, decides how they round.
+_THREADS = 16
+# In bytes, the most it takes. Lines above its own default of 4192 would be left out without a word.
+_LONGEST_LINE = 2**30
+# It ends a line at \n and leaves out, without a word, every line with U+2585, its own mark for
+# unknown.
+_SET_ASIDE = str.maketrans("\n\u2585", "  ")
+_TOO_HIGH = re.compile(r"Vocabulary size too high \(\d+\)\. Please set it to a value <= (\d+)")
+_TOO_LOW = re.compile(r"Vocabulary size is smaller than required_chars\. \d+ vs (\d+)")
+_NO_TEXT = re.compile(r"sentences_\.empty\(\)|all_chars_count")
+
+
+def train_tokenizer(
+    kind: Kind, lines: Iterable[str], vocabulary_size: int | None = None
+) -> Tokenizer:
+    """Trains a tokenizer.
+
+    "unigram" (Kudo 2018) and "bpe" (Sennrich et al. 2016) are SentencePiece models with its default
+    nmt_nfkc normalisation; every character of the normalised lines is a piece. "char" and "word"
+    count code points and words and keep the most frequent; equally frequent ones are ordered by
+    code points.
+
+    Args:
+        kind: "unigram", "bpe", "char" or "word".
+        lines: Text, one sentence each; an open text file will do, line ends are dropped.
+        vocabulary_size: Number of ids, the 4 special ones included. None keeps every character or
+            word; "unigram" and "bpe" need a number.
+
+    Returns:
+        A SentencePieceTokenizer, CharTokenizer or WordTokenizer with exactly `vocabulary_size` ids.
+
+    Raises:
+        TypeError: If `lines` is one string or holds something else than strings.
+        ValueError: If `kind` is unknown, there is no text, or it cannot give `vocabulary_size` ids;
+            the error says how many it can give.
+
+    Example:
+        >>> train_tokenizer("word", ["the cat", "the dog"], 6).vocabulary
+        ['the', 'cat']
+    """
+    if kind not in get_args(Kind):
+        names = ", ".join(map(repr, get_args(Kind)))
+        raise ValueError(f"`kind` must be one of {names}; got {kind!r}.")
+    if vocabulary_size is not None and (
+        not isinstance(vocabulary_size, int) or vocabulary_size <= FIRST_ID
+    ):
+        raise ValueError(
+            f"`vocabulary_size` must be None or an integer above {FIRST_ID}, the number of "
+            f"special ids; got {vocabulary_size!r}."
+        )
+    texts = [text for text in _checked(lines) if text.strip()]
+    if not texts:
+        raise ValueError("`lines` must hold text to train on; got none but empty lines.")
+    match kind:
+        case "char":
+            return CharTokenizer(_most_frequent(CharTokenizer, texts, vocabulary_size))
+        case "word":
+            return WordTokenizer(_most_frequent(WordTokenizer, texts, vocabulary_size))
+    if vocabulary_size is None:
+        raise ValueError(
+            f"`vocabulary_size` must be given for kind={kind!r}; got None. 8000 is a common "
+            "start; an error says what the lines allow."
+        )
+    return _train_sentencepiece(kind, texts, vocabulary_size)
+
+
+def _checked(lines: Iterable[str]) -> Iterable[str]:
+    if isinstance(lines, str | bytes):
+        raise TypeError(
+            f"`lines` must be an iterable of lines; got one {type(lines).__name__}. Split it or "
+            "put it in a list."
+        )
+    for number, line in enumerate(lines):
+        if not isinstance(line, str):
+            raise TypeError(
+                f"`lines` must hold strings only; got {type(line).__name__} at position {number}."
+            )
+        yield valid_text(line).rstrip("\r\n")
+
+
+def _most_frequent(
+    tokenizer: type[VocabularyTokenizer], texts: list[str], vocabulary_size: int | None
+) -> list[str]:
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(tokenizer.split(text))
+    tokens = sorted(counts, key=lambda token: (-counts[token], token))
+    if vocabulary_size is None:
+        return tokens
+    if vocabulary_size > len(tokens) + FIRST_ID:
+        raise ValueError(
+            f"`vocabulary_size` must be at most {len(tokens) + FIRST_ID}: the lines hold "
+            f"{len(tokens)} different tokens, and {FIRST_ID} ids are special; got "
+            f"{vocabulary_size}. Give None to keep all."
+        )
+    return tokens[: vocabulary_size - FIRST_ID]
+
+
+def _train_sentencepiece(
+    kind: Kind, texts: list[str], vocabulary_size: int
+) -> SentencePieceTokenizer:
+    import sentencepiece
+
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=(text.translate(_SET_ASIDE) for text in texts),
+            model_writer=model,
+            model_type=kind,
+            vocab_size=vocabulary_size,
+            character_coverage=1.0,
+            pad_id=Tokenizer.pad_id,
+            unk_id=Tokenizer.unknown_id,
+            bos_id=Tokenizer.start_id,
+            eos_id=Tokenizer.end_id,
+            unk_surface=UNKNOWN_TEXT,
+            max_sentence_length=_LONGEST_LINE,
+            num_threads=_THREADS,
+            minloglevel=2,  # errors only
+        )
+    except RuntimeError as error:
+        explained = _training_error(str(error), kind, vocabulary_size)
+        if explained is None:
+            raise
+        raise explained from error
+    return SentencePieceTokenizer(model.getvalue())
+
+
+def _training_error(message: str, kind: Kind, vocabulary_size: int) -> ValueError | None:
+    if found := _TOO_HIGH.search(message):
+        return ValueError(
+            f"`vocabulary_size` must be at most {found[1]} for kind={kind!r} on these lines; got "
+            f"{vocabulary_size}. Give more text or a smaller size."
+        )
+    if found := _TOO_LOW.search(message):
+        return ValueError(
+            f"`vocabulary_size` must be at least {found[1]} for kind={kind!r}, to hold every "
+            f"character of these lines; got {vocabulary_size}. Give a larger size, or leave out "
+            "lines with rare characters."
+        )
+    if _NO_TEXT.search(message):
+        return ValueError(
+            f"`lines` must hold text that is left after normalisation for kind={kind!r}; got only "
+            "white space and control characters."
+        )
+    return None

@@ -1,0 +1,68 @@
+"""Pairs of id lists against padding by hand, list by list."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_s2s.pairs import IdPairs
+
+IDS = st.lists(st.integers(4, 2**31 - 1), min_size=1, max_size=9)
+
+
+def padded(rows: list[list[int]]) -> list[list[int]]:
+    longest = max(map(len, rows))
+    return [row + [0] * (longest - len(row)) for row in rows]
+
+
+@given(pairs=st.lists(st.tuples(IDS, IDS), min_size=1, max_size=12), data=st.data())
+def test_batches_are_shifted_and_padded_on_the_right(
+    pairs: list[tuple[list[int], list[int]]], data: st.DataObject
+) -> None:
+    rows = data.draw(st.lists(st.integers(0, len(pairs) - 1), min_size=1, max_size=12))
+    kept = IdPairs(start_id=2, end_id=3, pad_id=0)
+    for source, target in pairs:
+        kept.append(source, target)
+    inputs, labels, weights = kept.batch(np.array(rows))
+    sources, targets = zip(*(pairs[row] for row in rows), strict=True)
+
+    assert inputs["source_ids"].tolist() == padded([[*ids, 3] for ids in sources])
+    assert inputs["target_ids"].tolist() == padded([[2, *ids] for ids in targets])
+    assert labels.tolist() == padded([[*ids, 3] for ids in targets])
+    assert weights.tolist() == padded([[1] * (len(ids) + 1) for ids in targets])
+
+
+@given(pairs=st.lists(st.tuples(IDS, IDS), min_size=1, max_size=12))
+def test_lengths_count_the_end_ids(pairs: list[tuple[list[int], list[int]]]) -> None:
+    kept = IdPairs(start_id=2, end_id=3, pad_id=0)
+    for source, target in pairs:
+        kept.append(source, target)
+    assert kept.source_lengths().tolist() == [len(source) + 1 for source, _ in pairs]
+    assert kept.target_lengths().tolist() == [len(target) + 1 for _, target in pairs]
+
+
+def test_labels_are_the_targets_one_step_later_and_weights_mark_them() -> None:
+    kept = IdPairs(start_id=2, end_id=3, pad_id=0)
+    kept.append([7], [8, 9, 10])
+    kept.append([7, 7], [8])
+    inputs, labels, weights = kept.batch(np.array([0, 1]))
+    real = weights[:, 1:] == 1
+    assert (labels[:, :-1][real] == inputs["target_ids"][:, 1:][real]).all()
+    assert ((labels != 0) == (weights == 1)).all()
+
+
+def test_dtypes_are_those_the_model_takes() -> None:
+    kept = IdPairs(start_id=2, end_id=3, pad_id=0)
+    kept.append([7], [8])
+    inputs, labels, weights = kept.batch(np.array([0]))
+    found = {name: ids.dtype.name for name, ids in inputs.items()}
+    assert found == {"source_ids": "int32", "target_ids": "int32"}
+    assert [labels.dtype.name, weights.dtype.name] == ["int32", "float32"]
+
+
+def test_pairs_can_be_added_after_batches_were_made() -> None:
+    kept = IdPairs(start_id=2, end_id=3, pad_id=0)
+    kept.append([7], [8])
+    lengths, batch = kept.source_lengths(), kept.batch(np.array([0]))
+    kept.append([7, 7], [8])
+    assert (lengths.tolist(), batch[1].tolist()) == ([2], [[8, 3]])
+    assert kept.source_lengths().tolist() == [2, 3]
