@@ -1,0 +1,95 @@
+"""Recurrent sequence-to-sequence models with attention for Keras 3: train, decode, export."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_s2s.attention import Attention as Attention
+    from keras_s2s.attention import ConcatScore as ConcatScore
+    from keras_s2s.attention import DotScore as DotScore
+    from keras_s2s.attention import Encoded as Encoded
+    from keras_s2s.attention import GeneralScore as GeneralScore
+    from keras_s2s.attention import Memory as Memory
+    from keras_s2s.attention import Score as Score
+    from keras_s2s.bridge import CopyBridge as CopyBridge
+    from keras_s2s.bridge import DenseBridge as DenseBridge
+    from keras_s2s.corpus import Corpus as Corpus
+    from keras_s2s.decoder import Decoder as Decoder
+    from keras_s2s.encoder import Encoder as Encoder
+    from keras_s2s.losses import TokenCrossEntropy as TokenCrossEntropy
+    from keras_s2s.metrics import Perplexity as Perplexity
+    from keras_s2s.metrics import TokenAccuracy as TokenAccuracy
+    from keras_s2s.model import InferenceModel as InferenceModel
+    from keras_s2s.model import Seq2Seq as Seq2Seq
+    from keras_s2s.penalties import GNMT as GNMT
+    from keras_s2s.penalties import LengthPenalty as LengthPenalty
+    from keras_s2s.recurrent import GRU as GRU
+    from keras_s2s.recurrent import LSTM as LSTM
+    from keras_s2s.search import BeamSearch as BeamSearch
+    from keras_s2s.search import GreedySearch as GreedySearch
+    from keras_s2s.search import Search as Search
+    from keras_s2s.search import SearchResult as SearchResult
+    from keras_s2s.text import CharTokenizer as CharTokenizer
+    from keras_s2s.text import SentencePieceTokenizer as SentencePieceTokenizer
+    from keras_s2s.text import Tokenizer as Tokenizer
+    from keras_s2s.text import WordTokenizer as WordTokenizer
+    from keras_s2s.text import train_tokenizer as train_tokenizer
+    from keras_s2s.translator import Translation as Translation
+    from keras_s2s.translator import Translator as Translator
+
+__version__ = "0.1.0"
+
+# Each public name and its module, imported on first use, so that `import keras_s2s` and the command
+# line's help and argument errors do not wait for TensorFlow.
+_MODULES = {
+    "attention": (
+        "Attention",
+        "ConcatScore",
+        "DotScore",
+        "Encoded",
+        "GeneralScore",
+        "Memory",
+        "Score",
+    ),
+    "bridge": ("CopyBridge", "DenseBridge"),
+    "corpus": ("Corpus",),
+    "decoder": ("Decoder",),
+    "encoder": ("Encoder",),
+    "losses": ("TokenCrossEntropy",),
+    "metrics": ("Perplexity", "TokenAccuracy"),
+    "model": ("InferenceModel", "Seq2Seq"),
+    "penalties": ("GNMT", "LengthPenalty"),
+    "recurrent": ("GRU", "LSTM"),
+    "search": ("BeamSearch", "GreedySearch", "Search", "SearchResult"),
+    "text": (
+        "CharTokenizer",
+        "SentencePieceTokenizer",
+        "Tokenizer",
+        "WordTokenizer",
+        "train_tokenizer",
+    ),
+    "translator": ("Translation", "Translator"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted([*_HOMES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'keras_s2s' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"keras_s2s.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+# Keras finds a saved model's classes only if they are registered. So where Keras is loaded already,
+# and TensorFlow with it, all are imported at once: `import keras, keras_s2s` is enough to load one.
+if "keras" in sys.modules:
+    for _module in _MODULES:
+        importlib.import_module(f"keras_s2s.{_module}")

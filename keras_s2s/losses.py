@@ -1,0 +1,67 @@
+"""The training loss: cross-entropy over real tokens only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class TokenCrossEntropy(keras.losses.Loss):
+    """Mean cross-entropy, in nats, over the real tokens of a batch.
+
+    ```
+    loss = Σ w·(−log softmax(logits)[label]) / Σ w,   w = sample weight, and 0 where label = pad_id
+    ```
+
+    The divisor is the number of real tokens, so padding dilutes nothing. A batch without any real
+    token has a loss of zero.
+
+    Args:
+        pad_id: the label that is not a token.
+
+    Example:
+    >>> import numpy as np
+    >>> labels = np.array([[1, 0]])
+    >>> round(float(TokenCrossEntropy()(labels, np.zeros((1, 2, 4), "float32"))), 4)  # log 4
+    1.3863
+    """
+
+    def __init__(self, pad_id: int = 0, name: str = "token_cross_entropy") -> None:
+        super().__init__(name=name)
+        self.pad_id = pad_id
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        entropy, weights = token_cross_entropy(y_true, y_pred, sample_weight, self.pad_id)
+        count = ops.sum(weights)
+        return ops.sum(entropy * weights) / ops.where(ops.equal(count, 0.0), 1.0, count)
+
+    def get_config(self) -> dict[str, Any]:
+        # Not the base's `reduction`: it is what this loss is, so it is no option.
+        return {"name": self.name, "pad_id": self.pad_id}
+
+
+def token_cross_entropy(
+    labels: Any, logits: Any, sample_weight: Any, pad_id: int
+) -> tuple[Any, Any]:
+    """Cross-entropy and weight per token: labels `(B, T)`, logits `(B, T, V)` to two `(B, T)`."""
+    labels = ops.cast(labels, "int32")
+    entropy = ops.sparse_categorical_crossentropy(
+        labels, ops.cast(logits, "float32"), from_logits=True
+    )
+    weights = token_weights(labels, sample_weight, pad_id)
+    # What does not count may be infinite (a model may forbid padding), and 0 · ∞ is no zero.
+    return ops.where(ops.equal(weights, 0.0), 0.0, entropy), weights
+
+
+def token_weights(labels: Any, sample_weight: Any, pad_id: int) -> Any:
+    """One per real token, zero for padding, times the sample weight: `(B, T)`, `(B, 1)`, `(B,)`."""
+    weights = ops.cast(ops.not_equal(labels, pad_id), "float32")
+    if sample_weight is None:
+        return weights
+    sample_weight = ops.cast(sample_weight, "float32")
+    if len(sample_weight.shape) == 1:
+        sample_weight = ops.expand_dims(sample_weight, -1)
+    return weights * sample_weight

@@ -1,0 +1,254 @@
+"""The models: `Seq2Seq` trains, `InferenceModel` decodes with the same weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_s2s.attention import Memory
+from keras_s2s.bridge import Bridge, bridge_between
+from keras_s2s.decoder import Decoder
+from keras_s2s.encoder import Encoder, State
+from keras_s2s.losses import TokenCrossEntropy
+from keras_s2s.metrics import Perplexity, TokenAccuracy
+from keras_s2s.search import GreedySearch, Search, SearchResult
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class Seq2Seq(keras.Model):
+    """Encoder, bridge and decoder as one Keras model, trained with teacher forcing.
+
+    The inputs are `{"source_ids": (B, S), "target_ids": (B, T)}`, the target beginning with the
+    start token; the output are the logits `(B, T, V)` of the token after each target position, so
+    that `predict` gives the teacher-forced logits. To decode, use `inference_model()`.
+
+    Args:
+        encoder: an `Encoder`.
+        decoder: a `Decoder`.
+        bridge: a `Bridge`; when omitted, a copy where the state sizes are equal, else a
+            `DenseBridge`.
+
+    Example:
+    >>> import numpy as np
+    >>> model = Seq2Seq(
+    ...     Encoder(vocabulary_size=9, embedding_size=8, units=8),
+    ...     Decoder(vocabulary_size=9, embedding_size=8, units=16),
+    ... )
+    >>> model.compile()
+    >>> source = np.array([[5, 6, 7, 3]])
+    >>> target = np.array([[2, 7, 6, 5, 3]])
+    >>> x = {"source_ids": source, "target_ids": target[:, :-1]}
+    >>> history = model.fit(x, target[:, 1:], epochs=1, verbose=0)
+    >>> model.predict(x, verbose=0).shape
+    (1, 4, 9)
+    >>> model.inference_model(GreedySearch(max_length=6)).predict(source, verbose=0).ids.shape
+    (1, 1, 6)
+    """
+
+    def __init__(
+        self, encoder: Encoder, decoder: Decoder, bridge: Bridge | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value, kind in (("encoder", encoder, Encoder), ("decoder", decoder, Decoder)):
+            _check_type(name, value, kind)
+        if bridge is None:
+            # In the decoder's dtype, so that the state a search loops over never changes dtype.
+            bridge = bridge_between(
+                encoder.state_sizes, decoder.state_sizes, dtype=decoder.dtype_policy
+            )
+        _check_type("bridge", bridge, Bridge)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.bridge = bridge
+        # Lengths differ from batch to batch, and XLA would compile each anew.
+        self.supports_jit = False
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes all weights; their shapes follow from the encoder's and decoder's own sizes."""
+        encoder_state = [[(None, size) for size in layer] for layer in self.encoder.state_sizes]
+        decoder_state = [[(None, size) for size in layer] for layer in self.decoder.state_sizes]
+        for layer, shapes in (
+            (self.encoder, [(None, None)]),
+            (self.bridge, [encoder_state]),
+            (self.decoder, [(None, None), decoder_state, (None, None, self.encoder.memory_size)]),
+        ):
+            if not layer.built:
+                layer.build(*shapes)
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        *,
+        weighted_metrics: Any = None,
+        jit_compile: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """As `keras.Model.compile`, with defaults that train.
+
+        Args:
+            optimizer: Adam with a step of 1e-3 and gradients clipped to a global norm of 1 when
+                omitted.
+            loss: `TokenCrossEntropy` when omitted.
+            weighted_metrics: `TokenAccuracy` and `Perplexity` when omitted.
+            jit_compile: XLA; off, because lengths differ from batch to batch.
+            **kwargs: the other arguments of `keras.Model.compile`.
+        """
+        pad_id = self.encoder.pad_id
+        if optimizer is None:
+            optimizer = keras.optimizers.Adam(1e-3, global_clipnorm=1.0)
+        if loss is None:
+            loss = TokenCrossEntropy(pad_id)
+        if weighted_metrics is None:
+            weighted_metrics = [TokenAccuracy(pad_id), Perplexity(pad_id)]
+        super().compile(
+            optimizer=optimizer,
+            loss=loss,
+            weighted_metrics=weighted_metrics,
+            jit_compile=jit_compile,
+            **kwargs,
+        )
+
+    # Keras asks for this pair where `compile` is overridden: a loaded model then goes on training
+    # from the optimizer state it was saved with.
+    def get_compile_config(self) -> dict[str, Any]:
+        return dict(super().get_compile_config())
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def call(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
+        """Teacher-forced logits `(B, T, V)` of `{"source_ids": (B, S), "target_ids": (B, T)}`."""
+        if not isinstance(inputs, dict) or not {"source_ids", "target_ids"} <= set(inputs):
+            received = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+            raise ValueError(
+                "Seq2Seq takes a dict with 'source_ids' and 'target_ids'; got "
+                f"{received}. To decode from source ids alone, use inference_model()."
+            )
+        encoded, state = self.encoder(inputs["source_ids"], training=training)
+        logits, _, _ = self.decoder(
+            inputs["target_ids"], self.bridge(state), encoded, training=training
+        )
+        return logits
+
+    def encode(self, source_ids: Any) -> tuple[Memory, State]:
+        """Source ids `(B, S)` to the memory and the decoder's first state, ready for `step`."""
+        encoded, state = self.encoder(source_ids, training=False)
+        return self.decoder.memory(encoded), self.bridge(state)
+
+    def step(self, tokens: Any, state: State, memory: Memory) -> tuple[Any, State, Any]:
+        """One decoder step; see `Decoder.step`."""
+        return self.decoder.step(tokens, state, memory)
+
+    def inference_model(self, search: Search | None = None, **ids: int) -> InferenceModel:
+        """A model of its own that decodes with these weights; see `InferenceModel`."""
+        return InferenceModel(self, search, **ids)
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "encoder": serialize(self.encoder),
+            "decoder": serialize(self.decoder),
+            "bridge": serialize(self.bridge),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Seq2Seq:
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in ("encoder", "decoder", "bridge")
+        }
+        return cls(**{**config, **parts})
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class InferenceModel(keras.Model):
+    """Decodes autoregressively, with the weights of a `Seq2Seq`: source ids to a `SearchResult`.
+
+    `predict(source_ids)` gives a `SearchResult` of NumPy arrays. A sentence's result does not
+    depend on the others in its batch.
+
+    Args:
+        seq2seq: the trained model.
+        search: a `Search`; `GreedySearch()` when omitted.
+        start_id: the token that starts every target.
+        end_id: the token that ends every target.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_s2s import BeamSearch
+    >>> model = Seq2Seq(
+    ...     Encoder(vocabulary_size=9, embedding_size=8, units=8),
+    ...     Decoder(vocabulary_size=9, embedding_size=8, units=16),
+    ... )
+    >>> inference = InferenceModel(model, BeamSearch(width=4, n_best=2, max_length=6))
+    >>> result = inference(np.array([[5, 6, 7, 3]]))
+    >>> result.ids.shape, result.weights.shape
+    (TensorShape([1, 2, 6]), TensorShape([1, 2, 6, 4]))
+    """
+
+    def __init__(
+        self,
+        seq2seq: Seq2Seq,
+        search: Search | None = None,
+        start_id: int = 2,
+        end_id: int = 3,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        search = GreedySearch() if search is None else search
+        _check_type("seq2seq", seq2seq, Seq2Seq)
+        _check_type("search", search, Search)
+        self.seq2seq = seq2seq
+        self.search = search
+        self.start_id = start_id
+        self.end_id = end_id
+        self.supports_jit = False
+        if seq2seq.built:
+            # It adds no weights, so it is complete; saving a model that is not built is warned of.
+            self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        if not self.seq2seq.built:
+            self.seq2seq.build()
+
+    def call(self, source_ids: Any) -> SearchResult:
+        """Searches: source ids `(B, S)` int to a `SearchResult`."""
+        memory, state = self.seq2seq.encode(source_ids)
+        return self.search(
+            lambda tokens, state: self.seq2seq.step(tokens, state, memory),
+            state,
+            batch_size=ops.shape(source_ids)[0],
+            source_length=ops.shape(source_ids)[1],
+            start_id=self.start_id,
+            end_id=self.end_id,
+            pad_id=self.seq2seq.encoder.pad_id,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "seq2seq": serialize(self.seq2seq),
+            "search": serialize(self.search),
+            "start_id": self.start_id,
+            "end_id": self.end_id,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> InferenceModel:
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in ("seq2seq", "search")
+        }
+        return cls(**{**config, **parts})
+
+
+def _check_type(name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"`{name}` must be a {kind.__name__}; got {type(value).__name__}.")

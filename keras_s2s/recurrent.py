@@ -1,0 +1,367 @@
+"""LSTM and GRU over a sequence, and the same weights one step at a time.
+
+Owns the recurrences and their gradients; knows nothing of embeddings, directions or stacks. The
+product of the inputs with the kernel is taken for all steps at once, outside the loop, and in
+training the kernel gradients are formed as one product over all steps, not added up step by step.
+
+Weights have the layout of `keras.layers.LSTM` and `keras.layers.GRU(reset_after=True)`, so they
+interchange.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_s2s.scan import Tensors, scan
+
+
+class Recurrent(keras.layers.Layer):
+    """What LSTM and GRU share: weights, masking, the loop over time. Use a subclass.
+
+    A masked step leaves the state as it was and repeats the previous output, as Keras' layers do;
+    any mask pattern is right, and the final state is the one after the last real step.
+    """
+
+    gates: int  # blocks of `units` columns in the kernels
+    states: int  # tensors of width `units` in the state
+    saved: int  # tensors of width `units` that the gradient needs of each step
+    pre_activations: int  # tensors of width `gates * units` that the gradient of a step gives
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(units, int) or isinstance(units, bool) or units < 1:
+            raise ValueError(f"`units` must be a positive integer; got units={units!r}.")
+        self.units = units
+        self.supports_masking = True
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """Width of each tensor of the state."""
+        return (self.units,) * self.states
+
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
+        width = inputs_shape[-1]
+        if width is None:
+            raise ValueError(
+                f"The last axis of the inputs must be known; got shape {tuple(inputs_shape)}."
+            )
+        columns = self.gates * self.units
+        self.kernel = self.add_weight(
+            name="kernel", shape=(width, columns), initializer="glorot_uniform"
+        )
+        self.recurrent_kernel = self.add_weight(
+            name="recurrent_kernel", shape=(self.units, columns), initializer="orthogonal"
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=self._bias_shape(), initializer=self._initial_bias
+        )
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (self.gates * self.units,)
+
+    def _initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return ops.zeros(shape, dtype=dtype)
+
+    def initial_state(self, batch_size: Any) -> Tensors:
+        """Zeros: a tuple of `(B, U)` tensors in the compute dtype."""
+        return tuple(
+            ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_sizes
+        )
+
+    def call(
+        self,
+        inputs: Any,
+        initial_state: Tensors | None = None,
+        mask: Any = None,
+        training: bool | None = None,
+    ) -> tuple[Any, Tensors]:
+        """Runs the recurrence over all steps.
+
+        Args:
+            inputs: `(B, T, D)` float.
+            initial_state: tuple of `(B, U)` tensors, see `state_sizes`; zeros when omitted.
+            mask: `(B, T)` bool, True is kept; all steps are kept when omitted.
+            training: True forms the kernel gradients as one product over all steps.
+
+        Returns:
+            `(outputs (B, T, U), state)`.
+        """
+        if initial_state is None:
+            initial_state = self.initial_state(ops.shape(inputs)[0])
+        initial_state = tuple(ops.cast(x, self.compute_dtype) for x in initial_state)
+        projected = ops.transpose(self._project(inputs), (1, 0, 2))  # (T, B, G·U)
+        masks: Tensors = ()
+        if mask is not None:
+            masks = (ops.transpose(ops.cast(mask, self.compute_dtype))[:, :, None],)  # (T, B, 1)
+        weights = self._recurrent_weights()
+        run = self._run_with_gradient if training else self._run
+        outputs, state = run(projected, weights, initial_state, masks)
+        return ops.transpose(outputs, (1, 0, 2)), state  # (B, T, U)
+
+    def step(self, inputs: Any, state: Tensors) -> tuple[Any, Tensors]:
+        """One step with the same weights: `(B, D)` and a state to `(output (B, U), state)`."""
+        # Outside of `__call__` Keras casts nothing, so this does.
+        inputs = ops.cast(inputs, self.compute_dtype)
+        state = tuple(ops.cast(x, self.compute_dtype) for x in state)
+        state, _ = self._advance(self._project(inputs), state, self._recurrent_weights())
+        return state[0], state
+
+    def _run(
+        self, projected: Any, weights: Tensors, state: Tensors, masks: Tensors
+    ) -> tuple[Any, Tensors]:
+        def body(state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
+            new, _ = self._advance(inputs[0], state, weights)
+            new = _keep(new, state, inputs[1:])
+            return new, (new[0],)
+
+        state, (outputs,) = scan(body, state, (projected, *masks), (self.units,))
+        return outputs, state
+
+    def _run_with_gradient(
+        self, projected: Any, weights: Tensors, state: Tensors, masks: Tensors
+    ) -> tuple[Any, Tensors]:
+        n_weights, n_states, n_saved = len(weights), self.states, self.saved
+
+        def split(tensors: Tensors) -> tuple[Tensors, Tensors, Tensors]:
+            rest = tensors[n_weights:]
+            return tensors[:n_weights], rest[:n_states], rest[n_states:]
+
+        @ops.custom_gradient
+        def run(projected: Any, *tensors: Any) -> Any:
+            weights, state, masks = split(tensors)
+
+            def forward(state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
+                new, saved = self._advance(inputs[0], state, weights)
+                new = _keep(new, state, inputs[1:])
+                return new, (*new, *saved)
+
+            final, emitted = scan(
+                forward, state, (projected, *masks), (self.units,) * (n_states + self.saved)
+            )
+            states, saved = emitted[:n_states], emitted[n_states:]
+            previous = tuple(
+                ops.concatenate([first[None], all_[:-1]], axis=0)
+                for first, all_ in zip(state, states, strict=True)
+            )
+
+            def grad(*upstream: Any, **_: Any) -> Tensors:
+                # Some backends hand the upstream gradients over as one sequence.
+                if len(upstream) == 1:
+                    upstream = tuple(upstream[0])
+                d_outputs, d_final = upstream[0], tuple(upstream[1:])
+
+                def backward(d_state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
+                    d_output, rest = inputs[0], inputs[1:]
+                    before, after = rest[:n_states], rest[n_states : 2 * n_states]
+                    saved, masks = rest[2 * n_states :][:n_saved], rest[2 * n_states :][n_saved:]
+                    d_state = (d_state[0] + d_output, *d_state[1:])
+                    d_new = tuple(d * masks[0] for d in d_state) if masks else d_state
+                    d_before, emitted = self._retreat(d_new, before, after, saved, weights)
+                    if masks:
+                        d_before = tuple(
+                            d + skipped * (1 - masks[0])
+                            for d, skipped in zip(d_before, d_state, strict=True)
+                        )
+                    return d_before, emitted
+
+                d_initial, d_steps = scan(
+                    backward,
+                    d_final,
+                    (d_outputs, *previous, *states, *saved, *masks),
+                    (self.gates * self.units,) * self.pre_activations,
+                    reverse=True,
+                )
+                d_projected, d_weights = self._weight_gradients(previous[0], d_steps)
+                return (d_projected, *d_weights, *d_initial, *(ops.zeros_like(m) for m in masks))
+
+            return (states[0], *final), grad
+
+        outputs, *final = run(projected, *weights, *state, *masks)
+        return outputs, tuple(final)
+
+    # What a cell is: functions of one step. Blocks of `units` columns, in Keras' gate order.
+
+    def _project(self, inputs: Any) -> Any:
+        raise NotImplementedError
+
+    def _affine(self, inputs: Any, kernel: Any, bias: Any) -> Any:
+        product = ops.matmul(inputs, ops.cast(kernel, self.compute_dtype))
+        return ops.add(product, ops.cast(bias, self.compute_dtype))
+
+    def _recurrent_weights(self) -> Tensors:
+        raise NotImplementedError
+
+    def _advance(self, projected: Any, state: Tensors, weights: Tensors) -> tuple[Tensors, Tensors]:
+        """One step: the new state, and what the gradient needs of it."""
+        raise NotImplementedError
+
+    def _retreat(
+        self, d_new: Tensors, before: Tensors, after: Tensors, saved: Tensors, weights: Tensors
+    ) -> tuple[Tensors, Tensors]:
+        """One step back: gradients of the state before, and of the pre-activations."""
+        raise NotImplementedError
+
+    def _weight_gradients(self, previous: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
+        """Gradients of the projected inputs and of the recurrent weights, all steps at once."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}
+
+
+def _keep(new: Tensors, old: Tensors, masks: Tensors) -> Tensors:
+    """The new state where the mask is one, the old one elsewhere."""
+    if not masks:
+        return new
+    return tuple(
+        ops.where(masks[0] > 0, after, before) for after, before in zip(new, old, strict=True)
+    )
+
+
+def _stacked_product(left: Any, right: Any) -> Any:
+    """Σ over steps and rows of leftᵀ·right: `(T, B, P)`, `(T, B, Q)` to `(P, Q)` as one product."""
+    left = ops.reshape(left, (-1, left.shape[-1]))
+    right = ops.reshape(right, (-1, right.shape[-1]))
+    return ops.matmul(ops.transpose(left), right)
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
+
+    ```
+    i, f, g, o = split(x·W + h·R + b)
+    c' = σ(f)·c + σ(i)·tanh(g)
+    h' = σ(o)·tanh(c')
+    ```
+
+    The state is `(h, c)`. The forget gate's bias starts at one, as in `keras.layers.LSTM`.
+
+    Args:
+        units: width `U` of the output and of each state tensor.
+
+    Example:
+    >>> import numpy as np
+    >>> outputs, (h, c) = LSTM(8)(np.zeros((2, 5, 3), "float32"))
+    >>> outputs.shape, h.shape
+    (TensorShape([2, 5, 8]), TensorShape([2, 8]))
+    """
+
+    gates = 4
+    states = 2
+    saved = 4
+    pre_activations = 1
+
+    def _initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        blocks = [ops.zeros((self.units,), dtype=dtype) for _ in range(self.gates)]
+        blocks[1] = ops.ones((self.units,), dtype=dtype)
+        return ops.concatenate(blocks)
+
+    def _project(self, inputs: Any) -> Any:
+        return self._affine(inputs, self.kernel, self.bias)
+
+    def _recurrent_weights(self) -> Tensors:
+        return (ops.cast(self.recurrent_kernel, self.compute_dtype),)
+
+    def _advance(self, projected: Any, state: Tensors, weights: Tensors) -> tuple[Tensors, Tensors]:
+        h, c = state
+        pre = projected + ops.matmul(h, weights[0])  # (B, 4U)
+        pre_i, pre_f, pre_g, pre_o = ops.split(pre, 4, axis=-1)
+        i, f, o = ops.sigmoid(pre_i), ops.sigmoid(pre_f), ops.sigmoid(pre_o)
+        g = ops.tanh(pre_g)
+        c = f * c + i * g
+        return (o * ops.tanh(c), c), (i, f, g, o)
+
+    def _retreat(
+        self, d_new: Tensors, before: Tensors, after: Tensors, saved: Tensors, weights: Tensors
+    ) -> tuple[Tensors, Tensors]:
+        d_h, d_c = d_new
+        i, f, g, o = saved
+        squashed = ops.tanh(after[1])
+        d_c = d_c + d_h * o * (1 - squashed * squashed)
+        d_pre = ops.concatenate(
+            [
+                d_c * g * i * (1 - i),
+                d_c * before[1] * f * (1 - f),
+                d_c * i * (1 - g * g),
+                d_h * squashed * o * (1 - o),
+            ],
+            axis=-1,
+        )  # (B, 4U)
+        d_before = ops.matmul(d_pre, ops.transpose(weights[0]))
+        return (d_before, d_c * f), (d_pre,)
+
+    def _weight_gradients(self, previous: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
+        return d_steps[0], (_stacked_product(previous, d_steps[0]),)
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class GRU(Recurrent):
+    """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the recurrent product.
+
+    ```
+    z = σ(x·Wz + bz + h·Rz + cz)        r = σ(x·Wr + br + h·Rr + cr)
+    n = tanh(x·Wn + bn + r·(h·Rn + cn))
+    h' = z·h + (1 − z)·n
+    ```
+
+    The same as `keras.layers.GRU(reset_after=True)`, cuDNN and ONNX `linear_before_reset=1`. The
+    state is `(h,)`; the bias is `(2, 3U)`, input row first.
+
+    Args:
+        units: width `U` of the output and of the state.
+
+    Example:
+    >>> import numpy as np
+    >>> outputs, (h,) = GRU(8)(np.zeros((2, 5, 3), "float32"))
+    >>> outputs.shape, h.shape
+    (TensorShape([2, 5, 8]), TensorShape([2, 8]))
+    """
+
+    gates = 3
+    states = 1
+    saved = 4
+    pre_activations = 2
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (2, self.gates * self.units)
+
+    def _project(self, inputs: Any) -> Any:
+        return self._affine(inputs, self.kernel, self.bias[0])
+
+    def _recurrent_weights(self) -> Tensors:
+        return (
+            ops.cast(self.recurrent_kernel, self.compute_dtype),
+            ops.cast(self.bias[1], self.compute_dtype),
+        )
+
+    def _advance(self, projected: Any, state: Tensors, weights: Tensors) -> tuple[Tensors, Tensors]:
+        (h,) = state
+        inner = ops.matmul(h, weights[0]) + weights[1]  # (B, 3U)
+        x_z, x_r, x_n = ops.split(projected, 3, axis=-1)
+        h_z, h_r, h_n = ops.split(inner, 3, axis=-1)
+        z, r = ops.sigmoid(x_z + h_z), ops.sigmoid(x_r + h_r)
+        n = ops.tanh(x_n + r * h_n)
+        return (z * h + (1 - z) * n,), (z, r, n, h_n)
+
+    def _retreat(
+        self, d_new: Tensors, before: Tensors, after: Tensors, saved: Tensors, weights: Tensors
+    ) -> tuple[Tensors, Tensors]:
+        (d_h,) = d_new
+        z, r, n, h_n = saved
+        d_n = d_h * (1 - z) * (1 - n * n)
+        d_z = d_h * (before[0] - n) * z * (1 - z)
+        d_r = d_n * h_n * r * (1 - r)
+        d_inner = ops.concatenate([d_z, d_r, d_n * r], axis=-1)  # (B, 3U)
+        d_before = ops.matmul(d_inner, ops.transpose(weights[0])) + d_h * z
+        return (d_before,), (ops.concatenate([d_z, d_r, d_n], axis=-1), d_inner)
+
+    def _weight_gradients(self, previous: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
+        d_projected, d_inner = d_steps
+        return d_projected, (_stacked_product(previous, d_inner), ops.sum(d_inner, axis=(0, 1)))
+
+
+CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU}

@@ -1,0 +1,264 @@
+"""NumPy oracles: what the modelling core must compute, written once more, row by row, step by step.
+
+Nothing here imports Keras or TensorFlow, and nothing is clever.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x: Array) -> Array:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def log_softmax(x: Array) -> Array:
+    x = x - x.max(axis=-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+
+
+# Recurrence
+
+
+def lstm_cell(x: Array, state: tuple[Array, Array], weights: list[Array]) -> tuple[Array, ...]:
+    """One row, one step: `x` of `(D,)` and `(h, c)` of `(U,)` each to the new `(h, c)`."""
+    kernel, recurrent_kernel, bias = weights
+    h, c = state
+    i, f, g, o = np.split(x @ kernel + h @ recurrent_kernel + bias, 4)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def gru_cell(x: Array, state: tuple[Array], weights: list[Array]) -> tuple[Array, ...]:
+    """One row, one step, the reset gate after the recurrent product."""
+    kernel, recurrent_kernel, (input_bias, recurrent_bias) = weights
+    (h,) = state
+    x_z, x_r, x_n = np.split(x @ kernel + input_bias, 3)
+    h_z, h_r, h_n = np.split(h @ recurrent_kernel + recurrent_bias, 3)
+    z, r = sigmoid(x_z + h_z), sigmoid(x_r + h_r)
+    return (z * h + (1 - z) * np.tanh(x_n + r * h_n),)
+
+
+CELLS: dict[str, tuple[Callable[..., tuple[Array, ...]], int]] = {
+    "lstm": (lstm_cell, 2),
+    "gru": (gru_cell, 1),
+}
+
+
+def recurrence(
+    cell: str,
+    x: Array,
+    weights: list[Array],
+    mask: Array | None = None,
+    state: tuple[Array, ...] | None = None,
+) -> tuple[Array, tuple[Array, ...]]:
+    """`(B, T, D)` to outputs `(B, T, U)` and the final state; a masked step changes nothing."""
+    step, n_states = CELLS[cell]
+    batch, length, _ = x.shape
+    units = weights[1].shape[0]
+    if mask is None:
+        mask = np.ones((batch, length), bool)
+    if state is None:
+        state = tuple(np.zeros((batch, units)) for _ in range(n_states))
+    outputs = np.zeros((batch, length, units))
+    finals = []
+    for b in range(batch):
+        row = tuple(part[b] for part in state)
+        for t in range(length):
+            if mask[b, t]:
+                row = step(x[b, t], row, weights)
+            outputs[b, t] = row[0]
+        finals.append(row)
+    return outputs, tuple(np.array(part) for part in zip(*finals, strict=True))
+
+
+# Attention
+
+
+def attention(score: str, query: Array, values: Array, mask: Array, weights: list[Array]) -> Any:
+    """`(B, T, U)`, `(B, S, M)`, `(B, S)` to context `(B, T, M)` and weights `(B, T, S)`."""
+    batch, targets, _ = query.shape
+    attended = np.zeros((batch, targets, values.shape[1]))
+    for b, t in np.ndindex(batch, targets):
+        real = np.flatnonzero(mask[b])
+        if real.size:
+            scores = np.array([_score(score, query[b, t], values[b, s], weights) for s in real])
+            attended[b, t, real] = softmax(scores)
+    return attended @ values, attended
+
+
+def _score(score: str, query: Array, value: Array, weights: list[Array]) -> float:
+    if score == "dot":
+        return float(query @ value)
+    if score == "general":
+        return float(value @ weights[0] @ query)
+    query_kernel, values_kernel, scale = weights
+    return float((np.tanh(query @ query_kernel + value @ values_kernel) @ scale).item())
+
+
+# Encoder and decoder; weights are read off the layer as NumPy arrays.
+
+
+def arrays(layer: Any) -> list[Array]:
+    """The weights of a layer, in float64."""
+    return [np.asarray(w, "float64") for w in layer.get_weights()]
+
+
+def encode(encoder: Any, source_ids: Array) -> tuple[Array, Array, list[tuple[Array, ...]]]:
+    """Memory values `(B, S, M)`, mask `(B, S)`, and the state per layer, without dropout."""
+    ids = source_ids[:, ::-1] if encoder.reverse_source else source_ids
+    mask = ids != encoder.pad_id
+    x = arrays(encoder.embedding)[0][ids]
+    state = []
+    for i in range(encoder.depth):
+        outputs, final = recurrence(encoder.cell, x, arrays(encoder.forward[i]), mask)
+        if encoder.bidirectional:
+            back, back_final = recurrence(
+                encoder.cell, x[:, ::-1], arrays(encoder.backward[i]), mask[:, ::-1]
+            )
+            outputs = np.concatenate([outputs, back[:, ::-1]], axis=-1)
+            final = tuple(np.concatenate(both, axis=-1) for both in zip(final, back_final))  # noqa: B905
+        x = outputs
+        state.append(final)
+    if encoder.reverse_source:
+        x, mask = x[:, ::-1], mask[:, ::-1]
+    return x, mask, state
+
+
+def decode(
+    decoder: Any, target_ids: Array, state: Any, values: Array, mask: Array
+) -> tuple[Array, list[tuple[Array, ...]], Array]:
+    """Logits `(B, T, V)`, final state and weights `(B, T, S)`, without dropout.
+
+    Luong et al. (2015), eq. 5 and 6: a = tanh(Wc·[context; h]), logits = Ws·a + b.
+    """
+    x = arrays(decoder.embedding)[0][target_ids]
+    new_state = []
+    for layer, before in zip(decoder.recurrent, state, strict=True):
+        x, after = recurrence(decoder.cell, x, arrays(layer), state=before)
+        new_state.append(after)
+    weights = np.zeros((*target_ids.shape, values.shape[1]))
+    if decoder.attention is not None:
+        score = type(decoder.attention.score).__name__.removesuffix("Score").lower()
+        context, weights = attention(score, x, values, mask, arrays(decoder.attention.score))
+        x = np.tanh(np.concatenate([context, x], axis=-1) @ arrays(decoder.attention_layer)[0])
+    kernel, bias = arrays(decoder.output_layer)
+    return x @ kernel + bias, new_state, weights
+
+
+# Search. `logits_of(prefix)` gives the logits (V,) that follow a tuple of ids.
+
+LogitsOf = Callable[[tuple[int, ...]], Array]
+
+
+class Hypothesis(NamedTuple):
+    """One whole sequence, the end token included."""
+
+    ids: tuple[int, ...]
+    log_prob: float
+    score: float
+
+
+def gnmt(log_prob: float, length: int, weight: float) -> float:
+    """Wu et al. (2016), eq. 14."""
+    return log_prob / ((5 + length) / 6) ** weight
+
+
+def log_prob(logits_of: LogitsOf, ids: tuple[int, ...]) -> float:
+    """What the model gives to a whole sequence, by re-scoring it."""
+    return float(sum(log_softmax(logits_of(ids[:t]))[ids[t]] for t in range(len(ids))))
+
+
+def greedy(logits_of: LogitsOf, max_length: int, end: int) -> Hypothesis:
+    """The most probable token each time; the end is forced at the last position."""
+    ids: tuple[int, ...] = ()
+    while not ids or ids[-1] != end:
+        last = len(ids) == max_length - 1
+        ids = (*ids, end if last else int(np.argmax(logits_of(ids))))
+    total = log_prob(logits_of, ids)
+    return Hypothesis(ids, total, total)
+
+
+def exhaustive(
+    logits_of: LogitsOf, vocabulary: int, max_length: int, end: int, weight: float
+) -> list[Hypothesis]:
+    """Every sequence that ends within `max_length`, best score first."""
+
+    def sequences() -> Iterator[tuple[int, ...]]:
+        others = [token for token in range(vocabulary) if token != end]
+        for length in range(max_length):
+            for prefix in itertools.product(others, repeat=length):
+                yield (*prefix, end)
+
+    found = []
+    for ids in sequences():
+        total = log_prob(logits_of, ids)
+        found.append(Hypothesis(ids, total, gnmt(total, len(ids), weight)))
+    return sorted(found, key=lambda hypothesis: -hypothesis.score)
+
+
+def beam(
+    logits_of: LogitsOf, max_length: int, end: int, width: int, weight: float
+) -> list[Hypothesis]:
+    """Beam search in lists: the `width` best extensions; who takes the end keeps its place, frozen.
+
+    No early stop: it goes on until every place is finished.
+    """
+    live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+    finished: list[tuple[tuple[int, ...], float]] = []
+    while live:
+        extended = []
+        for ids, total in live:
+            log_probs = log_softmax(logits_of(ids))
+            last = len(ids) == max_length - 1
+            for token in [end] if last else np.flatnonzero(log_probs > -np.inf).tolist():
+                extended.append(((*ids, token), total + float(log_probs[token])))
+        extended.sort(key=lambda pair: -pair[1])
+        best = extended[: width - len(finished)]
+        finished += [pair for pair in best if pair[0][-1] == end]
+        live = [pair for pair in best if pair[0][-1] != end]
+    found = [Hypothesis(ids, total, gnmt(total, len(ids), weight)) for ids, total in finished]
+    return sorted(found, key=lambda hypothesis: -hypothesis.score)
+
+
+# Loss
+
+
+def cross_entropy(
+    labels: Array, logits: Array, weights: Array | None = None, pad: int = 0
+) -> float:
+    """Σ w·(−log p[label]) / Σ w over the labels that are not padding; 0 where there are none."""
+    total = count = 0.0
+    for place in np.ndindex(labels.shape):
+        if labels[place] == pad:
+            continue
+        weight = 1.0 if weights is None else float(weights[place])
+        total -= weight * log_softmax(logits[place].astype("float64"))[labels[place]]
+        count += weight
+    return total / count if count else 0.0
+
+
+def accuracy(labels: Array, logits: Array, pad: int = 0) -> float:
+    """Share of the labels that are not padding whose logit is the largest."""
+    real = labels != pad
+    return float((logits.argmax(-1) == labels)[real].mean())
+
+
+def numeric_gradient(f: Callable[[Array], float], x: Array, step: float = 1e-6) -> Array:
+    """Central differences of a scalar function, one coordinate at a time, in float64."""
+    gradient = np.zeros_like(x)
+    for place in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[place] += step
+        down[place] -= step
+        gradient[place] = (f(up) - f(down)) / (2 * step)
+    return gradient

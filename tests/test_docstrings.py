@@ -1,0 +1,55 @@
+"""Examples in docstrings run and give what they say; every public modelling class has one."""
+
+import doctest
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+import keras_s2s
+
+PACKAGE = Path(keras_s2s.__file__).parent
+WITH_EXAMPLES = [
+    ".".join(("keras_s2s", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    )
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if ">>>" in path.read_text(encoding="utf-8")
+]
+MODELLING = (
+    "attention", "bridge", "decoder", "encoder", "losses", "metrics", "model", "penalties",
+    "recurrent", "search",
+)  # fmt: skip
+# Plain records, and base classes that say what a subclass has to give.
+WITHOUT_EXAMPLES = {"Encoded", "Memory", "SearchResult", "LengthPenalty", "Search"}
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
+def test_examples_give_what_they_say(module):
+    # An example may use every public name, as after `from keras_s2s import *`.
+    public = {name: getattr(keras_s2s, name) for name in keras_s2s.__all__}
+    result = doctest.testmod(
+        importlib.import_module(module), extraglobs=public, optionflags=doctest.ELLIPSIS
+    )
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in keras_s2s.__all__
+        if keras_s2s._HOMES.get(name) in MODELLING and name not in WITHOUT_EXAMPLES
+    ],
+)
+def test_public_modelling_names_have_an_example(name):
+    assert ">>>" in (inspect.getdoc(getattr(keras_s2s, name)) or "")
+
+
+@pytest.mark.parametrize("name", [name for name in keras_s2s.__all__ if name != "__version__"])
+def test_public_names_are_documented(name):
+    documented = getattr(keras_s2s, name)
+    assert documented.__module__.startswith("keras_s2s.")
+    assert inspect.getdoc(documented)

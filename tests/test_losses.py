@@ -1,0 +1,125 @@
+"""The loss: the NumPy number, over real tokens only, whatever surrounds them."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+
+from keras_s2s.losses import TokenCrossEntropy
+
+LABELS = np.array([[4, 2, 3, 0, 0], [1, 3, 0, 0, 0], [2, 2, 1, 4, 3]])
+
+
+def sample(seed=0, vocabulary=5):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, size=(*LABELS.shape, vocabulary)).astype("float32")
+    return logits, rng.random(LABELS.shape).astype("float32")
+
+
+def test_two_tokens_by_hand():
+    # p = (1/4, 3/4) and (1/2, 1/2): −(log 3/4 + log 1/2) / 2 = log(8/3) / 2, padding not counted.
+    logits = np.log(np.array([[[1, 3], [1, 1], [9, 1]]], "float32"))
+    labels = np.array([[1, 1, 0]])
+    assert float(TokenCrossEntropy()(labels, logits)) == pytest.approx(np.log(8 / 3) / 2, rel=1e-6)
+
+
+def test_is_the_numpy_mean_over_real_tokens():
+    logits, weights = sample()
+    loss = TokenCrossEntropy()
+    expected = reference.cross_entropy(LABELS, logits)
+    assert float(loss(LABELS, logits)) == pytest.approx(expected, rel=1e-6)
+    expected = reference.cross_entropy(LABELS, logits, weights)
+    assert float(loss(LABELS, logits, weights)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_padding_does_not_dilute():
+    logits, weights = sample()
+    more = ((0, 2), (0, 3))
+    padded_labels = np.pad(LABELS, more)
+    padded_logits = np.pad(logits, (*more, (0, 0)), constant_values=7)
+    padded_weights = np.pad(weights, more, constant_values=1)
+    loss = TokenCrossEntropy()
+    for args, padded in (
+        ((LABELS, logits), (padded_labels, padded_logits)),
+        ((LABELS, logits, weights), (padded_labels, padded_logits, padded_weights)),
+    ):
+        assert float(loss(*padded)) == pytest.approx(float(loss(*args)), rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+def test_a_weight_per_sentence_weighs_its_tokens(shape):
+    logits, _ = sample()
+    weights = np.array([0.5, 2, 0], "float32")
+    expected = reference.cross_entropy(LABELS, logits, np.repeat(weights[:, None], 5, axis=1))
+    loss = TokenCrossEntropy()(LABELS, logits, weights.reshape(shape))
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e6])
+def test_scale_of_the_weights_does_not_matter(scale):
+    logits, weights = sample()
+    loss = TokenCrossEntropy()
+    assert float(loss(LABELS, logits, weights * scale)) == pytest.approx(
+        float(loss(LABELS, logits, weights)), rel=1e-5
+    )
+
+
+def test_a_batch_without_real_tokens_gives_zero_and_no_gradient():
+    logits = tf.constant(sample()[0])
+    for labels, weights in ((np.zeros_like(LABELS), None), (LABELS, np.zeros(LABELS.shape))):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = TokenCrossEntropy()(labels, logits, weights)
+        assert float(loss) == 0
+        assert not np.any(tape.gradient(loss, logits))
+
+
+def test_gradient_is_softmax_minus_label_over_the_number_of_real_tokens():
+    logits, _ = sample()
+    variable = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(variable)
+        loss = TokenCrossEntropy()(LABELS, variable)
+    expected = (reference.softmax(logits) - np.eye(5)[LABELS]) / np.count_nonzero(LABELS)
+    expected[LABELS == 0] = 0
+    np.testing.assert_allclose(tape.gradient(loss, variable), expected, rtol=0, atol=1e-7)
+
+
+def test_a_forbidden_padding_logit_leaves_loss_and_gradient_finite():
+    logits, _ = sample()
+    logits[:, :, 0] = -np.inf
+    variable = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(variable)
+        loss = TokenCrossEntropy()(LABELS, variable)
+    expected = reference.cross_entropy(LABELS, np.where(np.isinf(logits), -1e9, logits))
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+    assert np.isfinite(tape.gradient(loss, variable)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_logits_are_taken_to_float32_first(dtype):
+    logits = tf.cast(sample()[0], dtype)
+    expected = reference.cross_entropy(LABELS, np.array(tf.cast(logits, "float32")))
+    assert float(TokenCrossEntropy()(LABELS, logits)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_pad_id_is_an_option():
+    logits, _ = sample()
+    expected = reference.cross_entropy(LABELS, logits, pad=3)
+    assert float(TokenCrossEntropy(pad_id=3)(LABELS, logits)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_round_trips_through_json():
+    loss = TokenCrossEntropy(pad_id=2, name="nats")
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
+    again = keras.saving.deserialize_keras_object(config)
+    assert again.get_config() == loss.get_config() == {"name": "nats", "pad_id": 2}
+
+
+def test_reduction_is_no_option():
+    with pytest.raises(TypeError, match="reduction"):
+        TokenCrossEntropy(reduction="sum")
