@@ -1,0 +1,218 @@
+"""Callbacks of a training run: keep the best, survive a kill, stop in time, show progress."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps the best weights, lowers the learning rate, stops early, and lets a killed run go on.
+
+    After every epoch, in this order:
+
+    1. If `monitor` fell, `save_best()` is called. If not, the learning rate is multiplied by
+       `decay`.
+    2. The whole state (weights, optimizer, the layers' random states, what this callback knows) is
+       written to `folder/epoch-NNNN`: into a temporary sibling first, then renamed, so that a kill
+       leaves the previous epoch's state in place.
+    3. After `patience` epochs without improvement, or once `monitor` is not a number, the training
+       stops.
+
+    A run that goes on with the model that `restore` gives, from epoch `self.epoch`, is the run that
+    would have been without the break.
+
+    Args:
+        folder: where the state goes; only the newest epoch is kept.
+        save_best: called when the monitored value is the lowest so far; must write atomically.
+        monitor: name of a value in the epoch's logs that should fall.
+        patience: epochs without improvement before stopping.
+        decay: factor on the learning rate after an epoch without improvement; 1 leaves it.
+
+    Attributes:
+        best: the lowest value so far.
+        best_epoch: the epoch it came from, counted from 1; 0 before there is one.
+        epoch: epochs finished.
+        history: per finished epoch, its logs and its learning rate.
+
+    Raises:
+        ValueError: `patience` below 1, or `decay` not above 0 and at most 1.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        save_best: Callable[[], None],
+        *,
+        monitor: str = "val_perplexity",
+        patience: int = 5,
+        decay: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if patience < 1:
+            raise ValueError(f"`patience` must be at least 1; got {patience}.")
+        if not 0 < decay <= 1:
+            raise ValueError(f"`decay` must be above 0 and at most 1; got {decay}.")
+        self.folder = folder
+        self.save_best = save_best
+        self.monitor = monitor
+        self.patience = patience
+        self.decay = decay
+        self.best = math.inf
+        self.best_epoch = 0
+        self.epoch = 0
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether `patience` epochs in a row brought nothing, or the last was not a number."""
+        diverged = bool(self.history) and math.isnan(self.history[-1][self.monitor])
+        return diverged or self.epoch - self.best_epoch >= self.patience
+
+    def restore(self) -> keras.Model | None:
+        """Takes up the newest saved state.
+
+        Returns:
+            The model as it was after epoch `self.epoch`, compiled, or None if nothing was saved.
+        """
+        saved = sorted(self.folder.glob("epoch-*/progress.json"))
+        if not saved:
+            return None
+        progress = json.loads(saved[-1].read_text(encoding="utf-8"))
+        self.best = progress["best"]
+        self.best_epoch = progress["best_epoch"]
+        self.epoch = progress["epoch"]
+        self.history = progress["history"]
+        model = keras.saving.load_model(saved[-1].with_name("model.keras"))
+        states = _random_states(model)
+        for state, value in zip(states, progress["random_states"], strict=True):
+            state.assign(value)
+        return model
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        if self.monitor not in values:
+            raise ValueError(
+                f"`monitor` must be one of the epoch's values, {', '.join(sorted(values))}; got "
+                f"{self.monitor!r}."
+            )
+        self.epoch = epoch + 1
+        rate = self.model.optimizer.learning_rate
+        self.history.append({**values, "learning_rate": float(rate)})
+        if values[self.monitor] < self.best:
+            self.best, self.best_epoch = values[self.monitor], self.epoch
+            self.save_best()
+        else:
+            self.model.optimizer.learning_rate = float(rate) * self.decay
+        self._save()
+        if self.finished:
+            self.model.stop_training = True
+
+    def _save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"epoch-{self.epoch:04d}"
+        temporary = self.folder / f".tmp-{name}"
+        for unfinished in (temporary, self.folder / name):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        temporary.mkdir()
+        self.model.save(temporary / "model.keras")
+        progress = {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "epoch": self.epoch,
+            "history": self.history,
+            "random_states": [
+                keras.ops.convert_to_numpy(state).tolist() for state in _random_states(self.model)
+            ],
+        }
+        (temporary / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
+        temporary.rename(self.folder / name)
+        for other in self.folder.iterdir():
+            if other.name != name and other.name.startswith(("epoch-", ".tmp-")):
+                shutil.rmtree(other)
+
+
+def _random_states(model: keras.Model) -> list[Any]:
+    """What dropout draws from: variables that are no weights, so that Keras saves none of them."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """A bar for the running epoch on a terminal, and one line per finished epoch anywhere.
+
+    Args:
+        epochs: number of epochs in all.
+        console: where to print.
+    """
+
+    def __init__(self, epochs: int, console: Console) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self.console = console
+        self._bar: Progress | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._started = time.perf_counter()
+        if not self.console.is_terminal:
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[values]}"),
+            console=self.console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(
+            f"epoch {epoch + 1}/{self.epochs}", total=self.params.get("steps"), values=""
+        )
+        self._bar.start()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=batch + 1, values=_shown(logs or {}, ""))
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, description="validation")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.close()
+        logs = logs or {}
+        line = f"epoch {epoch + 1}/{self.epochs}  {_shown(logs, '')}"
+        validation = _shown(logs, "val_")
+        if validation:
+            line += f"  |  validation  {validation}"
+        seconds = time.perf_counter() - self._started
+        self.console.print(
+            f"{line}  |  {seconds:.0f} s", highlight=False, markup=False, soft_wrap=True
+        )
+
+    def close(self) -> None:
+        """Takes the bar off the terminal. After an interruption nobody else does."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+# How each value is shown: of one width from epoch to epoch, so that the lines stand in columns.
+_FORMATS = {"loss": "{:6.3f}", "accuracy": "{:6.2%}", "perplexity": "{:7.2f}"}
+
+
+def _shown(logs: dict[str, Any], prefix: str) -> str:
+    return "  ".join(
+        f"{name} {template.format(float(logs[prefix + name]))}"
+        for name, template in _FORMATS.items()
+        if prefix + name in logs
+    )

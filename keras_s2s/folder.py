@@ -1,0 +1,175 @@
+"""The folder of a training: its files, who may write to it, what can be loaded from it.
+
+Nothing here needs Keras, so that the command line can refuse a folder or a model before it waits
+for TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+TRANSLATOR = "translator.keras"
+SETTINGS = "settings.json"
+HISTORY = "history.json"
+CHECKPOINT = "checkpoint"
+TOKENIZERS = "tokenizers.json"  # in the checkpoint
+
+# What a training needs none of to be told apart from another, and may change when it goes on.
+_MAY_DIFFER = ("output", "epochs", "patience")
+
+
+def find_translator(path: str | os.PathLike[str]) -> Path:
+    """The file of a saved translator, looked at from outside.
+
+    Args:
+        path: a `.keras` file, or a folder that holds `translator.keras`.
+
+    Returns:
+        The `.keras` file: a whole archive that says it holds a `Translator`.
+
+    Raises:
+        FileNotFoundError: if there is nothing at `path`.
+        ValueError: if what is there is not a saved translator, or is damaged.
+    """
+    path = Path(path)
+    file = path / TRANSLATOR if path.is_dir() else path
+    expected = "Expected a .keras file that `keras-s2s train` or Translator.save wrote"
+    if not file.exists():
+        raise FileNotFoundError(
+            f"There is no model at `{path}`: `{file.name}` is not there. {expected}, or the folder "
+            "of a training."
+        )
+    if file.suffix != ".keras" or not file.is_file():
+        raise ValueError(f"`{file}` is not a model. {expected}.")
+    with file.open("rb") as stream:
+        if not zipfile.is_zipfile(stream):
+            raise ValueError(f"`{file}` is not a model, or is cut short. {expected}.")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+            config = json.loads(archive.read("config.json")) if damaged is None else {}
+    except KeyError:
+        config = {}
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError):
+        damaged = "its directory"
+    if damaged is not None:
+        raise ValueError(f"`{file}` is damaged: {damaged} cannot be read. Copy or train it anew.")
+    if not isinstance(config, dict) or config.get("registered_name") != "keras_s2s>Translator":
+        found = config.get("class_name") if isinstance(config, dict) else None
+        raise ValueError(
+            f"`{file}` holds {found or 'no Keras model'}, not a Translator. {expected}."
+        )
+    return file
+
+
+def check_output(settings: dict[str, Any], *, resume: bool, force: bool) -> None:
+    """Makes sure that a training may begin, or go on, in its output folder; changes nothing in it.
+
+    Args:
+        settings: `dataclasses.asdict` of the `TrainingSettings`.
+        resume: whether it is to go on.
+        force: whether an earlier training may be replaced.
+
+    Raises:
+        ValueError: both `resume` and `force`, or nothing to resume with these settings.
+        FileExistsError: the output is a file or holds a training that was not to be touched.
+        OSError: the output cannot be written to.
+    """
+    if resume and force:
+        raise ValueError("`resume` goes on with a training and `force` replaces it. Give one.")
+    if resume:
+        _check_resumable(settings)
+    else:
+        _check_room(Path(settings["output"]), force)
+
+
+def make_room(output: str | os.PathLike[str], force: bool = False) -> None:
+    """Makes a folder for a training, and with `force` takes an earlier one out of it.
+
+    Args:
+        output: the folder.
+        force: whether an earlier training may be removed.
+
+    Raises:
+        FileExistsError: the output is a file, or holds a training and `force` is False.
+        OSError: it cannot be made or written to.
+    """
+    output = Path(output)
+    _check_room(output, force)
+    for name in (SETTINGS, TRANSLATOR, HISTORY):
+        (output / name).unlink(missing_ok=True)
+    shutil.rmtree(output / CHECKPOINT, ignore_errors=True)
+    remove_leftovers(output)
+
+
+def remove_leftovers(output: Path) -> None:
+    """Removes the half-written files that a killed process left in a folder."""
+    for file in output.glob(".tmp-*"):
+        if file.is_file():
+            file.unlink()
+
+
+def _check_room(output: Path, force: bool) -> None:
+    if output.exists() and not output.is_dir():
+        raise FileExistsError(f"The output `{output}` is a file. Expected a folder to write to.")
+    taken = [name for name in (TRANSLATOR, SETTINGS, CHECKPOINT) if (output / name).exists()]
+    if taken and not force:
+        raise FileExistsError(
+            f"The output `{output}` already holds {', '.join(taken)}. Go on with that training "
+            "(--resume), replace it (--force), or name another folder."
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe = temporary_sibling(output / "probe")
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(f"Cannot write to the output `{output}`: {error.strerror}.") from error
+
+
+def _check_resumable(settings: dict[str, Any]) -> None:
+    output = Path(settings["output"])
+    try:
+        before = json.loads((output / SETTINGS).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(
+            f"There is no training to resume in `{output}`: it has no {SETTINGS}. Leave --resume "
+            "out to begin one."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"`{output / SETTINGS}` cannot be read ({error}). Begin anew with --force."
+        ) from error
+    if not (output / CHECKPOINT / TOKENIZERS).exists():
+        raise ValueError(
+            f"The training in `{output}` cannot be resumed: its {CHECKPOINT}/ is gone. Begin anew "
+            "with --force."
+        )
+    differing = [
+        f"`{name}` was {before.get(name)!r} and is {value!r}"
+        for name, value in settings.items()
+        if name not in _MAY_DIFFER and before.get(name) != value
+    ]
+    if differing:
+        raise ValueError(
+            f"A resumed training needs the settings it began with; {'; '.join(differing)}. Give "
+            "those again, or begin anew with --force."
+        )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a file that is either whole or not there: a temporary sibling, then a rename."""
+    temporary = temporary_sibling(path)
+    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def temporary_sibling(path: Path) -> Path:
+    """Where to write what is then renamed to `path`; `remove_leftovers` finds it."""
+    return path.with_name(f".tmp-{os.getpid()}-{path.name}")

@@ -1,0 +1,147 @@
+"""The options of the command line: their types, their help, and what is checked before a command.
+
+Ranges of training options are checked by `TrainingSettings`, so they are not repeated here.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import typer
+
+from keras_s2s.settings import AttentionKind, CellKind, TokenizerKind
+
+BleuTokenizer: TypeAlias = Literal[
+    "13a",
+    "none",
+    "intl",
+    "char",
+    "zh",
+    "ja-mecab",
+    "ko-mecab",
+    "spm",
+    "flores101",
+    "flores200",
+    "spBLEU-1K",
+]
+
+# A file to read: one that is not there is an argument error.
+_file = partial(typer.Option, exists=True, dir_okay=False)
+_text = partial(_file, rich_help_panel="Text")
+_vocabulary = partial(typer.Option, rich_help_panel="Vocabulary")
+_model = partial(typer.Option, rich_help_panel="Model")
+_training = partial(typer.Option, rich_help_panel="Training")
+_KINDS = "unigram, bpe, char or word."
+
+# Of several commands.
+Model = Annotated[
+    Path, typer.Argument(help="A translator.keras, or the folder that training wrote it to.")
+]
+Beam = Annotated[
+    int | None, typer.Option(min=1, help="Beam width; 1 is greedy. Default: as saved.")
+]
+LengthPenalty = Annotated[
+    float | None, typer.Option(min=0, max=99, help="GNMT length penalty weight. Default: as saved.")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Sentences per batch.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is in the output folder.")]
+
+# Of `train`, by the names of its settings.
+Output = Annotated[Path, typer.Option(help="Folder that receives translator.keras.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")]
+Source = Annotated[Path | None, _text(help="Training source, a sentence a line.")]
+Target = Annotated[Path | None, _text(help="Training target, line for line.")]
+Data = Annotated[Path | None, _text(help="In place of the two: lines of source, tab, target.")]
+ValSource = Annotated[Path | None, _text(help="Validation source.")]
+ValTarget = Annotated[Path | None, _text(help="Validation target.")]
+ValData = Annotated[Path | None, _text(help="In place of the two.")]
+BothTokenizers = Annotated[
+    TokenizerKind, _vocabulary("--tokenizer", metavar="KIND", help=f"Of both sides: {_KINDS}")
+]
+SourceTokenizer = Annotated[
+    TokenizerKind | None, _vocabulary(metavar="KIND", help="Of the source alone.")
+]
+TargetTokenizer = Annotated[
+    TokenizerKind | None, _vocabulary(metavar="KIND", help="Of the target alone.")
+]
+BothSizes = Annotated[
+    int | None,
+    _vocabulary(
+        "--vocabulary-size", help="Ids of a side. Default: 8000 subwords; all characters or words."
+    ),
+]
+SourceSize = Annotated[
+    int | None, _vocabulary("--source-vocabulary-size", help="Ids of the source alone.")
+]
+TargetSize = Annotated[
+    int | None, _vocabulary("--target-vocabulary-size", help="Ids of the target alone.")
+]
+SharedVocabulary = Annotated[
+    bool, _vocabulary("--shared-vocabulary", help="One tokenizer for both sides.")
+]
+MaxSourceLength = Annotated[
+    int, _vocabulary(help="Longest source in ids; longer pairs are left out.")
+]
+MaxTargetLength = Annotated[int, _vocabulary(help="Longest target in ids, and longest output.")]
+EmbeddingSize = Annotated[int, _model(help="Width of the embeddings.")]
+Units = Annotated[int, _model(help="Width of memory and decoder.")]
+Depth = Annotated[int, _model(help="Layers of encoder and of decoder.")]
+Cell = Annotated[CellKind, _model(metavar="CELL", help="lstm or gru.")]
+Attention = Annotated[
+    AttentionKind, _model(metavar="SCORE", help="dot, general, concat (Bahdanau's) or none.")
+]
+Bidirectional = Annotated[bool, _model(help="Encode in both directions, or forward.")]
+ReverseSource = Annotated[
+    bool, _model("--reverse-source", help="Encode from the end of the source.")
+]
+SavedBeam = Annotated[int, _model("--beam", help="Beam width saved with the model.")]
+SavedPenalty = Annotated[
+    float, _model("--length-penalty", help="GNMT length penalty weight saved with it.")
+]
+Dropout = Annotated[float, _training(help="Share of layer inputs dropped.")]
+SentencesPerBatch = Annotated[int | None, _training("--batch-size", help="Sentences per batch.")]
+BatchTokens = Annotated[
+    int | None, _training(help="In its place: ids per batch, both sides. Default: 4096.")
+]
+Epochs = Annotated[int, _training(help="Most epochs.")]
+Patience = Annotated[int, _training(help="Stop after so many epochs without improvement.")]
+LearningRate = Annotated[float, _training(help="Adam's step size.")]
+LearningRateDecay = Annotated[
+    float, _training(help="Factor on it after an epoch without improvement.")
+]
+ClipNorm = Annotated[float, _training(help="Largest norm of the gradients.")]
+Seed = Annotated[int, _training(help="Of weights, dropout and shuffling.")]
+
+# Of the others.
+Text = Annotated[
+    Path | None,
+    typer.Argument(help="Text, a sentence a line. Default, and -: standard input."),
+]
+NBest = Annotated[int, typer.Option(min=1, help="Outputs per sentence, at most the beam width.")]
+Scores = Annotated[
+    bool, typer.Option("--scores", help="Put the score and a tab before each output.")
+]
+TestSource = Annotated[Path | None, _file("--source", help="Source, a sentence a line.")]
+References = Annotated[Path | None, _file("--target", help="References, line for line.")]
+TestData = Annotated[
+    Path | None, _file("--data", help="In place of the two: lines of source, tab, reference.")
+]
+BleuTokens = Annotated[
+    BleuTokenizer,
+    typer.Option(
+        "--tokenize", metavar="NAME", help="sacreBLEU's tokenizer; none for tokenised text."
+    ),
+]
+Outputs = Annotated[Path | None, typer.Option("--output", help="Write the outputs to this file.")]
+Picture = Annotated[Path, typer.Option("--output", help="Picture to write: .png, .svg or .pdf.")]
+Formats = Annotated[str, typer.Option(help="saved_model, onnx, or both with a comma.")]
+ServingName = Annotated[
+    str | None,
+    typer.Option("--name", help="NAME in serving/NAME/VERSION. Default: the folder's."),
+]
+Version = Annotated[
+    int | None, typer.Option(min=1, help="VERSION. Default: one more than the highest there is.")
+]
+Sentences = Annotated[Path | None, _file(help="Sentences to verify with. Default: random ones.")]

@@ -1,0 +1,268 @@
+"""The settings of a training run: one record, checked before anything is read or written."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeAlias, get_args
+
+from keras_s2s.reading import read_parallel, read_tsv
+
+FilePath: TypeAlias = str | os.PathLike[str]
+
+# The command line checks its choices against these without importing the modules that own them; a
+# test compares them with `text`, `recurrent` and `attention`.
+TokenizerKind: TypeAlias = Literal["unigram", "bpe", "char", "word"]
+CellKind: TypeAlias = Literal["lstm", "gru"]
+AttentionKind: TypeAlias = Literal["dot", "general", "concat", "none"]
+
+# SentencePiece must be told a size; characters and words default to all that occur.
+SUBWORD_VOCABULARY = 8000
+
+FILES = ("source", "target", "data", "val_source", "val_target", "val_data")
+FLAGS = ("shared_vocabulary", "bidirectional", "reverse_source")
+CHOICES = {
+    "source_tokenizer": get_args(TokenizerKind),
+    "target_tokenizer": get_args(TokenizerKind),
+    "cell": get_args(CellKind),
+    "attention": get_args(AttentionKind),
+}
+# The least that works: 4 ids are special; the end id takes one place of each sentence.
+LEAST = {
+    "source_vocabulary_size": 5,
+    "target_vocabulary_size": 5,
+    "embedding_size": 1,
+    "units": 1,
+    "depth": 1,
+    "batch_size": 1,
+    "batch_tokens": 1,
+    "epochs": 1,
+    "patience": 1,
+    "max_source_length": 2,
+    "max_target_length": 2,
+    "beam": 1,
+    "seed": 0,
+}
+_TINY, _HUGE = 5e-324, sys.float_info.max  # the smallest number above 0 and the largest
+RANGES = {
+    "dropout": (0.0, math.nextafter(1, 0), "at least 0 and below 1"),
+    "learning_rate": (_TINY, _HUGE, "above 0 and finite"),
+    "learning_rate_decay": (_TINY, 1.0, "above 0 and at most 1"),
+    "clip_norm": (_TINY, _HUGE, "above 0 and finite"),
+    "length_penalty": (0.0, math.nextafter(100, 0), "at least 0 and below 100"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Everything that decides the result of a training run.
+
+    Give the text as `source` and `target` (two files, line n of one belongs to line n of the other)
+    or as `data` (one file of `source<TAB>target` lines), and the validation text in the same way.
+
+    What is None or left out is replaced by what is used, and paths by strings, so that
+    `dataclasses.asdict` is a full record: `TrainingSettings(**record)` repeats the run.
+
+    Attributes:
+        output: folder that receives the translator.
+        source: training source file.
+        target: training target file.
+        data: training TSV file, in place of `source` and `target`.
+        val_source: validation source file.
+        val_target: validation target file.
+        val_data: validation TSV file, in place of `val_source` and `val_target`.
+        source_tokenizer: 'unigram', 'bpe', 'char' or 'word'.
+        target_tokenizer: the same for the target; as the source's when None.
+        source_vocabulary_size: ids of the source; None is 8000 for unigram and bpe, all that occur
+            for char and word.
+        target_vocabulary_size: the same for the target; as the source's when None and both
+            tokenizers are of one kind.
+        shared_vocabulary: one tokenizer for both sides, trained on both.
+        embedding_size: width of both embeddings.
+        units: width of the decoder. The encoder's memory has it too: half in each direction when
+            bidirectional.
+        depth: recurrent layers of encoder and of decoder.
+        cell: 'lstm' or 'gru'.
+        attention: 'dot', 'general', 'concat' or 'none'.
+        bidirectional: encode in both directions.
+        reverse_source: encode from the end of the source.
+        dropout: share of the inputs of each layer dropped in training.
+        batch_size: sentences per batch; in place of `batch_tokens`.
+        batch_tokens: ids per batch, both sides and padding counted; 4096 when neither is given.
+        epochs: most epochs to run.
+        patience: epochs without a lower validation perplexity before stopping.
+        learning_rate: Adam's step size.
+        learning_rate_decay: factor on it after each epoch without improvement.
+        clip_norm: largest global norm of the gradients.
+        max_source_length: longest source in ids, the end id counted; longer pairs are left out of
+            training.
+        max_target_length: the same for the target, and the longest output.
+        beam: width of the beam search the translator is saved with.
+        length_penalty: its GNMT length penalty weight.
+        seed: of weights, dropout, shuffling.
+
+    Raises:
+        ValueError: an option that no training can have, or two that exclude each other.
+        TypeError: an option of another type.
+    """
+
+    output: FilePath
+    source: FilePath | None = None
+    target: FilePath | None = None
+    data: FilePath | None = None
+    val_source: FilePath | None = None
+    val_target: FilePath | None = None
+    val_data: FilePath | None = None
+    source_tokenizer: TokenizerKind = "unigram"
+    target_tokenizer: TokenizerKind | None = None
+    source_vocabulary_size: int | None = None
+    target_vocabulary_size: int | None = None
+    shared_vocabulary: bool = False
+    embedding_size: int = 256
+    units: int = 512
+    depth: int = 1
+    cell: CellKind = "gru"
+    attention: AttentionKind = "general"
+    bidirectional: bool = True
+    reverse_source: bool = False
+    dropout: float = 0.3
+    batch_size: int | None = None
+    batch_tokens: int | None = None
+    epochs: int = 30
+    patience: int = 5
+    learning_rate: float = 1e-3
+    learning_rate_decay: float = 0.5
+    clip_norm: float = 1.0
+    max_source_length: int = 100
+    max_target_length: int = 100
+    beam: int = 5
+    length_penalty: float = 1.0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        self._resolve_paths()
+        _check_files("training", "", self.source, self.target, self.data)
+        _check_files("validation", "val_", self.val_source, self.val_target, self.val_data)
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices and not (name == "target_tokenizer" and value is None):
+                raise ValueError(f"`{name}` must be one of {', '.join(choices)}; got {value!r}.")
+        self._resolve()
+        if self.shared_vocabulary and (
+            self.source_tokenizer != self.target_tokenizer
+            or self.source_vocabulary_size != self.target_vocabulary_size
+        ):
+            raise ValueError(
+                "A shared vocabulary is one tokenizer for both sides; got "
+                f"{self.source_tokenizer} of {self.source_vocabulary_size} for the source and "
+                f"{self.target_tokenizer} of {self.target_vocabulary_size} for the target."
+            )
+        if self.batch_size is not None and self.batch_tokens is not None:
+            raise ValueError(
+                "Batches are made by sentences (`batch_size`) or by ids (`batch_tokens`); got "
+                f"batch_size={self.batch_size} and batch_tokens={self.batch_tokens}. Give one."
+            )
+        optional = {field.name for field in fields(self) if field.default is None}
+        for name, least in LEAST.items():
+            if getattr(self, name) is not None or name not in optional:
+                _check_whole(name, getattr(self, name), least)
+        for name in FLAGS:
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
+        if self.bidirectional and self.units % 2:
+            raise ValueError(
+                "`units` must be even for a bidirectional encoder, half for each direction; got "
+                f"{self.units}."
+            )
+        for name, (low, high, meaning) in RANGES.items():
+            _check_number(name, getattr(self, name), low, high, meaning)
+
+    def _resolve_paths(self) -> None:
+        for name in ("output", *FILES):
+            path = getattr(self, name)
+            if path is None and name != "output":
+                continue
+            if not isinstance(path, str | os.PathLike):
+                raise TypeError(f"`{name}` must be a path; got {type(path).__name__}.")
+            object.__setattr__(self, name, os.fspath(path))
+
+    def _resolve(self) -> None:
+        """Replaces None by what it stands for, so that the record shows what was used."""
+        resolved: dict[str, Any] = {
+            "target_tokenizer": self.target_tokenizer or self.source_tokenizer
+        }
+        source_size, target_size = self.source_vocabulary_size, self.target_vocabulary_size
+        if source_size is None and self.source_tokenizer in ("unigram", "bpe"):
+            source_size = SUBWORD_VOCABULARY
+        if target_size is None:
+            if resolved["target_tokenizer"] == self.source_tokenizer:
+                target_size = source_size
+            elif resolved["target_tokenizer"] in ("unigram", "bpe"):
+                target_size = SUBWORD_VOCABULARY
+        resolved["source_vocabulary_size"] = source_size
+        resolved["target_vocabulary_size"] = target_size
+        if self.batch_size is None and self.batch_tokens is None:
+            resolved["batch_tokens"] = 4096
+        for name, value in resolved.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def encoder_units(self) -> int:
+        """Width of one direction of the encoder."""
+        return self.units // 2 if self.bidirectional else self.units
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """The training pairs, read anew."""
+        return _read(self.source, self.target, self.data)
+
+    def validation_pairs(self) -> Iterator[tuple[str, str]]:
+        """The validation pairs, read anew."""
+        return _read(self.val_source, self.val_target, self.val_data)
+
+
+def _check_files(
+    what: str,
+    prefix: str,
+    source: FilePath | None,
+    target: FilePath | None,
+    data: FilePath | None,
+) -> None:
+    two, one = source is not None and target is not None, data is not None
+    partial = (source is None) != (target is None)
+    if two == one or partial:
+        given = [
+            f"`{prefix}{name}`"
+            for name, value in (("source", source), ("target", target), ("data", data))
+            if value is not None
+        ]
+        raise ValueError(
+            f"The {what} text is two files (`{prefix}source` and `{prefix}target`) or one TSV "
+            f"(`{prefix}data`); got {', '.join(given) or 'none of them'}."
+        )
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
+    if value < least or (name == "seed" and value >= 2**32):
+        top = " and below 2³²" if name == "seed" else ""
+        raise ValueError(f"`{name}` must be at least {least}{top}; got {value}.")
+
+
+def _check_number(name: str, value: object, low: float, high: float, meaning: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"`{name}` must be a number; got {value!r}.")
+    if not low <= value <= high:
+        raise ValueError(f"`{name}` must be {meaning}; got {value}.")
+
+
+def _read(
+    source: FilePath | None, target: FilePath | None, data: FilePath | None
+) -> Iterator[tuple[str, str]]:
+    if data is not None:
+        return read_tsv(data)
+    # __post_init__ made sure that these two are there when `data` is not.
+    return read_parallel(str(source), str(target))

@@ -1,0 +1,279 @@
+"""Who may import whom: every import in the package against one table, and what stays unloaded.
+
+A new module is one new row in `TABLE`. A room that becomes a folder keeps its row:
+`attention/scores.py` falls under `attention`, and its files may import each other.
+"""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "keras_s2s"
+ANY = "*"
+
+
+class Rule(NamedTuple):
+    """What a module may import besides the standard library: packages, and rooms of this one."""
+
+    packages: str = ""
+    rooms: str = ""
+
+    def allows_package(self, name: str) -> bool:
+        return self.packages == ANY or name in self.packages.split()
+
+    def allows_room(self, name: str) -> bool:
+        return self.rooms == ANY or name in self.rooms.split()
+
+
+TABLE = {
+    # The modelling core: keras.ops only, so that it runs on every Keras backend.
+    "attention": Rule("keras numpy"),
+    "scan": Rule("keras tensorflow"),  # one function per backend; see BACKEND_SPECIFIC
+    "recurrent": Rule("keras numpy", "scan"),
+    "encoder": Rule("keras numpy", "attention recurrent scan"),
+    "bridge": Rule("keras numpy", "attention encoder recurrent"),
+    "decoder": Rule("keras numpy", "attention bridge encoder recurrent"),
+    "losses": Rule("keras"),
+    "metrics": Rule("keras", "losses"),
+    "penalties": Rule("keras"),
+    "search": Rule("keras", "penalties"),
+    "model": Rule("keras numpy", "attention bridge decoder encoder losses metrics search"),
+    # Text and data.
+    "text": Rule("keras numpy sentencepiece tensorflow tensorflow_text"),
+    "reading": Rule(),
+    "pairs": Rule("numpy"),
+    "batches": Rule("numpy"),
+    "corpus": Rule("numpy tensorflow", "batches pairs reading text"),
+    "dates": Rule("babel"),
+    # What joins them.
+    "folder": Rule(),
+    "translator": Rule("keras numpy tensorflow", "attention folder model search text"),
+    "settings": Rule("", "reading"),
+    "callbacks": Rule("keras numpy rich"),
+    "training": Rule(
+        "keras rich",
+        "bridge callbacks corpus decoder encoder folder losses metrics model reading search "
+        "settings text translator",
+    ),
+    "scores": Rule("sacrebleu"),
+    "glyphs": Rule("matplotlib"),
+    "plots": Rule("matplotlib numpy", "glyphs"),
+    # The front doors.
+    "__init__": Rule("", ANY),
+    "__main__": Rule("", "cli"),
+    "terminal": Rule("rich"),
+    "options": Rule("typer", "settings"),
+    "cli": Rule(ANY, ANY),
+    "quickstart": Rule(ANY, ANY),
+    # The exporters see the library from outside.
+    "export": Rule(ANY, ANY),
+}
+
+# Core modules with a TensorFlow branch, imported inside the function that runs on that backend.
+BACKEND_SPECIFIC = {"scan"}
+CORE = {
+    *("attention", "scan", "recurrent", "encoder", "bridge", "decoder", "model"),
+    *("losses", "metrics", "penalties", "search"),
+}
+# `cli`, and the modules it hands a whole command to, are the only ones that know the exporters.
+MAY_IMPORT_EXPORT = {"cli", "quickstart"}
+FRONT_DOORS = {"cli", "quickstart", "__main__"}
+
+# Nothing a command's help needs; each is imported where it is used.
+HEAVY = {
+    "babel",
+    "keras",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "sacrebleu",
+    "sentencepiece",
+    "tensorflow",
+    "tensorflow_text",
+    "tf2onnx",
+}
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name → file, with export/ under the name it is installed by."""
+    files = {}
+    for folder, prefix in ((ROOT / PACKAGE, PACKAGE), (ROOT / "export", f"{PACKAGE}.export")):
+        for path in sorted(folder.rglob("*.py")):
+            files[".".join([prefix, *path.relative_to(folder).with_suffix("").parts])] = path
+    return files
+
+
+def room_of(dotted: str) -> str:
+    """`keras_s2s.attention.scores` → `attention`."""
+    return dotted.split(".")[1]
+
+
+def imported_names(tree: ast.AST, module: str) -> Iterator[tuple[int, str]]:
+    """(line, absolute dotted name) of every import, also in functions and under TYPE_CHECKING."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                # `module` always ends in a file name (`__init__` too), which is what one dot drops.
+                base = ".".join([*module.split(".")[: -node.level], *filter(None, [node.module])])
+            for alias in node.names:
+                yield node.lineno, f"{base}.{alias.name}"
+        elif isinstance(node, ast.Call):
+            function = ast.unparse(node.func).split(".")[-1]
+            first = node.args[0] if node.args else None
+            if function in {"import_module", "__import__"} and isinstance(first, ast.Constant):
+                yield node.lineno, str(first.value)
+
+
+def objection(room: str, name: str) -> str | None:
+    """Why `room` may not import the dotted `name`; None when it may."""
+    top, *rest = name.split(".")
+    rule = TABLE[room]
+    if top in sys.stdlib_module_names:
+        return None
+    if top != PACKAGE:
+        return None if rule.allows_package(top) else f"{top} is not in its row: {rule.packages!r}"
+    target = rest[0] if rest else PACKAGE
+    if target in {room, "__version__"}:
+        return None
+    if target in {room_of(module) for module in modules()} - set(TABLE):
+        return f"{target} has no row in TABLE yet"
+    if target not in TABLE:  # a name such as keras_s2s.Translator, re-exported for users
+        allowed = room in {*FRONT_DOORS, "export"}
+        return None if allowed else f"{name} is a re-export; name the module that owns it"
+    if target == "export":
+        allowed = room in MAY_IMPORT_EXPORT
+        return None if allowed else f"only {sorted(MAY_IMPORT_EXPORT)} may import export"
+    if target in FRONT_DOORS:
+        return None if room in FRONT_DOORS else f"{target} is a front door; nothing builds on it"
+    return None if rule.allows_room(target) else f"{target} is not in its row: {rule.rooms!r}"
+
+
+def violations(module: str, source: str) -> list[str]:
+    """Every import in `source` that the row of `module` does not allow, as readable lines."""
+    room = room_of(module)
+    found = [
+        (line, name, objection(room, name))
+        for line, name in imported_names(ast.parse(source), module)
+    ]
+    return [f"line {line}: {room} imports {name}: {why}" for line, name, why in found if why]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_module_imports_only_what_its_row_allows(module: str) -> None:
+    path = modules()[module]
+    if room_of(module) not in TABLE:
+        pytest.fail(
+            f"{path.relative_to(ROOT)} has no row in TABLE of tests/test_imports.py. "
+            f"Add one for {room_of(module)!r} that says what it may import."
+        )
+    found = violations(module, path.read_text(encoding="utf-8"))
+    assert not found, f"{path.relative_to(ROOT)}:\n  " + "\n  ".join(found)
+
+
+def test_table_keeps_tensorflow_out_of_the_modelling_core() -> None:
+    assert {room for room in CORE if TABLE[room].allows_package("tensorflow")} == BACKEND_SPECIFIC
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if room_of(name) in CORE])
+def test_importing_the_modelling_core_needs_only_keras(module: str) -> None:
+    tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
+    statements = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = imported_names(ast.Module(statements, []), module)
+    tops = {name.split(".")[0] for _, name in names} - sys.stdlib_module_names
+    assert tops <= {"keras", "numpy", PACKAGE}
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "culprit"),
+    [
+        ("keras_s2s.attention", "import tensorflow as tf", "tensorflow"),
+        ("keras_s2s.attention", "def f():\n    from tensorflow.keras import layers", "tensorflow"),
+        ("keras_s2s.attention", "from keras_s2s.export import onnx", "export"),
+        ("keras_s2s.attention", "from .export.spec import GraphSpec", "export"),
+        ("keras_s2s.search", "import importlib\nimportlib.import_module('torch')", "torch"),
+        ("keras_s2s.search", "if TYPE_CHECKING:\n    import numpy", "numpy"),
+        ("keras_s2s.attention.scores", "from .. import export", "export"),
+        ("keras_s2s.translator", "from .cli import main", "cli"),
+        ("keras_s2s.export.spec", "from keras_s2s.quickstart import run", "quickstart"),
+        ("keras_s2s.model", "from keras_s2s import Translator", "Translator"),
+    ],
+)
+def test_forbidden_import_is_found(module: str, statement: str, culprit: str) -> None:
+    found = violations(module, statement)
+
+    assert len(found) == 1
+    assert culprit in found[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "statement"),
+    [
+        ("keras_s2s.attention", "import abc, math\nfrom keras import ops\nimport numpy as np"),
+        (
+            "keras_s2s.encoder",
+            "from keras_s2s.attention import Memory\nfrom .recurrent import Recurrent",
+        ),
+        ("keras_s2s.attention.scores", "from .energy import dot\nfrom . import energy"),
+        ("keras_s2s.cli", "def export():\n    from keras_s2s.export import onnx"),
+        (
+            "keras_s2s.export.graphs",
+            "import tensorflow as tf\nfrom keras_s2s.translator import Translator",
+        ),
+        ("keras_s2s.callbacks", "from keras_s2s import __version__"),
+    ],
+)
+def test_allowed_import_passes(module: str, statement: str) -> None:
+    assert violations(module, statement) == []
+
+
+def loaded_after(code: str) -> set[str]:
+    """The heavy packages in sys.modules after `code` ran in a fresh interpreter."""
+    lines = [
+        "import sys",
+        "try:",
+        f"    {code}",
+        "except SystemExit:",
+        "    pass",
+        "print('loaded:', *{name.split('.')[0] for name in sys.modules})",
+    ]
+    run = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    (report,) = [line for line in run.stdout.splitlines() if line.startswith("loaded:")]
+    return HEAVY & set(report.split()[1:])
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_after("import keras_s2s") == set()
+
+
+def test_help_of_the_command_line_loads_nothing_heavy() -> None:
+    code = "sys.argv = ['keras-s2s', '--help']; from keras_s2s.cli import main; main()"
+    assert loaded_after(code) == set()
+
+
+def test_every_package_folder_is_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    settings = project["tool"]["setuptools"]
+    folders = {module.rsplit(".", 1)[0] for module in modules()}
+    assert folders <= set(settings["packages"]), "name each new sub-package in pyproject.toml"
+    assert set(settings["package-dir"].values()) == {PACKAGE, "export"}
+    assert "py.typed" in settings["package-data"][PACKAGE]
+    assert (ROOT / PACKAGE / "py.typed").is_file()

@@ -1,0 +1,151 @@
+import functools
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_s2s import options
+from keras_s2s.scores import edit_distance, score_outputs
+
+WORDS = st.lists(st.sampled_from("abc"), max_size=6)
+
+
+def edits(left: tuple[str, ...], right: tuple[str, ...]) -> int:
+    """Levenshtein's recursion, as it is defined."""
+
+    @functools.cache
+    def distance(i: int, j: int) -> int:
+        if min(i, j) == 0:
+            return max(i, j)
+        return min(
+            distance(i - 1, j) + 1,
+            distance(i, j - 1) + 1,
+            distance(i - 1, j - 1) + (left[i - 1] != right[j - 1]),
+        )
+
+    return distance(len(left), len(right))
+
+
+@given(WORDS, WORDS)
+def test_edit_distance_is_levenshteins(left: list[str], right: list[str]) -> None:
+    assert edit_distance(left, right) == edits(tuple(left), tuple(right))
+
+
+@given(WORDS, WORDS, WORDS)
+def test_edit_distance_is_a_metric(a: list[str], b: list[str], c: list[str]) -> None:
+    assert (edit_distance(a, b) == 0) == (a == b)
+    assert edit_distance(a, b) == edit_distance(b, a)
+    assert edit_distance(a, c) <= edit_distance(a, b) + edit_distance(b, c)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "edits"),
+    [("kitten", "sitting", 3), ("saturday", "sunday", 3), ("", "abc", 3), ("abc", "abc", 0)],
+)
+def test_edit_distance_of_known_words(left: str, right: str, edits: int) -> None:
+    assert edit_distance(left, right) == edits
+
+
+def test_equal_outputs_have_the_best_scores() -> None:
+    lines = ["Ein Mann fährt ein rotes Fahrrad.", "Zwei Hunde spielen im Schnee ."]
+    scores = score_outputs(lines, lines)
+
+    assert scores.bleu == pytest.approx(100)
+    assert scores.chrf == pytest.approx(100)
+    assert (scores.exact_match, scores.token_error_rate, scores.sentences) == (1.0, 0.0, 2)
+
+
+def test_bleu_is_papinenis() -> None:
+    # 6 of 7, 4 of 6, 2 of 5 and 1 of 4 n-grams occur in the reference; as long, so no penalty.
+    # BLEU = 100·(6/7 · 4/6 · 2/5 · 1/4)^(1/4) = 48.8923
+    output, reference = "the cat sat on the red mat", "the cat is on the red mat"
+    precisions = 6 / 7 * 4 / 6 * 2 / 5 * 1 / 4
+
+    assert score_outputs([output], [reference]).bleu == pytest.approx(100 * precisions**0.25)
+
+
+def test_bleu_of_a_short_output_is_lowered() -> None:
+    # All n-grams of the 4 tokens are right; the penalty is exp(1 − 5/4).
+    scores = score_outputs(["a b c d"], ["a b c d e"], tokenize="none")
+
+    assert scores.bleu == pytest.approx(100 * 2.718281828459045**-0.25)
+
+
+def test_bleu_is_of_the_corpus_not_a_mean_of_sentences() -> None:
+    outputs, references = ["a b c d e", "x"], ["a b c d e", "y"]
+
+    assert score_outputs(outputs, references).bleu == pytest.approx(
+        100 * (5 / 6) ** 0.25  # of 6 unigrams 5 are right; longer n-grams come from one line only
+    )
+
+
+def test_scores_are_cased_and_detokenised_by_default() -> None:
+    line, tokenised, lower = "Das ist gut, ja.", "Das ist gut , ja .", "das ist gut, ja."
+
+    assert score_outputs([tokenised], [line]).bleu == pytest.approx(100)
+    assert score_outputs([lower], [line]).bleu < 100
+    assert score_outputs([tokenised], [line], tokenize="none").bleu < 100
+
+
+def test_exact_match_counts_equal_lines() -> None:
+    assert score_outputs(["a", "b", "c "], ["a", "x", "c"]).exact_match == pytest.approx(1 / 3)
+
+
+def test_token_error_rate_is_edits_over_reference_tokens() -> None:
+    # One substitution and one insertion against 2 + 3 tokens.
+    assert score_outputs(["a b", "c d x e"], ["a z", "c d e"]).token_error_rate == 2 / 5
+
+
+def test_token_error_rate_can_exceed_one() -> None:
+    assert score_outputs(["a b c"], ["x"]).token_error_rate == 3.0
+
+
+def test_empty_references_are_scored() -> None:
+    scores = score_outputs(["", "a"], ["", ""])
+
+    assert scores.exact_match == 0.5
+    assert scores.token_error_rate == 1.0
+
+
+def test_printed_scores_name_their_signatures() -> None:
+    printed = str(score_outputs(["a b c d"], ["a b c d"], tokenize="char"))
+
+    lines = dict(
+        zip(("bleu", "chrf", "exact", "errors", "count"), printed.splitlines(), strict=True)
+    )
+    assert lines["bleu"].split()[:2] == ["BLEU", "100.00"]
+    assert "tok:char|smooth:exp|version:" in lines["bleu"]
+    assert "nc:6|nw:0|" in lines["chrf"]
+    assert lines["exact"].split() == ["exact", "match", "100.00", "%"]
+    assert lines["count"].split() == ["sentences", "1"]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "references", "message"),
+    [
+        (["a"], ["a", "b"], "got 1 outputs and 2 references"),
+        ([], [], "nothing to score"),
+    ],
+)
+def test_lists_that_cannot_be_scored_are_refused(
+    outputs: list[str], references: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        score_outputs(outputs, references)
+
+
+def test_one_string_is_not_taken_for_a_list() -> None:
+    with pytest.raises(TypeError, match="`outputs` must be a list of strings; got one str"):
+        score_outputs("ab", ["a", "b"])
+
+
+def test_unknown_tokenizer_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`tokenize` must be one of .*13a.*; got 'words'"):
+        score_outputs(["a"], ["a"], tokenize="words")
+
+
+def test_command_line_offers_the_tokenizers_of_sacrebleu() -> None:
+    from sacrebleu.metrics import BLEU
+
+    assert set(get_args(options.BleuTokenizer)) == set(BLEU.TOKENIZERS)

@@ -1,0 +1,165 @@
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from keras_s2s import settings
+from keras_s2s.settings import TrainingSettings
+
+FILES = {"output": "out", "data": "train.tsv", "val_data": "val.tsv"}
+
+
+def made(**given: Any) -> TrainingSettings:
+    return TrainingSettings(**{**FILES, **given})
+
+
+def test_record_makes_the_same_settings_again() -> None:
+    first = made(source_tokenizer="bpe", target_tokenizer="char", units=8, batch_size=3)
+    record = json.loads(json.dumps(dataclasses.asdict(first)))
+
+    assert TrainingSettings(**record) == first
+
+
+def test_paths_are_recorded_as_strings() -> None:
+    paths = {name: Path(value) for name, value in FILES.items()}
+
+    assert made(**paths) == made()
+    assert made(**paths).data == "train.tsv"
+
+
+@pytest.mark.parametrize(
+    ("given", "resolved"),
+    [
+        ({}, ("unigram", "unigram", 8000, 8000)),
+        ({"source_tokenizer": "char"}, ("char", "char", None, None)),
+        ({"source_tokenizer": "char", "target_tokenizer": "bpe"}, ("char", "bpe", None, 8000)),
+        ({"source_vocabulary_size": 500}, ("unigram", "unigram", 500, 500)),
+        (
+            {"source_vocabulary_size": 500, "target_tokenizer": "bpe"},
+            ("unigram", "bpe", 500, 8000),
+        ),
+        (
+            {"source_vocabulary_size": 500, "target_tokenizer": "word"},
+            ("unigram", "word", 500, None),
+        ),
+        ({"target_vocabulary_size": 700}, ("unigram", "unigram", 8000, 700)),
+    ],
+)
+def test_what_is_left_out_is_resolved(given: dict[str, Any], resolved: tuple[Any, ...]) -> None:
+    found = made(**given)
+
+    assert resolved == (
+        found.source_tokenizer,
+        found.target_tokenizer,
+        found.source_vocabulary_size,
+        found.target_vocabulary_size,
+    )
+
+
+def test_batches_are_of_4096_ids_unless_said_otherwise() -> None:
+    assert (made().batch_size, made().batch_tokens) == (None, 4096)
+    assert (made(batch_size=7).batch_size, made(batch_size=7).batch_tokens) == (7, None)
+
+
+def test_each_direction_of_the_encoder_has_half_the_units() -> None:
+    assert made(units=10).encoder_units == 5
+    assert made(units=11, bidirectional=False).encoder_units == 11
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"source_tokenizer": "letters"}, "`source_tokenizer` must be one of unigram, bpe, char"),
+        ({"target_tokenizer": "letters"}, "`target_tokenizer` must be one of .*; got 'letters'"),
+        ({"cell": "rnn"}, "`cell` must be one of lstm, gru; got 'rnn'"),
+        ({"attention": "luong"}, "`attention` must be one of dot, general, concat, none"),
+        ({"attention": None}, "`attention` must be one of"),
+        ({"units": 5}, "`units` must be even for a bidirectional encoder.*; got 5"),
+        ({"units": 0}, "`units` must be at least 1; got 0"),
+        ({"source_vocabulary_size": 4}, "`source_vocabulary_size` must be at least 5; got 4"),
+        ({"target_vocabulary_size": 4}, "`target_vocabulary_size` must be at least 5; got 4"),
+        ({"embedding_size": 0}, "`embedding_size` must be at least 1"),
+        ({"depth": 0}, "`depth` must be at least 1"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1"),
+        ({"batch_tokens": -1}, "`batch_tokens` must be at least 1"),
+        ({"batch_size": 2, "batch_tokens": 3}, "batch_size=2 and batch_tokens=3. Give one"),
+        ({"epochs": 0}, "`epochs` must be at least 1"),
+        ({"patience": 0}, "`patience` must be at least 1"),
+        ({"max_source_length": 1}, "`max_source_length` must be at least 2"),
+        ({"max_target_length": 1}, "`max_target_length` must be at least 2"),
+        ({"beam": 0}, "`beam` must be at least 1"),
+        ({"seed": -1}, "`seed` must be at least 0"),
+        ({"seed": 2**32}, "`seed` must be at least 0 and below 2³²"),
+        ({"dropout": 1.0}, "`dropout` must be at least 0 and below 1; got 1.0"),
+        ({"dropout": -0.1}, "`dropout` must be at least 0"),
+        ({"dropout": float("nan")}, "`dropout` must be at least 0"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be above 0"),
+        ({"learning_rate": float("inf")}, "`learning_rate` must be above 0 and finite"),
+        ({"learning_rate_decay": 0.0}, "`learning_rate_decay` must be above 0 and at most 1"),
+        ({"learning_rate_decay": 1.1}, "`learning_rate_decay` must be above 0 and at most 1"),
+        ({"clip_norm": 0.0}, "`clip_norm` must be above 0"),
+        ({"length_penalty": -0.5}, "`length_penalty` must be at least 0"),
+        ({"length_penalty": 100.0}, "`length_penalty` must be at least 0 and below 100"),
+        (
+            {"shared_vocabulary": True, "target_tokenizer": "bpe"},
+            "one tokenizer for both sides; got unigram of 8000 for the source and bpe of 8000",
+        ),
+        (
+            {"shared_vocabulary": True, "target_vocabulary_size": 90},
+            "one tokenizer for both sides; got unigram of 8000 .* unigram of 90",
+        ),
+        ({"data": None}, "training text is two files .*; got none of them"),
+        ({"data": None, "source": "a"}, r"`data`\); got `source`\."),
+        ({"source": "a", "target": "b"}, "got `source`, `target`, `data`"),
+        ({"source": "a"}, "got `source`, `data`"),
+        ({"val_data": None}, "validation text is two files .*`val_source` and `val_target`"),
+        ({"val_data": None, "val_target": "b"}, "got `val_target`"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        made(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"units": "8"}, "`units` must be a whole number; got '8'"),
+        ({"units": 8.0}, "`units` must be a whole number; got 8.0"),
+        ({"epochs": True}, "`epochs` must be a whole number; got True"),
+        ({"seed": None}, "`seed` must be a whole number; got None"),
+        ({"dropout": "0.1"}, "`dropout` must be a number; got '0.1'"),
+        ({"clip_norm": None}, "`clip_norm` must be a number; got None"),
+        ({"bidirectional": 1}, "`bidirectional` must be True or False; got 1"),
+        ({"shared_vocabulary": "no"}, "`shared_vocabulary` must be True or False"),
+        ({"data": 3}, "`data` must be a path; got int"),
+        ({"output": None}, "`output` must be a path; got NoneType"),
+    ],
+)
+def test_settings_of_another_type_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        made(**given)
+
+
+def test_every_setting_is_checked() -> None:
+    checked = {
+        "output",
+        *settings.FILES,
+        *settings.FLAGS,
+        *settings.CHOICES,
+        *settings.LEAST,
+        *settings.RANGES,
+    }
+    assert checked == {field.name for field in dataclasses.fields(TrainingSettings)}
+
+
+def test_choices_are_those_of_the_modules_that_own_them() -> None:
+    from keras_s2s.attention import SCORES
+    from keras_s2s.recurrent import CELLS
+    from keras_s2s.text import training
+
+    assert set(settings.CHOICES["source_tokenizer"]) == set(get_args(training.Kind))
+    assert set(settings.CHOICES["cell"]) == set(CELLS)
+    assert set(settings.CHOICES["attention"]) == {*SCORES, "none"}

@@ -1,0 +1,507 @@
+import dataclasses
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+from keras_s2s import callbacks, training
+from keras_s2s.corpus import CorpusError
+from keras_s2s.settings import TrainingSettings
+from keras_s2s.training import TrainingResult, train
+from keras_s2s.translator import load_translator
+
+LEXICON = {"red": "rot", "dog": "Hund", "big": "groß", "cat": "Katze", "tree": "Baum"}
+EPOCHS = 3
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the code under test may catch it."""
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 40 training and 10 validation pairs, as two files and as a TSV."""
+    folder = tmp_path_factory.mktemp("texts")
+    draw = random.Random(1)
+    for name, count in (("train", 40), ("val", 10)):
+        pairs = [draw.choices(list(LEXICON), k=draw.randint(1, 4)) for _ in range(count)]
+        sources = [" ".join(words) for words in pairs]
+        targets = [" ".join(LEXICON[word] for word in words) for words in pairs]
+        write(folder / f"{name}.source", sources)
+        write(folder / f"{name}.target", targets)
+        write(folder / f"{name}.tsv", [f"{s}\t{t}" for s, t in zip(sources, targets, strict=True)])
+    return folder
+
+
+def write(path: Path, lines: list[str]) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def settings_for(texts: Path, output: Path, **given: Any) -> TrainingSettings:
+    small: dict[str, Any] = {
+        "output": output,
+        "data": texts / "train.tsv",
+        "val_data": texts / "val.tsv",
+        "source_tokenizer": "char",
+        "embedding_size": 6,
+        "units": 8,
+        "dropout": 0.2,
+        "batch_size": 10,
+        "epochs": EPOCHS,
+        "learning_rate": 0.01,
+        "max_source_length": 30,
+        "max_target_length": 30,
+        "beam": 2,
+    }
+    return TrainingSettings(**{**small, **given})
+
+
+def run(settings: TrainingSettings, **given: Any) -> tuple[TrainingResult, str]:
+    """The result, and what was printed."""
+    printed = io.StringIO()
+    return train(settings, console=Console(file=printed, width=40), **given), printed.getvalue()
+
+
+class Trained(NamedTuple):
+    output: Path
+    result: TrainingResult
+    printed: str
+
+
+def weights_in(output: Path) -> list[np.ndarray]:
+    return load_translator(output).get_weights()
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    for ours, theirs in zip(weights_in(one), weights_in(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture(scope="module")
+def trained(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A training without a break."""
+    output = tmp_path_factory.mktemp("whole") / "out"
+    return Trained(output, *run(settings_for(texts, output)))
+
+
+@pytest.fixture(scope="module")
+def whole(trained: Trained) -> Path:
+    """Its output."""
+    return trained.output
+
+
+def test_training_lowers_the_loss_and_keeps_the_best_epoch(trained: Trained) -> None:
+    result = trained.result
+
+    perplexities = [epoch["val_perplexity"] for epoch in result.history]
+    assert perplexities[-1] < perplexities[0]
+    assert result.best_perplexity == min(perplexities)
+    assert result.best_epoch == 1 + perplexities.index(min(perplexities))
+    assert result.epochs == len(perplexities) == EPOCHS
+    assert result.parameters == load_translator(result.path).count_params()
+
+
+def test_training_prints_what_it_reads_and_a_line_for_each_epoch(trained: Trained) -> None:
+    lines = trained.printed.splitlines()
+
+    assert lines[0] == "source vocabulary: 15 ids (char)"
+    assert lines[2].startswith("training: 40 of 40 pairs kept (0 empty, 0 too long)")
+    assert sum(line.startswith("epoch ") for line in lines) == EPOCHS
+
+
+def test_output_holds_what_the_documentation_says(whole: Path) -> None:
+    found = {path.name for path in whole.iterdir()}
+
+    assert found == {"translator.keras", "settings.json", "history.json", "checkpoint"}
+    assert {path.name for path in (whole / "checkpoint").iterdir()} == {
+        "tokenizers.json",
+        f"epoch-{EPOCHS:04d}",
+    }
+    assert len(json.loads((whole / "history.json").read_text(encoding="utf-8"))) == EPOCHS
+
+
+def test_saved_translator_holds_no_optimizer(whole: Path) -> None:
+    import h5py
+
+    def groups(file: Path) -> set[str]:
+        found: set[str] = set()
+        with (
+            zipfile.ZipFile(file) as archive,
+            archive.open("model.weights.h5") as stream,
+            h5py.File(stream) as weights,
+        ):
+            weights.visit(found.add)
+        return found
+
+    states = next((whole / "checkpoint").glob("epoch-*")) / "model.keras"
+    assert any("optimizer" in name for name in groups(states))
+    assert not any("optimizer" in name for name in groups(whole / "translator.keras"))
+    assert not load_translator(whole).model.compiled
+
+
+def test_recorded_settings_repeat_the_run(whole: Path, texts: Path, tmp_path: Path) -> None:
+    record = json.loads((whole / "settings.json").read_text(encoding="utf-8"))
+    # The same text in the other form.
+    files = {
+        "source": str(texts / "train.source"),
+        "target": str(texts / "train.target"),
+        "data": None,
+    }
+
+    run(TrainingSettings(**{**record, **files, "output": str(tmp_path)}))
+
+    assert_same_weights(whole, tmp_path)
+
+
+def kill_in_batch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """A kill in the middle of an epoch."""
+    last = callbacks.ProgressBar.on_train_batch_end
+
+    def on_train_batch_end(bar: Any, batch: int, logs: Any = None) -> None:
+        last(bar, batch, logs)
+        if batch == 1 and f"epoch {epoch}/" in bar.console.file.getvalue():
+            raise Killed
+
+    monkeypatch.setattr(callbacks.ProgressBar, "on_train_batch_end", on_train_batch_end)
+
+
+def kill_in_save(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """A kill after the first half of an epoch's state."""
+    save = keras.Model.save
+
+    def half(model: keras.Model, path: Path, **given: Any) -> None:
+        save(model, path, **given)
+        if path.parent.name == f".tmp-epoch-{epoch:04d}":
+            os.truncate(path, path.stat().st_size // 2)
+            raise Killed
+
+    monkeypatch.setattr(keras.Model, "save", half)
+
+
+def kill_in_best(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """A kill after the first half of the translator with the best weights so far."""
+    save, saved = keras.Model.save, []
+
+    def half(model: keras.Model, path: Path, **given: Any) -> None:
+        save(model, path, **given)
+        saved.append(path.name)
+        if sum(name.endswith("-translator.keras") for name in saved) == epoch:
+            os.truncate(path, path.stat().st_size // 2)
+            raise Killed
+
+    monkeypatch.setattr(keras.Model, "save", half)
+
+
+@pytest.mark.parametrize(
+    ("kill", "epoch"),
+    [
+        (kill_in_batch, 1),
+        (kill_in_save, 2),
+        (kill_in_best, 3),
+    ],
+)
+def test_resumed_training_ends_with_the_weights_of_one_without_a_break(
+    texts: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kill: Any,
+    epoch: int,
+) -> None:
+    settings = settings_for(texts, tmp_path / "out")
+    kill(monkeypatch, epoch)
+    stream = io.StringIO()
+    with pytest.raises(Killed):
+        train(settings, console=Console(file=stream, force_terminal=True))
+    assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
+    monkeypatch.undo()
+    keras.utils.set_random_seed(12345)  # another process would not be where this one is
+
+    _, printed = run(settings, resume=True)
+
+    # No more than the epoch of the kill is done again.
+    assert sum(line.startswith("epoch ") for line in printed.splitlines()) == EPOCHS - epoch + 1
+    assert_same_weights(whole, tmp_path / "out")
+    for name in ("settings.json", "history.json"):
+        ours, theirs = (
+            json.loads((folder / name).read_text(encoding="utf-8"))
+            for folder in (tmp_path / "out", whole)
+        )
+        if name == "settings.json":
+            ours["output"] = theirs["output"]
+        assert ours == theirs
+    assert not list((tmp_path / "out").rglob(".tmp-*"))
+
+
+def test_killed_process_can_be_resumed(texts: Path, whole: Path, tmp_path: Path) -> None:
+    settings = settings_for(texts, tmp_path / "out", epochs=1000, patience=1000)
+    code = (
+        "import sys, json; from keras_s2s.settings import TrainingSettings; "
+        "from keras_s2s.training import train; "
+        "train(TrainingSettings(**json.loads(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", code, json.dumps(dataclasses.asdict(settings))]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "out" / "checkpoint" / "epoch-0002").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+
+    done = json.loads(
+        max((tmp_path / "out" / "checkpoint").glob("epoch-*/progress.json")).read_text(
+            encoding="utf-8"
+        )
+    )["epoch"]
+    result, _ = run(dataclasses.replace(settings, epochs=done + 1), resume=True)
+
+    assert result.epochs == done + 1
+    expected = json.loads((whole / "history.json").read_text(encoding="utf-8"))
+    assert result.history[:EPOCHS] == expected[: done + 1]
+
+
+def test_finished_training_has_nothing_to_resume(texts: Path, whole: Path) -> None:
+    before = (whole / "translator.keras").stat().st_mtime_ns
+
+    result, printed = run(settings_for(texts, whole), resume=True)
+
+    assert "nothing left to train" in printed
+    assert result.epochs == EPOCHS
+    assert (whole / "translator.keras").stat().st_mtime_ns == before
+
+
+def test_stopped_training_goes_on_with_more_patience(texts: Path, tmp_path: Path) -> None:
+    # The rate is too small to change a weight, so no epoch is better than the first.
+    options: dict[str, Any] = {"learning_rate": 1e-30, "dropout": 0.0, "epochs": 9}
+    first, _ = run(settings_for(texts, tmp_path, **options, patience=1))
+    second, _ = run(settings_for(texts, tmp_path, **options, patience=3), resume=True)
+
+    assert (first.epochs, first.best_epoch) == (2, 1)
+    assert (second.epochs, second.best_epoch) == (4, 1)
+    assert second.history[:2] == first.history
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"units": 10}, "`units` was 8 and is 10"),
+        ({"seed": 2, "dropout": 0.1}, "`dropout` was 0.2 and is 0.1; `seed` was 1 and is 2"),
+    ],
+)
+def test_resuming_with_other_settings_is_refused(
+    texts: Path, whole: Path, changed: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(settings_for(texts, whole, **changed), resume=True)
+
+
+def test_resuming_without_a_training_is_refused(texts: Path, tmp_path: Path) -> None:
+    for output in (tmp_path, tmp_path / "nothing", write(tmp_path / "file", ["text"])):
+        with pytest.raises(ValueError, match="no training to resume"):
+            run(settings_for(texts, output), resume=True)
+
+
+def test_resuming_without_the_checkpoint_is_refused(texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(
+        json.dumps(dataclasses.asdict(settings_for(texts, tmp_path))), encoding="utf-8"
+    )
+    with pytest.raises(ValueError, match="its checkpoint/ is gone"):
+        run(settings_for(texts, tmp_path), resume=True)
+
+
+def test_resuming_from_unreadable_settings_is_refused(texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"settings\.json` cannot be read"):
+        run(settings_for(texts, tmp_path), resume=True)
+
+
+def test_resume_and_force_exclude_each_other(texts: Path, whole: Path) -> None:
+    with pytest.raises(ValueError, match="Give one"):
+        run(settings_for(texts, whole), resume=True, force=True)
+
+
+@pytest.mark.parametrize("name", ["translator.keras", "settings.json", "checkpoint"])
+def test_output_that_holds_a_training_is_refused(texts: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir() if name == "checkpoint" else (tmp_path / name).touch()
+
+    with pytest.raises(FileExistsError, match=f"already holds {name}.*--resume.*--force"):
+        run(settings_for(texts, tmp_path))
+
+
+def test_force_replaces_a_training_and_nothing_else(
+    texts: Path, whole: Path, tmp_path: Path
+) -> None:
+    for name in ("settings.json", "translator.keras", ".tmp-1-settings.json", "notes.txt"):
+        write(tmp_path / name, ["earlier"])
+    (tmp_path / "checkpoint" / "epoch-0009").mkdir(parents=True)
+
+    result, _ = run(settings_for(texts, tmp_path, epochs=1, seed=2), force=True)
+
+    names = ["checkpoint", "history.json", "notes.txt", "settings.json", "translator.keras"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert [path.name for path in (tmp_path / "checkpoint").glob("epoch-*")] == ["epoch-0001"]
+    first = json.loads((whole / "history.json").read_text(encoding="utf-8"))[0]
+    assert result.history[0]["loss"] != first["loss"], "another seed gives another training"
+
+
+def test_mistake_in_the_data_costs_no_earlier_training(
+    texts: Path, whole: Path, tmp_path: Path
+) -> None:
+    before = weights_in(whole)
+    empty = write(tmp_path / "empty.tsv", [])
+
+    for mistake, message in (
+        ({"data": empty}, "No lines"),
+        ({"val_data": empty}, "No lines"),
+        ({"source_vocabulary_size": 99}, "must be at most"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(settings_for(texts, whole, **mistake), force=True)
+
+    for ours, theirs in zip(weights_in(whole), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_output_that_cannot_be_written_is_refused_first(texts: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "file", ["text"])
+
+    with pytest.raises(FileExistsError, match="is a file"):
+        run(settings_for(texts, file))
+    with pytest.raises(
+        OSError, match=r"Cannot write to the output `.*file/below`: Not a directory"
+    ):
+        run(settings_for(texts, file / "below"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (b"", r"No lines in `.*bad\.tsv`"),
+        (b"\n \t \n\n", "3 lines in .* no pair has text on both sides"),
+        (b"a\tb\n\xff\tc\n", r"`.*bad\.tsv` is not UTF-8: line 2"),
+        (b"a b c\n", r"bad\.tsv`, line 1: expected 2 columns"),
+        (b"a" * 99 + b"\tb\n", "all 1 pairs with text are longer than max_source_length=30"),
+    ],
+)
+@pytest.mark.parametrize("side", ["data", "val_data"])
+def test_text_that_cannot_be_used_is_refused(
+    texts: Path, tmp_path: Path, side: str, lines: bytes, message: str
+) -> None:
+    (tmp_path / "bad.tsv").write_bytes(lines)
+
+    with pytest.raises(CorpusError, match=message):
+        run(settings_for(texts, tmp_path / "out", **{side: tmp_path / "bad.tsv"}))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_files_of_different_lengths_are_refused(texts: Path, tmp_path: Path) -> None:
+    files = {"source": texts / "train.source", "target": texts / "val.target", "data": None}
+
+    with pytest.raises(CorpusError, match=r"has 40 lines and `.*val\.target` has 10"):
+        run(settings_for(texts, tmp_path, **files))
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "message"),
+    [("unigram", "must be at most [0-9]+ for kind='unigram'"), ("word", "must be at most 9")],
+)
+def test_vocabulary_larger_than_the_data_can_give_is_refused(
+    texts: Path, tmp_path: Path, tokenizer: str, message: str
+) -> None:
+    options = {"source_tokenizer": tokenizer, "source_vocabulary_size": 5000}
+
+    with pytest.raises(ValueError, match=message):
+        run(settings_for(texts, tmp_path, **options))
+
+
+def test_long_pairs_are_left_out_and_counted(texts: Path, tmp_path: Path) -> None:
+    lines = (texts / "train.tsv").read_text(encoding="utf-8").splitlines()
+    data = write(tmp_path / "long.tsv", [*lines, "dog " * 20 + "\tHund", "\tnothing"])
+    printed = io.StringIO()
+
+    with pytest.raises(CorpusError, match="No such file"):
+        train(
+            settings_for(texts, tmp_path / "out", data=data, val_data=tmp_path / "none"),
+            console=Console(file=printed),
+        )
+
+    assert "training: 40 of 42 pairs kept (1 empty, 1 too long)" in printed.getvalue()
+
+
+def test_translator_is_saved_with_the_search_of_the_settings(whole: Path) -> None:
+    translator = load_translator(whole)
+
+    assert translator.search.get_config()["width"] == 2
+    assert translator.search.max_length == 30
+    assert translator.max_source_length == 30
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {
+            "attention": "none",
+            "cell": "lstm",
+            "depth": 2,
+            "bidirectional": False,
+            "shared_vocabulary": True,
+        },
+        {"attention": "concat", "reverse_source": True, "batch_size": None, "batch_tokens": 200},
+        {
+            "attention": "dot",
+            "source_tokenizer": "bpe",
+            "source_vocabulary_size": 30,
+            "target_tokenizer": "word",
+            "target_vocabulary_size": 8,
+        },
+    ],
+)
+def test_every_kind_of_model_trains_and_translates(
+    texts: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    result, _ = run(settings_for(texts, tmp_path, epochs=1, **options))
+
+    translator = load_translator(result.path)
+    assert [type(output) for output in translator(["red dog", "cat"])] == [str, str]
+    shared = options.get("shared_vocabulary", False)
+    assert (translator.source_tokenizer == translator.target_tokenizer) == shared
+
+
+def test_divergence_is_an_error_that_names_the_way_out(texts: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"diverged.*Lower `learning_rate` \(it was 1e\+30\)"):
+        run(settings_for(texts, tmp_path, learning_rate=1e30))
+
+    assert not (tmp_path / "translator.keras").exists()
+
+
+def test_saving_a_translator_replaces_the_file_as_a_whole(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator = load_translator(whole)
+    path = tmp_path / "copy.keras"
+    training.save_translator(translator, path)
+    before = path.read_bytes()
+
+    def half(model: keras.Model, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise Killed
+
+    monkeypatch.setattr(keras.Model, "save", half)
+    with pytest.raises(Killed):
+        training.save_translator(translator, path)
+
+    assert path.read_bytes() == before
