@@ -1,0 +1,102 @@
+"""Names of values in ONNX graphs, the graphs inside loops included: walking and renaming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import onnx
+
+
+def bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs that a node holds: the body of a Loop, the branches of an If."""
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield attribute.g
+
+
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph and all graphs inside it, outer ones first."""
+    yield graph
+    for node in graph.node:
+        for body in bodies(node):
+            yield from graphs(body)
+
+
+def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """All nodes, also those inside loops."""
+    for part in graphs(graph):
+        yield from part.node
+
+
+def defined(graph: onnx.GraphProto) -> Iterator[str]:
+    """Names that this graph itself defines: inputs, constants, results of nodes."""
+    yield from (value.name for value in graph.input)
+    yield from (constant.name for constant in graph.initializer)
+    for node in graph.node:
+        yield from filter(None, node.output)
+
+
+def used(graph: onnx.GraphProto) -> Iterator[str]:
+    """Names that this graph, or a graph inside it, reads."""
+    for part in graphs(graph):
+        for node in part.node:
+            yield from node.input
+        yield from (value.name for value in part.output)
+
+
+def rename_uses(graph: onnx.GraphProto, source: str, target: str) -> None:
+    """Lets nodes read `target` where they read `source`, in the graph and inside it."""
+    for node in nodes(graph):
+        for place, name in enumerate(node.input):
+            if name == source:
+                node.input[place] = target
+
+
+def rename_all(graph: onnx.GraphProto, new_name: Callable[[str], str]) -> None:
+    """Gives every value a new name, wherever it is defined, read or described.
+
+    Unlike `onnx.compose.add_prefix` (1.23), this reaches what a loop body reads of the surrounding
+    constants.
+    """
+    for part in graphs(graph):
+        for values in (part.input, part.output, part.initializer, part.value_info):
+            for value in values:
+                value.name = new_name(value.name)
+        for node in part.node:
+            for names in (node.input, node.output):
+                for place, name in enumerate(names):
+                    # "" stands for an optional input or output that is left out.
+                    names[place] = new_name(name) if name else ""
+
+
+def remove_unused(graph: onnx.GraphProto) -> None:
+    """Takes out nodes, constants and shapes that nothing reads, inner graphs included."""
+    wanted = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if wanted.isdisjoint(node.output):
+            continue
+        kept.append(node)
+        wanted.update(node.input)
+        for body in bodies(node):
+            remove_unused(body)
+            wanted.update(used(body))
+    replace_nodes(graph, kept[::-1])
+    for values in (graph.initializer, graph.value_info):
+        for place in reversed(range(len(values))):
+            if values[place].name not in wanted:
+                del values[place]
+
+
+def replace_nodes(graph: onnx.GraphProto, new: list[onnx.NodeProto]) -> None:
+    """Makes `new` the nodes of the graph; they may be its present ones."""
+    copies = [copied(node) for node in new]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def copied(node: onnx.NodeProto) -> onnx.NodeProto:
+    """A node of its own, that stays when the graph it came from changes."""
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    return copy

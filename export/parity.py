@@ -1,0 +1,200 @@
+"""Compares exported artefacts with Keras, output for output.
+
+Every artefact runs from its file: a SavedModel as a server loads it, an ONNX model in a program
+that never imports TensorFlow. Tokens and texts must be equal, scores within `TOLERANCE`; the
+batches differ in size, in composition and in length from what was traced.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_s2s.export.comparison import SHOWN, Comparison
+from keras_s2s.export.errors import ExportError
+from keras_s2s.export.reference import source_rows, translations
+from keras_s2s.export.sentences import as_valid
+from keras_s2s.export.tasks import Arrays, Encode, IdsTask, Task, TextTask
+from keras_s2s.search import Search
+from keras_s2s.translator import Translator
+
+BATCH_SIZES = (1, 7, 32)
+BATCHES = 256  # of each size, at most
+TOLERANCE = (
+    1e-4  # relative for scores above one; sums over a sentence were seen to differ by some 1e-6
+)
+SEED = 0
+
+RUNNER = Path(__file__).with_name("runner.py")
+
+Run = Callable[[Sequence[Arrays]], Sequence[Arrays]]
+
+
+class Artefact(NamedTuple):
+    """An exported graph that can be run.
+
+    Attributes:
+        name: what the report calls it: its path in the output folder.
+        run: batches of inputs to batches of outputs; raises ExportError when it cannot.
+        ids: for a graph from ids to ids, its name and the search inside; None for text to text.
+        encode: from Python strings to what the runtime takes.
+    """
+
+    name: str
+    run: Run
+    ids: tuple[str, Search] | None = None
+    encode: Encode = as_valid
+
+
+def compare(
+    translator: Translator,
+    artefacts: Sequence[Artefact],
+    texts: Sequence[str],
+    progress: Callable[[str], None] = lambda message: None,
+) -> list[Comparison]:
+    """Runs every artefact on the texts and on samples of its spec, and compares with Keras.
+
+    Args:
+        translator: gives the expected outputs, at batch 32.
+        artefacts: what to compare.
+        texts: sources; graphs of ids receive their ids.
+        progress: is told what is done next.
+
+    Returns:
+        For Keras itself at batch 1 and 7, and for every artefact, one comparison per batch size,
+        and for artefacts one for the samples, an empty batch among them.
+    """
+    progress(f"Translating {len(texts)} sentences with Keras")
+    text_task = TextTask(translator, texts)
+    keras_itself = Artefact("keras", _keras_run(translator), encode=_as_is)
+    found = _compared(text_task, keras_itself, len(texts), BATCH_SIZES[:-1], samples=False)
+    for artefact in artefacts:
+        progress(f"Comparing {artefact.name}")
+        task: Task = text_task
+        if artefact.ids is not None:
+            task = IdsTask(translator, *artefact.ids, source_rows(translator, texts))
+        found += _compared(task, artefact, len(texts), BATCH_SIZES, samples=True)
+    return found
+
+
+def _compared(
+    task: Task, artefact: Artefact, sentences: int, sizes: Sequence[int], *, samples: bool
+) -> list[Comparison]:
+    batches: list[tuple[Comparison, list[int]]] = []
+    for size in sizes:
+        comparison = Comparison(artefact.name, size)
+        order = np.random.default_rng(SEED + size).permutation(sentences)[: size * BATCHES].tolist()
+        batches += [(comparison, order[i : i + size]) for i in range(0, len(order), size)]
+    if samples:
+        comparison = Comparison(artefact.name, None)
+        batches += [(comparison, places) for places in task.samples]
+    comparisons = list({id(comparison): comparison for comparison, _ in batches}.values())
+    inputs = [task.inputs(places, artefact.encode) for _, places in batches]
+    try:
+        outputs = artefact.run(inputs)
+    except ExportError as error:
+        comparisons[0].objections.append(str(error))
+        return comparisons[:1]
+    for (comparison, places), given, returned in zip(batches, inputs, outputs, strict=True):
+        _compare_batch(task, comparison, places, given, returned)
+    return comparisons
+
+
+def _compare_batch(
+    task: Task, comparison: Comparison, places: list[int], given: Arrays, returned: Arrays
+) -> None:
+    comparison.sentences += len(places)
+    if objections := task.spec.objections(given, returned):
+        comparison.objections += objections
+        return
+    for place, received in zip(places, task.rows(returned), strict=True):
+        if not task.equal(place, received):
+            if len(comparison.mismatches) < SHOWN:
+                comparison.mismatches.append(task.mismatch(place, received))
+            continue
+        comparison.equal += 1
+        for difference in task.score_differences(place, received):
+            largest = comparison.largest_score_difference or 0.0
+            comparison.largest_score_difference = max(largest, difference)
+            if not difference <= TOLERANCE:  # NaN is not
+                comparison.objections.append(
+                    f"scores must be within {TOLERANCE:g}; one differs by {difference:g}"
+                )
+
+
+def _keras_run(translator: Translator) -> Run:
+    def run(batches: Sequence[Arrays]) -> list[Arrays]:
+        outputs: list[Arrays] = []
+        for batch in batches:
+            texts = batch["text"].tolist()
+            outputs.append({"translation": _as_is(translations(translator, texts, len(texts)))})
+        return outputs
+
+    return run
+
+
+def _as_is(texts: Sequence[str]) -> np.ndarray:
+    array = np.empty(len(texts), object)
+    array[:] = texts
+    return array
+
+
+def saved_model_run(folder: Path) -> Run:
+    """Runs a SavedModel out of its folder."""
+    import tensorflow as tf
+
+    from keras_s2s.export.saved_model import load_saved_model
+
+    def run(batches: Sequence[Arrays]) -> list[Arrays]:
+        try:
+            serve = load_saved_model(folder)
+            return [serve(batch) for batch in batches]
+        except (tf.errors.OpError, OSError, ValueError) as error:
+            raise ExportError(f"{folder.name} failed to run: {_first_line(str(error))}") from error
+
+    return run
+
+
+def onnx_run(path: Path) -> Run:
+    """Runs an ONNX model out of its file, in a program of its own that never imports TensorFlow."""
+
+    def run(batches: Sequence[Arrays]) -> list[Arrays]:
+        request = {
+            "model": str(path),
+            "batches": [{name: array.tolist() for name, array in b.items()} for b in batches],
+        }
+        # -P: the program's folder holds a module named onnx.
+        command = [sys.executable, "-P", str(RUNNER)]
+        done = subprocess.run(
+            command,
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        )
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"]
+            raise ExportError(f"{path.name} failed to run: {lines[-1]}")
+        answer = json.loads(done.stdout)
+        if "tensorflow" in answer["packages"]:
+            raise ExportError(f"{path.name} was run in a program that imported TensorFlow.")
+        return [{name: _array(**value) for name, value in b.items()} for b in answer["batches"]]
+
+    return run
+
+
+def _array(values: Any, dtype: str, shape: list[int]) -> np.ndarray:
+    return np.array(values, dtype).reshape(shape)
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else "no reason given"

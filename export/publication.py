@@ -1,0 +1,271 @@
+"""Export as one call: a translator in, verified artefacts in their folders out."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keras_s2s.export.comparison import ParityReport
+from keras_s2s.export.errors import ParityError
+from keras_s2s.export.places import onnx_folder, version_folder
+from keras_s2s.export.staging import publish, staging
+from keras_s2s.search import BeamSearch, GreedySearch, Search
+from keras_s2s.text import SentencePieceTokenizer
+from keras_s2s.translator import Translator
+
+if TYPE_CHECKING:
+    from keras_s2s.export.parity import Artefact
+
+FORMATS = ("saved_model", "onnx")
+REPORT = "parity.json"
+FAILED_REPORT = "parity.failed.json"
+TEXT_MODEL = "model.onnx"
+PACKAGES = (  # whose versions the report names
+    "keras-s2s",
+    "keras",
+    "tensorflow",
+    "tensorflow-text",
+    "sentencepiece",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime",
+    "onnxruntime-extensions",
+    "numpy",
+)
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export published.
+
+    Attributes:
+        saved_model: the SavedModel's version folder, or None.
+        onnx: the folder of the ONNX models, or None.
+        report: the file with the parity run.
+        parity: the parity run.
+    """
+
+    saved_model: Path | None
+    onnx: Path | None
+    report: Path
+    parity: ParityReport
+
+    def __str__(self) -> str:
+        lines = []
+        if self.saved_model:
+            lines.append(f"SavedModel  {self.saved_model}")
+        if self.onnx:
+            sizes = (
+                f"{path.name} {path.stat().st_size / 1e6:.1f} MB"
+                for path in sorted(self.onnx.glob("*.onnx"))
+            )
+            lines.append(f"ONNX        {self.onnx} ({', '.join(sizes)})")
+        lines.append(
+            f"Parity      passed on {self.parity.sentences['count']} sentences, scores within "
+            f"{self.parity.largest_score_difference:.0e}; see {self.report}"
+        )
+        return "\n".join(lines)
+
+
+def export_translator(
+    translator: Translator,
+    output: str | Path,
+    *,
+    name: str | None = None,
+    version: int | None = None,
+    formats: Sequence[str] = FORMATS,
+    sentences: Sequence[str] | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Exports a translator, compares what it wrote with Keras, and publishes it if all is equal.
+
+    1. `OUTPUT/serving/NAME/VERSION/`: a SavedModel; signature serving_default, `text` string
+       [batch] → `translation` string [batch], with the translator's own search.
+    2. `OUTPUT/onnx/`: `model.onnx` from text to text with the translator's own search, and
+       `greedy.ids.onnx` and `beam.ids.onnx` from ids to ids; see `spec.ids_spec`. The beam search
+       is the translator's own, or `BeamSearch()` where that is greedy.
+    3. `OUTPUT/parity.json`: every comparison of every artefact with Keras, versions and machine.
+
+    Everything is made and verified in a temporary folder inside OUTPUT and renamed into place at
+    the end.
+
+    Args:
+        translator: a trained translator.
+        output: folder that receives `serving/` and `onnx/`.
+        name: the model's name for TensorFlow Serving; the output folder's name when omitted.
+        version: version number; when omitted, one more than the highest there is. TensorFlow
+            Serving loads the highest by itself, and never loads a number again whose files changed.
+        formats: 'saved_model', 'onnx' or both.
+        sentences: texts to verify with; random ones are added up to 100. In every case some awkward
+            ones are: empty, over-long, bytes that are no UTF-8.
+        force: replace the `onnx` folder and, where `version` was given, that version.
+        progress: called with what is done next.
+
+    Returns:
+        An `ExportReport`.
+
+    Raises:
+        ValueError: If an argument has no meaning.
+        FileExistsError: If something would be overwritten without `force`.
+        ImportError: If a package is missing.
+        ExportError: If the model cannot be exported.
+        ParityError: If an artefact does not give what Keras gives. Nothing is published then, and
+            `OUTPUT/parity.failed.json` tells the differences.
+    """
+    tell = progress or (lambda message: None)
+    output = Path(output)
+    _check_formats(formats)
+    if "onnx" in formats:
+        _check_onnx(translator)
+    saved_model = version_folder(output, name, version, force) if "saved_model" in formats else None
+    onnx = onnx_folder(output, force) if "onnx" in formats else None
+    if not translator.model.built:
+        translator.model.build()
+
+    with staging(output) as temporary:
+        artefacts: list[Artefact] = []
+        if saved_model:
+            tell("Writing the SavedModel")
+            artefacts += _make_saved_model(translator, temporary / "saved_model", saved_model)
+        if onnx:
+            (temporary / "onnx").mkdir()
+            artefacts += _make_onnx(translator, temporary / "onnx", tell)
+        parity = _verify(translator, artefacts, sentences, tell)
+        report = temporary / REPORT
+        report.write_text(
+            json.dumps(parity.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+            encoding="utf-8",
+            errors="backslashreplace",  # texts that are no UTF-8 are among the sentences
+        )
+        if not parity.passed:
+            os.replace(report, output / FAILED_REPORT)
+            raise _parity_error(parity, output / FAILED_REPORT)
+        if saved_model:
+            publish(temporary / "saved_model", saved_model, temporary)
+        if onnx:
+            publish(temporary / "onnx", onnx, temporary)
+        os.replace(report, output / REPORT)
+        (output / FAILED_REPORT).unlink(missing_ok=True)
+    return ExportReport(saved_model, onnx, output / REPORT, parity)
+
+
+def _check_formats(formats: Sequence[str]) -> None:
+    unknown = [name for name in formats if name not in FORMATS]
+    if isinstance(formats, str) or unknown or not formats:
+        raise ValueError(
+            f"`formats` must be one or more of {', '.join(map(repr, FORMATS))}; got {formats!r}."
+        )
+
+
+def _check_onnx(translator: Translator) -> None:
+    needed = ["onnx", "tf2onnx", "onnxruntime"]
+    tokenizers = (translator.source_tokenizer, translator.target_tokenizer)
+    if any(isinstance(tokenizer, SentencePieceTokenizer) for tokenizer in tokenizers):
+        needed.append("onnxruntime_extensions")
+    missing = [package for package in needed if importlib.util.find_spec(package) is None]
+    if missing:
+        raise ImportError(
+            f"An ONNX export needs {', '.join(missing)}, which cannot be found. Install with "
+            "pip install 'keras-s2s[onnx]', or leave 'onnx' out of the formats."
+        )
+    dtypes = {part.compute_dtype for part in (translator.model.encoder, translator.model.decoder)}
+    if dtypes != {"float32"}:
+        raise ValueError(
+            f"A model must compute in float32 to become ONNX; got {', '.join(sorted(dtypes))}. "
+            "Make it once more under the dtype policy 'float32' and set_weights() of this one."
+        )
+
+
+def _make_saved_model(translator: Translator, folder: Path, place: Path) -> list[Artefact]:
+    from keras_s2s.export.parity import Artefact, saved_model_run
+    from keras_s2s.export.saved_model import write_saved_model
+    from keras_s2s.export.sentences import as_bytes
+
+    write_saved_model(translator, folder)
+    label = "/".join(("serving", *place.parts[-2:]))
+    return [Artefact(label, saved_model_run(folder), encode=as_bytes)]
+
+
+def _make_onnx(translator: Translator, folder: Path, tell: Progress) -> list[Artefact]:
+    import onnx
+
+    from keras_s2s.export.onnx import ids_model, text_model
+    from keras_s2s.export.parity import Artefact, onnx_run
+
+    artefacts, models = [], {}
+    for name, search in _searches(translator.search).items():
+        tell(f"Converting the {name} search to ONNX")
+        models[name] = ids_model(translator, name, search)
+        if search is translator.search:
+            path = folder / TEXT_MODEL
+            onnx.save(text_model(translator, models[name]), path)
+            artefacts.append(Artefact(f"onnx/{path.name}", onnx_run(path)))
+        if name in ("greedy", "beam"):
+            path = folder / f"{name}.ids.onnx"
+            onnx.save(models[name], path)
+            artefacts.append(Artefact(f"onnx/{path.name}", onnx_run(path), ids=(name, search)))
+    return artefacts
+
+
+def _searches(own: Search) -> dict[str, Search]:
+    """Greedy and beam, the translator's own where it is one of them; else that as a third."""
+    searches: dict[str, Search] = {
+        "greedy": GreedySearch(own.max_length),
+        "beam": BeamSearch(max_length=own.max_length),
+    }
+    kinds = {"greedy": GreedySearch, "beam": BeamSearch}
+    searches[next((name for name, kind in kinds.items() if isinstance(own, kind)), "own")] = own
+    return searches
+
+
+def _verify(
+    translator: Translator, artefacts: list[Artefact], given: Sequence[str] | None, tell: Progress
+) -> ParityReport:
+    from keras_s2s.export.metadata import settings_of
+    from keras_s2s.export.parity import compare
+    from keras_s2s.export.sentences import parity_sentences
+
+    begin = time.monotonic()
+    texts = parity_sentences(translator, given)
+    comparisons = compare(translator, artefacts, texts, tell)
+    about = {
+        "settings": settings_of(translator, translator.search),
+        "versions": {"python": platform.python_version(), **_versions(PACKAGES)},
+        "machine": {
+            "platform": platform.platform(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+    }
+    origin = {"count": len(texts), "given": len(given or [])}
+    return ParityReport(origin, comparisons, about, time.monotonic() - begin)
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = package_version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _parity_error(parity: ParityReport, report: Path) -> ParityError:
+    failures = parity.failures()
+    return ParityError(
+        f"{len(failures)} of {len(parity.comparisons)} comparisons with Keras failed, so nothing "
+        f"was published: {'; '.join(failures)}. The whole comparison is in {report}."
+    )
