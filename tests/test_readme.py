@@ -30,7 +30,7 @@ def test_python_block_runs_as_a_user_would_run_it(code: str) -> None:
 def test_first_example_is_short_and_decodes_right() -> None:
     code = blocks("python")[0]
     assert len(code.strip().splitlines()) <= 15
-    check = "\nsame = decoder.predict(source).ids[:, 0, :8] == source[:, ::-1]"
+    check = "\nsame = decoding.predict(source).ids[:, 0, :8] == source[:, ::-1]"
     check += "\nassert same.all(-1).mean() > 0.9\n"
     run = subprocess.run(
         [sys.executable, "-c", code + check], cwd=ROOT, capture_output=True, text=True, timeout=300
@@ -45,9 +45,16 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: words[1])
-def test_command_lines_name_real_commands_and_options(words: list[str]) -> None:
+def test_command_lines_name_real_commands_and_options(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from keras_s2s.cli import app
 
+    # Files to read must exist for the arguments to be accepted.
+    monkeypatch.chdir(tmp_path)
+    for word in words:
+        if Path(word).suffix in (".en", ".de"):
+            Path(word).touch()
     group = get_command(app)
     command = group.commands[words[1]]  # type: ignore[attr-defined]
     arguments = words[2 : words.index(">")] if ">" in words else words[2:]

@@ -460,9 +460,11 @@ def test_translator_is_saved_with_the_search_of_the_settings(whole: Path) -> Non
             "bidirectional": False,
             "shared_vocabulary": True,
         },
-        {"attention": "concat", "reverse_source": True, "batch_size": None, "batch_tokens": 200},
         {
             "attention": "dot",
+            "reverse_source": True,
+            "batch_size": None,
+            "batch_tokens": 200,
             "source_tokenizer": "bpe",
             "source_vocabulary_size": 30,
             "target_tokenizer": "word",
@@ -470,7 +472,7 @@ def test_translator_is_saved_with_the_search_of_the_settings(whole: Path) -> Non
         },
     ],
 )
-def test_every_kind_of_model_trains_and_translates(
+def test_other_kinds_of_model_train_and_translate(
     texts: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     result, _ = run(settings_for(texts, tmp_path, epochs=1, **options))
