@@ -6,6 +6,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+import wrapt
+
 if TYPE_CHECKING:
     from keras_s2s.attention import Attention as Attention
     from keras_s2s.attention import ConcatScore as ConcatScore
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from keras_s2s.text import train_tokenizer as train_tokenizer
     from keras_s2s.translator import Translation as Translation
     from keras_s2s.translator import Translator as Translator
+    from keras_s2s.translator import load_translator as load_translator
 
 __version__ = "0.1.0"
 
@@ -71,7 +74,7 @@ _MODULES = {
         "WordTokenizer",
         "train_tokenizer",
     ),
-    "translator": ("Translation", "Translator"),
+    "translator": ("Translation", "Translator", "load_translator"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -81,6 +84,7 @@ __all__ = sorted([*_HOMES, "__version__"])
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'keras_s2s' has no attribute {name!r}")
+    importlib.import_module("keras")  # and with it, all of this package: see below
     return getattr(importlib.import_module(f"keras_s2s.{_HOMES[name]}"), name)
 
 
@@ -88,8 +92,25 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# Keras finds a saved model's classes only if they are registered. So where Keras is loaded already,
-# and TensorFlow with it, all are imported at once: `import keras, keras_s2s` is enough to load one.
+def _register(_: Any = None) -> None:
+    """Imports every module whose classes Keras may have to find in a saved model.
+
+    Keras looks among the registered classes and imports nothing of ours by itself.
+    """
+    # A module that is being imported asked for Keras: the others cannot use it yet.
+    unfinished = (
+        getattr(module.__spec__, "_initializing", False)
+        for name, module in list(sys.modules.items())
+        if name.startswith("keras_s2s.")
+    )
+    if not any(unfinished):
+        for module in _MODULES:
+            importlib.import_module(f"keras_s2s.{module}")
+
+
+# With Keras, and TensorFlow behind it, there already, nothing is left to wait for; else it happens
+# when Keras is imported. So both orders of `import keras` and `import keras_s2s` can load a model.
 if "keras" in sys.modules:
-    for _module in _MODULES:
-        importlib.import_module(f"keras_s2s.{_module}")
+    _register()
+else:
+    wrapt.when_imported("keras")(_register)

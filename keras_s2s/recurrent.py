@@ -97,7 +97,9 @@ class Recurrent(keras.layers.Layer):
         if mask is not None:
             masks = (ops.transpose(ops.cast(mask, self.compute_dtype))[:, :, None],)  # (T, B, 1)
         weights = self._recurrent_weights()
-        run = self._run_with_gradient if training else self._run
+        # Keras 3.15 takes one output per custom gradient on the Torch backend: autograd runs there.
+        own_gradient = training and keras.backend.backend() != "torch"
+        run = self._run_with_gradient if own_gradient else self._run
         outputs, state = run(projected, weights, initial_state, masks)
         return ops.transpose(outputs, (1, 0, 2)), state  # (B, T, U)
 

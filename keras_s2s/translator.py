@@ -63,7 +63,7 @@ class Translator(keras.Model):
     A source becomes `encode(text)[:max_source_length − 1] + [end]`; what is cut off is warned
     about. Texts are batched by length and come back in their own order. `save("x.keras")` keeps
     weights, tokenizers and search, and `keras.saving.load_model("x.keras")` gives them back, where
-    `from keras_s2s import Translator` has told Keras of the classes.
+    `import keras_s2s` has told Keras of the classes.
 
     Args:
         model: a `Seq2Seq`.

@@ -186,10 +186,13 @@ def test_translate_ranks_by_the_length_penalty(
     assert scores[1] == pytest.approx(scores[0] / ((5 + len(output) + 1) / 6), abs=2e-4)
 
 
-def test_translate_cuts_long_lines_with_one_warning(model: Path, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("default")
+def test_translate_cuts_long_lines_with_one_warning(
+    command: Command, model: Path, tmp_path: Path
+) -> None:
     file = write(tmp_path / "in", ["dog", "cat " * 20, "dog " * 20])
 
-    found = process("translate", model, file)
+    found = command("translate", model, file)
 
     assert found.code == 0
     assert len(found.out.splitlines()) == 3

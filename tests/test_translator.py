@@ -339,9 +339,16 @@ def test_loaded_translator_says_the_same(tmp_path: Path, kind: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "imports", ["import keras, keras_s2s", "from keras_s2s import Translator; import keras"]
+    "imports",
+    [
+        "import keras, keras_s2s",
+        "import keras_s2s, keras",
+        "from keras_s2s import GRU; import keras",
+    ],
 )
-def test_fresh_process_loads_it(translator: Translator, tmp_path: Path, imports: str) -> None:
+def test_fresh_process_loads_it_in_any_order_of_imports(
+    translator: Translator, tmp_path: Path, imports: str
+) -> None:
     translator.save(tmp_path / "t.keras")
     code = (
         f"{imports}; import json, sys; "
