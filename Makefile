@@ -18,7 +18,7 @@ help:
 	@echo "make clean       remove $(VENV), builds and caches"
 
 quickstart: $(INSTALLED)
-	$(BIN)/keras-s2s quickstart
+	$(BIN)/keras-s2s quickstart --force
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

@@ -35,6 +35,7 @@ def run(
         Share of unseen dates that come out exactly right.
 
     Raises:
+        FileExistsError: if `output` holds an earlier run and `force` is not given.
         RuntimeError: if that share is below 0.99.
     """
     from keras_s2s import training
@@ -66,6 +67,7 @@ def run(
         beam=3,
         seed=seed,
     )
+    _check_free(output, force)
     training.make_room(output, force)
     corpus = date_corpus(TRAINING_PAIRS, HELD_OUT_PAIRS, HELD_OUT_PAIRS, seed)
     (output / "data").mkdir(parents=True, exist_ok=True)
@@ -101,6 +103,17 @@ def run(
         print(f"{text:<32} → {out}" + ("" if out == iso else f"   (should be {iso})"))
     print(f"exact match on unseen dates: {100 * exact:.2f} %")
     return exact
+
+
+def _check_free(output: Path, force: bool) -> None:
+    """Refuses what the training or, minutes later, the export would refuse."""
+    made = ("translator.keras", "settings.json", "checkpoint", "serving", "onnx")
+    taken = [name for name in made if (output / name).exists()]
+    if taken and not force:
+        raise FileExistsError(
+            f"The output `{output}` already holds {', '.join(taken)}. Replace it (--force), or name "
+            "another folder (--output)."
+        )
 
 
 def _write_tsv(path: Path, pairs: Iterable[tuple[str, str]]) -> None:

@@ -99,14 +99,14 @@ class Translator(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for side, tokenizer, layer in (
-            ("source", source_tokenizer, model.encoder),
-            ("target", target_tokenizer, model.decoder),
+        for side, tokenizer, part, layer in (
+            ("source", source_tokenizer, "encoder", model.encoder),
+            ("target", target_tokenizer, "decoder", model.decoder),
         ):
             if tokenizer.vocabulary_size != layer.vocabulary_size:
                 raise ValueError(
                     f"The {side} tokenizer has {tokenizer.vocabulary_size} ids, but the "
-                    f"{layer.name} was made for {layer.vocabulary_size}. Make the model with the "
+                    f"{part} was made for {layer.vocabulary_size}. Make the model with the "
                     "tokenizer's vocabulary_size."
                 )
         if not isinstance(max_source_length, int) or max_source_length < 1:

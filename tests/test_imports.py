@@ -66,7 +66,7 @@ TABLE = {
     "glyphs": Rule("matplotlib"),
     "plots": Rule("matplotlib numpy", "glyphs"),
     # The front doors.
-    "__init__": Rule("wrapt", ANY),
+    "__init__": Rule("keras wrapt", ANY),
     "__main__": Rule("", "cli"),
     "terminal": Rule("rich"),
     "options": Rule("typer", "settings"),

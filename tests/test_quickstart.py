@@ -86,3 +86,12 @@ def test_command_reaches_99_percent_and_exports(tmp_path: Path) -> None:
     assert right >= len(EXAMPLES) - 2
     for name in ("serving/dates/1/saved_model.pb", "onnx/model.onnx", "attention.png"):
         assert (tmp_path / "dates" / name).exists()
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("name", ["onnx", "serving"])
+def test_an_earlier_export_is_refused_before_the_training(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(FileExistsError, match=rf"already holds {name}.*--force"):
+        quickstart.run(tmp_path, console=Console(file=io.StringIO()))
+    assert [path.name for path in tmp_path.iterdir()] == [name]

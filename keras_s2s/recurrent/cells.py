@@ -1,0 +1,157 @@
+"""The cells: one step of LSTM and GRU, forward and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_s2s.recurrent.layer import Recurrent
+from keras_s2s.scan import Tensors
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
+
+    ```
+    i, f, g, o = split(x·W + h·R + b)
+    c' = σ(f)·c + σ(i)·tanh(g)
+    h' = σ(o)·tanh(c')
+    ```
+
+    The state is `(h, c)`. The forget gate's bias starts at one, as in `keras.layers.LSTM`.
+
+    Args:
+        units: width `U` of the output and of each state tensor.
+
+    Example:
+    >>> import numpy as np
+    >>> outputs, (h, c) = LSTM(8)(np.zeros((2, 5, 3), "float32"))
+    >>> outputs.shape, h.shape
+    (TensorShape([2, 5, 8]), TensorShape([2, 8]))
+    """
+
+    gates = 4
+    states = 2
+    saved = 4
+    pre_activations = 1
+
+    def _initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        blocks = [ops.zeros((self.units,), dtype=dtype) for _ in range(self.gates)]
+        blocks[1] = ops.ones((self.units,), dtype=dtype)
+        return ops.concatenate(blocks)
+
+    def _project(self, inputs: Any) -> Any:
+        return self._affine(inputs, self.kernel, self.bias)
+
+    def _recurrent_weights(self) -> Tensors:
+        return (ops.cast(self.recurrent_kernel, self.compute_dtype),)
+
+    def _advance(self, projected: Any, state: Tensors, weights: Tensors) -> tuple[Tensors, Tensors]:
+        h, c = state
+        pre = projected + ops.matmul(h, weights[0])  # (B, 4U)
+        pre_i, pre_f, pre_g, pre_o = ops.split(pre, 4, axis=-1)
+        i, f, o = ops.sigmoid(pre_i), ops.sigmoid(pre_f), ops.sigmoid(pre_o)
+        g = ops.tanh(pre_g)
+        c = f * c + i * g
+        return (o * ops.tanh(c), c), (i, f, g, o)
+
+    def _retreat(
+        self, d_new: Tensors, before: Tensors, after: Tensors, saved: Tensors, weights: Tensors
+    ) -> tuple[Tensors, Tensors]:
+        d_h, d_c = d_new
+        i, f, g, o = saved
+        squashed = ops.tanh(after[1])
+        d_c = d_c + d_h * o * (1 - squashed * squashed)
+        d_pre = ops.concatenate(
+            [
+                d_c * g * i * (1 - i),
+                d_c * before[1] * f * (1 - f),
+                d_c * i * (1 - g * g),
+                d_h * squashed * o * (1 - o),
+            ],
+            axis=-1,
+        )  # (B, 4U)
+        d_before = ops.matmul(d_pre, ops.transpose(weights[0]))
+        return (d_before, d_c * f), (d_pre,)
+
+    def _weight_gradients(self, previous: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
+        return d_steps[0], (_stacked_product(previous, d_steps[0]),)
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class GRU(Recurrent):
+    """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the recurrent product.
+
+    ```
+    z = σ(x·Wz + bz + h·Rz + cz)        r = σ(x·Wr + br + h·Rr + cr)
+    n = tanh(x·Wn + bn + r·(h·Rn + cn))
+    h' = z·h + (1 − z)·n
+    ```
+
+    The same as `keras.layers.GRU(reset_after=True)`, cuDNN and ONNX `linear_before_reset=1`. The
+    state is `(h,)`; the bias is `(2, 3U)`, input row first.
+
+    Args:
+        units: width `U` of the output and of the state.
+
+    Example:
+    >>> import numpy as np
+    >>> outputs, (h,) = GRU(8)(np.zeros((2, 5, 3), "float32"))
+    >>> outputs.shape, h.shape
+    (TensorShape([2, 5, 8]), TensorShape([2, 8]))
+    """
+
+    gates = 3
+    states = 1
+    saved = 4
+    pre_activations = 2
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (2, self.gates * self.units)
+
+    def _project(self, inputs: Any) -> Any:
+        return self._affine(inputs, self.kernel, self.bias[0])
+
+    def _recurrent_weights(self) -> Tensors:
+        return (
+            ops.cast(self.recurrent_kernel, self.compute_dtype),
+            ops.cast(self.bias[1], self.compute_dtype),
+        )
+
+    def _advance(self, projected: Any, state: Tensors, weights: Tensors) -> tuple[Tensors, Tensors]:
+        (h,) = state
+        inner = ops.matmul(h, weights[0]) + weights[1]  # (B, 3U)
+        x_z, x_r, x_n = ops.split(projected, 3, axis=-1)
+        h_z, h_r, h_n = ops.split(inner, 3, axis=-1)
+        z, r = ops.sigmoid(x_z + h_z), ops.sigmoid(x_r + h_r)
+        n = ops.tanh(x_n + r * h_n)
+        return (z * h + (1 - z) * n,), (z, r, n, h_n)
+
+    def _retreat(
+        self, d_new: Tensors, before: Tensors, after: Tensors, saved: Tensors, weights: Tensors
+    ) -> tuple[Tensors, Tensors]:
+        (d_h,) = d_new
+        z, r, n, h_n = saved
+        d_n = d_h * (1 - z) * (1 - n * n)
+        d_z = d_h * (before[0] - n) * z * (1 - z)
+        d_r = d_n * h_n * r * (1 - r)
+        d_inner = ops.concatenate([d_z, d_r, d_n * r], axis=-1)  # (B, 3U)
+        d_before = ops.matmul(d_inner, ops.transpose(weights[0])) + d_h * z
+        return (d_before,), (ops.concatenate([d_z, d_r, d_n], axis=-1), d_inner)
+
+    def _weight_gradients(self, previous: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
+        d_projected, d_inner = d_steps
+        return d_projected, (_stacked_product(previous, d_inner), ops.sum(d_inner, axis=(0, 1)))
+
+
+CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU}
+
+
+def _stacked_product(left: Any, right: Any) -> Any:
+    """Σ over steps and rows of leftᵀ·right: `(T, B, P)`, `(T, B, Q)` to `(P, Q)` as one product."""
+    left = ops.reshape(left, (-1, left.shape[-1]))
+    right = ops.reshape(right, (-1, right.shape[-1]))
+    return ops.matmul(ops.transpose(left), right)
