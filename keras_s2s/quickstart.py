@@ -111,8 +111,8 @@ def _check_free(output: Path, force: bool) -> None:
     taken = [name for name in made if (output / name).exists()]
     if taken and not force:
         raise FileExistsError(
-            f"The output `{output}` already holds {', '.join(taken)}. Replace it (--force), or name "
-            "another folder (--output)."
+            f"The output `{output}` already holds {', '.join(taken)}. Replace it (--force), or "
+            "name another folder (--output)."
         )
 
 
