@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keras_s2s import options
-from keras_s2s.folder import SETTINGS, check_output, find_translator
+from keras_s2s.folder import SETTINGS, check_output, find_translator, write_text
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.terminal import console, one_line_warnings, quiet_start, say, say_error
 
@@ -174,7 +174,7 @@ def evaluate(
     sources = [text for text, _ in pairs]
     outputs = [found[0].text for found in _translations(translator, sources, batch_size)]
     if output is not None:
-        output.write_text("".join(f"{line}\n" for line in outputs), encoding="utf-8")
+        write_text(output, "".join(f"{line}\n" for line in outputs))
     print(score_outputs(outputs, [reference for _, reference in pairs], tokenize=tokenize))
 
 

@@ -164,9 +164,14 @@ def _check_resumable(settings: dict[str, Any]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Writes a value as JSON, as `write_text` does."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """Writes a file that is either whole or not there: a temporary sibling, then a rename."""
     temporary = temporary_sibling(path)
-    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
 
+from keras_s2s import folder
 from keras_s2s.dates import EXAMPLES, date_corpus
 from keras_s2s.settings import TrainingSettings
 
@@ -68,11 +70,11 @@ def run(
         seed=seed,
     )
     _check_free(output, force)
-    training.make_room(output, force)
+    folder.check_output(dataclasses.asdict(settings), resume=False, force=force)
     corpus = date_corpus(TRAINING_PAIRS, HELD_OUT_PAIRS, HELD_OUT_PAIRS, seed)
     (output / "data").mkdir(parents=True, exist_ok=True)
     for name, pairs in corpus._asdict().items():
-        _write_tsv(output / "data" / f"{name}.tsv", pairs)
+        write_tsv(output / "data" / f"{name}.tsv", pairs)
     say(f"1/5  {len(corpus.train):,} dates to learn from, for example {corpus.train[0]}")
 
     result = training.train(settings, force=force, console=console)
@@ -116,5 +118,6 @@ def _check_free(output: Path, force: bool) -> None:
         )
 
 
-def _write_tsv(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
-    path.write_text("".join(f"{text}\t{iso}\n" for text, iso in pairs), encoding="utf-8")
+def write_tsv(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
+    """Writes pairs as lines of `text<TAB>iso`."""
+    folder.write_text(path, "".join(f"{text}\t{iso}\n" for text, iso in pairs))

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from keras_s2s.dates import date_corpus
+from keras_s2s.quickstart import write_tsv
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.training import train
 
@@ -20,9 +21,7 @@ def main() -> None:
         files = {}
         for name in ("train", "validation"):
             files[name] = Path(folder) / f"{name}.tsv"
-            pairs = getattr(corpus, name)
-            text = "".join(f"{source}\t{target}\n" for source, target in pairs)
-            files[name].write_text(text, encoding="utf-8")
+            write_tsv(files[name], getattr(corpus, name))
         settings = TrainingSettings(
             output=folder,
             data=str(files["train"]),
