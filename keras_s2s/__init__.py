@@ -11,25 +11,48 @@ import wrapt
 if TYPE_CHECKING:
     from keras_s2s.attention import Attention as Attention
     from keras_s2s.attention import ConcatScore as ConcatScore
+    from keras_s2s.attention import CoverageScore as CoverageScore
     from keras_s2s.attention import DotScore as DotScore
     from keras_s2s.attention import Encoded as Encoded
     from keras_s2s.attention import GeneralScore as GeneralScore
+    from keras_s2s.attention import Hardmax as Hardmax
+    from keras_s2s.attention import LocalMonotonicWindow as LocalMonotonicWindow
+    from keras_s2s.attention import LocalPredictiveWindow as LocalPredictiveWindow
+    from keras_s2s.attention import LocationScore as LocationScore
     from keras_s2s.attention import Memory as Memory
+    from keras_s2s.attention import Monotonic as Monotonic
+    from keras_s2s.attention import MultiHeadAttention as MultiHeadAttention
+    from keras_s2s.attention import NormalizedConcatScore as NormalizedConcatScore
+    from keras_s2s.attention import Probability as Probability
+    from keras_s2s.attention import ScaledDotScore as ScaledDotScore
+    from keras_s2s.attention import ScaledGeneralScore as ScaledGeneralScore
     from keras_s2s.attention import Score as Score
+    from keras_s2s.attention import SeveralAttentions as SeveralAttentions
+    from keras_s2s.attention import Softmax as Softmax
+    from keras_s2s.attention import Sparsemax as Sparsemax
     from keras_s2s.bridge import CopyBridge as CopyBridge
     from keras_s2s.bridge import DenseBridge as DenseBridge
+    from keras_s2s.bridge import MeanBridge as MeanBridge
+    from keras_s2s.bridge import ZeroBridge as ZeroBridge
     from keras_s2s.corpus import Corpus as Corpus
     from keras_s2s.decoder import Decoder as Decoder
     from keras_s2s.encoder import Encoder as Encoder
+    from keras_s2s.losses import GuidedAlignment as GuidedAlignment
     from keras_s2s.losses import TokenCrossEntropy as TokenCrossEntropy
     from keras_s2s.metrics import Perplexity as Perplexity
     from keras_s2s.metrics import TokenAccuracy as TokenAccuracy
+    from keras_s2s.migration import load_tfa_decoder as load_tfa_decoder
     from keras_s2s.model import InferenceModel as InferenceModel
     from keras_s2s.model import Seq2Seq as Seq2Seq
     from keras_s2s.penalties import GNMT as GNMT
     from keras_s2s.penalties import LengthPenalty as LengthPenalty
     from keras_s2s.recurrent import GRU as GRU
     from keras_s2s.recurrent import LSTM as LSTM
+    from keras_s2s.recurrent import LayerNormLSTM as LayerNormLSTM
+    from keras_s2s.schedules import ConstantSchedule as ConstantSchedule
+    from keras_s2s.schedules import ExponentialSchedule as ExponentialSchedule
+    from keras_s2s.schedules import InverseSigmoidSchedule as InverseSigmoidSchedule
+    from keras_s2s.schedules import LinearSchedule as LinearSchedule
     from keras_s2s.search import BeamSearch as BeamSearch
     from keras_s2s.search import GreedySearch as GreedySearch
     from keras_s2s.search import Search as Search
@@ -51,22 +74,69 @@ _MODULES = {
     "attention": (
         "Attention",
         "ConcatScore",
+        "CoverageScore",
         "DotScore",
         "Encoded",
         "GeneralScore",
+        "Hardmax",
+        "LocalMonotonicWindow",
+        "LocalPredictiveWindow",
+        "LocationScore",
         "Memory",
+        "Monotonic",
+        "MultiHeadAttention",
+        "NormalizedConcatScore",
+        "Probability",
+        "ScaledDotScore",
+        "ScaledGeneralScore",
         "Score",
+        "SeveralAttentions",
+        "Softmax",
+        "Sparsemax",
     ),
-    "bridge": ("CopyBridge", "DenseBridge"),
+    "bridge": (
+        "CopyBridge",
+        "DenseBridge",
+        "MeanBridge",
+        "ZeroBridge",
+    ),
     "corpus": ("Corpus",),
     "decoder": ("Decoder",),
     "encoder": ("Encoder",),
-    "losses": ("TokenCrossEntropy",),
-    "metrics": ("Perplexity", "TokenAccuracy"),
-    "model": ("InferenceModel", "Seq2Seq"),
-    "penalties": ("GNMT", "LengthPenalty"),
-    "recurrent": ("GRU", "LSTM"),
-    "search": ("BeamSearch", "GreedySearch", "Search", "SearchResult"),
+    "losses": (
+        "GuidedAlignment",
+        "TokenCrossEntropy",
+    ),
+    "metrics": (
+        "Perplexity",
+        "TokenAccuracy",
+    ),
+    "migration": ("load_tfa_decoder",),
+    "model": (
+        "InferenceModel",
+        "Seq2Seq",
+    ),
+    "penalties": (
+        "GNMT",
+        "LengthPenalty",
+    ),
+    "recurrent": (
+        "GRU",
+        "LSTM",
+        "LayerNormLSTM",
+    ),
+    "schedules": (
+        "ConstantSchedule",
+        "ExponentialSchedule",
+        "InverseSigmoidSchedule",
+        "LinearSchedule",
+    ),
+    "search": (
+        "BeamSearch",
+        "GreedySearch",
+        "Search",
+        "SearchResult",
+    ),
     "text": (
         "CharTokenizer",
         "SentencePieceTokenizer",
@@ -74,7 +144,11 @@ _MODULES = {
         "WordTokenizer",
         "train_tokenizer",
     ),
-    "translator": ("Translation", "Translator", "load_translator"),
+    "translator": (
+        "Translation",
+        "Translator",
+        "load_translator",
+    ),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -7,34 +7,58 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.attention import Attention, Encoded, Memory, Score, values_shape
-from keras_s2s.encoder import State, check_size, check_stack
-from keras_s2s.recurrent import CELLS
+from keras_s2s.attending import AttendingStack
+from keras_s2s.attention import Encoded, Mechanism, Memory, Score
+from keras_s2s.stack import State, check_flags, check_shares, check_stack, embedding_dropouts
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class Decoder(keras.layers.Layer):
+class Decoder(AttendingStack):
     """Predicts each target token from those before it and from the source (Luong et al. 2015, §3).
 
     1. Embed the tokens and run `depth` recurrent layers: decoder states `h_t`.
     2. Attend with `h_t`: `context_t, weights_t = attention(h_t, memory)`.
-    3. `a_t = tanh(W·[context_t; h_t])`, the same `h_t` that attended.
+    3. The attentional vector `a_t = tanh(W·[context_t; h_t])`, of the same `h_t` that attended.
     4. `logits_t = V·a_t + b`.
 
     `call` does each of these for all steps in one large product; `step` does one token. Both use
-    one set of weights, and looping `step` gives what `call` gives. Attention does not feed back
-    into the recurrence.
+    one set of weights, and looping `step` gives what `call` gives. With input feeding, or attention
+    with the previous state, a step needs the one before it: `call` then loops inside the graph
+    (`looped`). Attention that follows its own past alignments loops alone.
 
     Args:
         vocabulary_size: number of target ids `V`.
         embedding_size: width `E` of the embedding.
-        units: width `U` of each recurrent layer.
-        depth: number of recurrent layers.
-        cell: 'lstm' or 'gru'.
-        attention: an `Attention`, a score's name, or None for the plain encoder–decoder, whose
-            logits come from `h_t` alone and whose weights are zeros.
-        attention_size: width of `a_t`; `units` when omitted. Only with attention.
-        dropout: share of the inputs of each layer, and of `a_t`, dropped in training.
+        units: width `U` of each recurrent layer. Left out with Keras cells.
+        depth: number of recurrent layers; 1, or the number of cells in a list.
+        cell: 'lstm', 'gru', 'layer_norm_lstm', any Keras RNN cell, or a list, one a layer.
+        attention: an `Attention` or another mechanism, a `Score`, a score's name, a list of these
+            for several at once, or None for the plain encoder–decoder, whose logits come from `h_t`
+            alone and whose weights are zeros.
+        attention_vector: how `a_t` is made: 'layer' as above; 'concatenation' takes
+            `[context_t; h_t]` as it is, 'context' `context_t` alone.
+        attention_size: width of `a_t` with 'layer'; that of `h_t` when omitted.
+        attention_activation: its activation, 'tanh' when omitted; 'linear' as TensorFlow Addons.
+        attend_with: 'current' attends with `h_t` (Luong); 'previous' with `h_{t−1}`, and joins
+            `context_t` to the input of step `t` (Bahdanau et al. 2015).
+        attention_in: the layer whose state attends, 'last' or 'first'; from the first, `a_t` is
+            joined to the inputs of all layers above (Wu et al. 2016).
+        input_feeding: join `a_{t−1}` to the input of step `t` (Luong et al. 2015, §3.3).
+        output_from: what the logits come from: 'attention', that is `a_t`, or 'cell', the last
+            layer's state. When omitted, 'cell' without attention or with attention in the first
+            layer, else 'attention'.
+        residual: add its inputs to the outputs of every layer but the first.
+        layer_norm: normalise the outputs of every layer.
+        dropout: share of the inputs of each layer, and of what the logits come from, dropped in
+            training.
+        recurrent_dropout: share of the state dropped where it enters the recurrent product, the
+            same at all steps (Gal & Ghahramani 2016).
+        embedding_dropout: share of the numbers in each embedding dropped.
+        word_dropout: share of the words whose whole embedding is dropped.
+        tied_embedding: the logits' matrix is the embedding (Press & Wolf 2017); what they come from
+            must then be `embedding_size` wide.
+        output_bias: whether the logits have a bias.
+        trainable_embedding: False keeps the embedding as it is, for pretrained ones.
 
     Example:
     >>> import numpy as np
@@ -52,84 +76,94 @@ class Decoder(keras.layers.Layer):
         *,
         vocabulary_size: int,
         embedding_size: int,
-        units: int,
-        depth: int = 1,
-        cell: str = "lstm",
-        attention: Attention | Score | str | None = "general",
+        units: int | None = None,
+        depth: int | None = None,
+        cell: Any = "lstm",
+        attention: Mechanism | Score | str | list[Any] | None = "general",
+        attention_vector: str | None = None,
         attention_size: int | None = None,
+        attention_activation: str | None = None,
+        attend_with: str = "current",
+        attention_in: str = "last",
+        input_feeding: bool = False,
+        output_from: str | None = None,
+        residual: bool = False,
+        layer_norm: bool = False,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
+        tied_embedding: bool = False,
+        output_bias: bool = True,
+        trainable_embedding: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        check_stack(vocabulary_size, embedding_size, units, depth, cell, dropout)
-        if attention is None and attention_size is not None:
-            raise ValueError(
-                "`attention_size` needs attention; "
-                f"got attention=None, attention_size={attention_size!r}."
-            )
-        if attention_size is not None:
-            check_size("attention_size", attention_size)
+        check_stack(vocabulary_size, embedding_size, units, depth, cell)
+        check_shares(embedding_dropout=embedding_dropout, word_dropout=word_dropout)
+        check_flags(
+            tied_embedding=tied_embedding,
+            output_bias=output_bias,
+            trainable_embedding=trainable_embedding,
+        )
+        super().__init__(
+            units=units,
+            depth=depth,
+            cell=cell,
+            attention=attention,
+            attention_vector=attention_vector,
+            attention_size=attention_size,
+            attention_activation=attention_activation,
+            attend_with=attend_with,
+            attention_in=attention_in,
+            input_feeding=input_feeding,
+            output_from=output_from,
+            residual=residual,
+            layer_norm=layer_norm,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            **kwargs,
+        )
         self.vocabulary_size = vocabulary_size
         self.embedding_size = embedding_size
-        self.units = units
-        self.depth = depth
-        self.cell = cell
-        self.attention_size = attention_size
-        self.dropout = dropout
+        self.embedding_dropout = embedding_dropout
+        self.word_dropout = word_dropout
+        self.tied_embedding = tied_embedding
+        self.output_bias = output_bias
+        self.trainable_embedding = trainable_embedding
 
         policy = self.dtype_policy
-        if isinstance(attention, (str, Score)):
-            attention = Attention(attention, dtype=policy, name="attention")
-        if attention is not None and not isinstance(attention, Attention):
-            raise TypeError(
-                "`attention` must be an Attention, a Score, a score's name or None; got "
-                f"{type(attention).__name__}."
-            )
-        self.attention = attention
         self.embedding = keras.layers.Embedding(
-            vocabulary_size, embedding_size, dtype=policy, name="embedding"
+            vocabulary_size,
+            embedding_size,
+            trainable=trainable_embedding,
+            dtype=policy,
+            name="embedding",
         )
-        self.recurrent = [
-            CELLS[cell](units, dtype=policy, name=f"recurrent_{i}") for i in range(depth)
-        ]
-        self.dropouts = [
-            keras.layers.Dropout(dropout, dtype=policy, name=f"dropout_{i}")
-            for i in range(depth + 1)
-        ]
-        if attention is not None:
-            self.attention_layer = keras.layers.Dense(
-                attention_size or units,
-                activation="tanh",
-                use_bias=False,
-                dtype=policy,
-                name="attention_layer",
+        self.embedding_dropouts = embedding_dropouts(embedding_dropout, word_dropout, policy)
+        self.dropping = keras.layers.Dropout(dropout, dtype=policy)
+        self.output_layer = None
+        if not tied_embedding:
+            self.output_layer = keras.layers.Dense(
+                vocabulary_size, use_bias=output_bias, dtype=policy, name="output_layer"
             )
-        self.output_layer = keras.layers.Dense(vocabulary_size, dtype=policy, name="output_layer")
-
-    @property
-    def state_sizes(self) -> tuple[tuple[int, ...], ...]:
-        """Per layer, the width of each tensor of the state."""
-        return ((self.units,) * CELLS[self.cell].states,) * self.depth
 
     def build(self, target_ids_shape: Any, state_shape: Any, memory_shape: Any) -> None:
-        self.embedding.build((None, None))
-        width = self.embedding_size
-        for layer in self.recurrent:
-            layer.build((None, None, width))
-            width = self.units
-        if self.attention is not None:
-            values = values_shape(memory_shape)
-            if not self.attention.built:
-                self.attention.build((None, None, width), values)
-            self.attention_layer.build((None, None, values[-1] + width))
-            width = self.attention_layer.units
-        self.output_layer.build((None, None, width))
-
-    def memory(self, encoded: Encoded | Memory) -> Memory:
-        """Adds the attention's keys to an `Encoded`: once per source, before looping `step`."""
-        if self.attention is not None:
-            return self.attention.memory(encoded)
-        return Memory(*encoded) if len(encoded) == 3 else Memory(encoded[0], *encoded)
+        if not self.embedding.built:
+            self.embedding.build((None, None))
+        width = self.build_stack(self.embedding_size, memory_shape)
+        if self.output_layer is not None:
+            self.output_layer.build((None, None, width))
+            return
+        if width != self.embedding_size:
+            raise ValueError(
+                "`tied_embedding` needs what the logits come from to be as wide as the embedding; "
+                f"got a width of {width}, embedding_size={self.embedding_size}. Set "
+                "`attention_size` or `units` to embedding_size."
+            )
+        if self.output_bias:
+            self.bias = self.add_weight(
+                name="bias", shape=(self.vocabulary_size,), initializer="zeros"
+            )
 
     def call(
         self,
@@ -145,22 +179,19 @@ class Decoder(keras.layers.Layer):
         Args:
             target_ids: `(B, T)` int, the start token first. Padding belongs at the end; what is
                 predicted there is to be masked by the loss.
-            state: one tuple per layer of tensors `(B, U)`.
+            state: one tuple per layer of tensors `(B, U)`, or what `initial_state` or an earlier
+                call gave.
             memory: an `Encoded` or a `Memory` of the same batch.
             training: whether dropout is on.
 
         Returns:
             `(logits (B, T, V), state, weights (B, T, S))`.
         """
-        self._check_state(state)
         x = self.embedding(target_ids)  # (B, T, E)
-        new_state = []
-        for i, layer in enumerate(self.recurrent):
-            x = self.dropouts[i](x, training=training)
-            x, after = layer(x, initial_state=tuple(state[i]), training=training)
-            new_state.append(after)
-        logits, weights = self._predict(x, self.memory(memory), training)
-        return logits, tuple(new_state), weights
+        for dropout in self.embedding_dropouts:
+            x = dropout(x, training=training)
+        hidden, state, weights = self.run(x, state, self.memory(memory), training)
+        return self._logits(self.dropping(hidden, training=training)), state, weights
 
     def step(self, tokens: Any, state: State, memory: Encoded | Memory) -> tuple[Any, State, Any]:
         """One token of each row, without dropout.
@@ -168,7 +199,8 @@ class Decoder(keras.layers.Layer):
         Args:
             tokens: `(N,)` int. `N` is the memory's `B`, or `B·K` for `K` rows in a row per source,
                 as beam search keeps them: the memory is not repeated.
-            state: one tuple per layer of tensors `(N, U)`.
+            state: one tuple per layer of tensors `(N, U)`, or what `initial_state` or an earlier
+                step gave. In a compiled loop it must be what `initial_state` gives.
             memory: a `Memory` (`decoder.memory(encoded)`); an `Encoded` works, at the cost of its
                 keys.
 
@@ -180,61 +212,25 @@ class Decoder(keras.layers.Layer):
                 "This decoder has no weights yet, so it cannot step. "
                 "Call it once, or build it, first."
             )
-        self._check_state(state)
-        memory = self.memory(memory)
         x = self.embedding(tokens)  # (N, E)
-        new_state = []
-        for layer, before in zip(self.recurrent, state, strict=True):
-            x, after = layer.step(x, tuple(before))
-            new_state.append(after)
-        # The rows of one source are its queries: (B, K, U).
-        queries = ops.reshape(x, (ops.shape(memory.values)[0], -1, self.units))
-        logits, weights = self._predict(queries, memory, False)
-        return _rows(logits), tuple(new_state), _rows(weights)
+        hidden, state, weights = self.run_step(x, state, self.memory(memory))
+        return self._logits(hidden), state, weights
 
-    def _predict(self, x: Any, memory: Memory, training: bool | None) -> tuple[Any, Any]:
-        """Decoder states `(B, T, U)` to `(logits (B, T, V), weights (B, T, S))`."""
-        if self.attention is None:
-            # Nothing is attended to: zeros of (B, T, S), so that callers need no special case.
-            weights = ops.zeros_like(
-                ops.cast(x[:, :, :1], "float32") * ops.cast(memory.mask[:, None, :], "float32")
-            )
-        else:
-            context, weights = self.attention(x, memory)
-            x = self.attention_layer(ops.concatenate([context, x], axis=-1))
-        x = self.dropouts[self.depth](x, training=training)
-        return self.output_layer(x), weights
-
-    def _check_state(self, state: State) -> None:
-        """A state that does not fit means a bridge is missing, which no later error would say."""
-        widths = keras.tree.map_structure(lambda x: tuple(x.shape)[-1], state)
-        widths = tuple(tuple(x) if isinstance(x, (tuple, list)) else x for x in widths)
-        if widths != self.state_sizes:
-            raise ValueError(
-                "`state` must hold one tuple of tensors per layer, of the widths "
-                f"{self.state_sizes}; got {widths}. DenseBridge(decoder.state_sizes) makes such a "
-                "state out of any encoder's."
-            )
+    def _logits(self, hidden: Any) -> Any:
+        if self.output_layer is not None:
+            return self.output_layer(hidden)
+        table = ops.cast(self.embedding.embeddings, self.compute_dtype)
+        logits = ops.matmul(ops.cast(hidden, self.compute_dtype), ops.transpose(table))
+        return logits + ops.cast(self.bias, logits.dtype) if self.output_bias else logits
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,
             "embedding_size": self.embedding_size,
-            "units": self.units,
-            "depth": self.depth,
-            "cell": self.cell,
-            "attention": keras.saving.serialize_keras_object(self.attention),
-            "attention_size": self.attention_size,
-            "dropout": self.dropout,
+            "embedding_dropout": self.embedding_dropout,
+            "word_dropout": self.word_dropout,
+            "tied_embedding": self.tied_embedding,
+            "output_bias": self.output_bias,
+            "trainable_embedding": self.trainable_embedding,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Decoder:
-        attention = keras.saving.deserialize_keras_object(config["attention"])
-        return cls(**{**config, "attention": attention})
-
-
-def _rows(x: Any) -> Any:
-    """`(B, K, …)` to `(B·K, …)`."""
-    return ops.reshape(x, (-1, ops.shape(x)[-1]))

@@ -7,11 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_s2s import stack
 from keras_s2s.attention import Encoded
-from keras_s2s.recurrent import CELLS, Recurrent
-from keras_s2s.scan import Tensors
-
-State = tuple[Tensors, ...]
+from keras_s2s.stack import State, check_choice, check_flags, check_shares, check_stack
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -26,13 +24,25 @@ class Encoder(keras.layers.Layer):
     Args:
         vocabulary_size: number of source ids.
         embedding_size: width `E` of the embedding.
-        units: width of each recurrence; the memory is twice as wide when bidirectional.
-        depth: number of recurrent layers.
-        cell: 'lstm' or 'gru'.
-        bidirectional: read the source in both directions (Schuster & Paliwal 1997).
-        dropout: share of inputs of each layer dropped in training.
+        units: width of each recurrence; a bidirectional layer is twice as wide. Left out with
+            Keras cells.
+        depth: number of recurrent layers; 1, or the number of cells in a list.
+        cell: 'lstm', 'gru', 'layer_norm_lstm', any Keras RNN cell, or a list, one a layer.
+        bidirectional: read the source in both directions (Schuster & Paliwal 1997); 'first' does so
+            in the first layer only (Wu et al. 2016, §3.2).
+        residual: add its inputs to the outputs of every layer but the first, where they are equally
+            wide.
+        layer_norm: normalise the outputs of every layer.
+        dropout: share of the inputs of each layer, and of the memory, dropped in training.
+        recurrent_dropout: share of the state dropped where it enters the recurrent product, the
+            same at all steps (Gal & Ghahramani 2016).
+        embedding_dropout: share of the numbers in each embedding dropped.
+        word_dropout: share of the words whose whole embedding is dropped.
         reverse_source: read the source from its end (Sutskever et al. 2014). The memory keeps the
             order of the source, so alignments need no turning.
+        source_features: `(vocabulary size, embedding size)` of each further id that a source token
+            carries, such as its part of speech; their embeddings are joined to the token's.
+        trainable_embedding: False keeps the embedding as it is, for pretrained ones.
         pad_id: the id that is not a token.
 
     Example:
@@ -48,17 +58,37 @@ class Encoder(keras.layers.Layer):
         *,
         vocabulary_size: int,
         embedding_size: int,
-        units: int,
-        depth: int = 1,
-        cell: str = "lstm",
-        bidirectional: bool = True,
+        units: int | None = None,
+        depth: int | None = None,
+        cell: Any = "lstm",
+        bidirectional: bool | str = True,
+        residual: bool = False,
+        layer_norm: bool = False,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
         reverse_source: bool = False,
+        source_features: Any = (),
+        trainable_embedding: bool = True,
         pad_id: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_stack(vocabulary_size, embedding_size, units, depth, cell, dropout)
+        check_stack(vocabulary_size, embedding_size, units, depth, cell)
+        check_choice("bidirectional", bidirectional, (True, False, "first"))
+        check_shares(
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            embedding_dropout=embedding_dropout,
+            word_dropout=word_dropout,
+        )
+        check_flags(
+            residual=residual,
+            layer_norm=layer_norm,
+            reverse_source=reverse_source,
+            trainable_embedding=trainable_embedding,
+        )
         if not isinstance(pad_id, int) or not 0 <= pad_id < vocabulary_size:
             raise ValueError(
                 "`pad_id` must be an id of the vocabulary, from 0 to below "
@@ -67,58 +97,82 @@ class Encoder(keras.layers.Layer):
         self.vocabulary_size = vocabulary_size
         self.embedding_size = embedding_size
         self.units = units
-        self.depth = depth
         self.cell = cell
         self.bidirectional = bidirectional
+        self.residual = residual
+        self.layer_norm = layer_norm
         self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.embedding_dropout = embedding_dropout
+        self.word_dropout = word_dropout
         self.reverse_source = reverse_source
+        self.source_features = _checked_features(source_features)
+        self.trainable_embedding = trainable_embedding
         self.pad_id = pad_id
 
         policy = self.dtype_policy
         self.embedding = keras.layers.Embedding(
-            vocabulary_size, embedding_size, dtype=policy, name="embedding"
+            vocabulary_size,
+            embedding_size,
+            trainable=trainable_embedding,
+            dtype=policy,
+            name="embedding",
         )
-        self.forward = [CELLS[cell](units, dtype=policy, name=f"forward_{i}") for i in range(depth)]
-        self.backward = [
-            CELLS[cell](units, dtype=policy, name=f"backward_{i}")
-            for i in range(depth if bidirectional else 0)
+        self.feature_embeddings = [
+            keras.layers.Embedding(*sizes, dtype=policy, name=f"feature_{i}")
+            for i, sizes in enumerate(self.source_features)
         ]
-        self.dropouts = [
-            keras.layers.Dropout(dropout, dtype=policy, name=f"dropout_{i}")
-            for i in range(depth + 1)
-        ]
+        self.embedding_dropouts = stack.embedding_dropouts(embedding_dropout, word_dropout, policy)
+        self.blocks = stack.blocks(
+            cell,
+            units,
+            depth,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            residual=residual,
+            layer_norm=layer_norm,
+            dtype=policy,
+        )
+        self.dropping = keras.layers.Dropout(dropout, dtype=policy)
+
+    @property
+    def depth(self) -> int:
+        """Number of recurrent layers."""
+        return len(self.blocks)
 
     @property
     def memory_size(self) -> int:
         """Width `M` of the memory."""
-        return self.units * (2 if self.bidirectional else 1)
+        return self.blocks[-1].units
 
     @property
     def state_sizes(self) -> tuple[tuple[int, ...], ...]:
         """Per layer, the width of each tensor of the final state."""
-        return ((self.memory_size,) * CELLS[self.cell].states,) * self.depth
+        return tuple(block.state_sizes for block in self.blocks)
 
     def build(self, source_ids_shape: Any = None) -> None:
-        self.embedding.build((None, None))
-        width = self.embedding_size
-        for i in range(self.depth):
-            for layer in self._directions(i):
-                layer.build((None, None, width))
-            width = self.memory_size
+        width = self.embedding_size + sum(size for _, size in self.source_features)
+        for embedding in (self.embedding, *self.feature_embeddings):
+            if not embedding.built:
+                embedding.build((None, None))
+        for block in self.blocks:
+            block.build((None, None, width))
+            width = block.units
 
-    def _directions(self, i: int) -> list[Recurrent]:
-        return [self.forward[i], self.backward[i]] if self.bidirectional else [self.forward[i]]
-
-    def call(self, source_ids: Any, training: bool | None = None) -> tuple[Encoded, State]:
+    def call(
+        self, source_ids: Any, source_features: Any = None, training: bool | None = None
+    ) -> tuple[Encoded, State]:
         """Encodes a batch.
 
         Args:
             source_ids: `(B, S)` int; `pad_id` marks positions that hold no token, in any pattern.
+            source_features: `(B, S, F)` int, where the encoder has `F` of them.
             training: whether dropout is on.
 
         Returns:
             `(Encoded(values (B, S, M), mask (B, S)), state)`, the state one tuple per layer, each
-            of tensors `(B, M)`: `(h, c)` for LSTM, `(h,)` for GRU, the directions concatenated.
+            of tensors `(B, …)`: `(h, c)` for LSTM, `(h,)` for GRU, the directions concatenated.
         """
         source_ids = ops.convert_to_tensor(source_ids)
         if len(source_ids.shape) != 2:
@@ -126,29 +180,46 @@ class Encoder(keras.layers.Layer):
                 "`source_ids` must have the shape (batch, source length); "
                 f"got {tuple(source_ids.shape)}."
             )
-        if self.reverse_source:
-            source_ids = ops.flip(source_ids, axis=1)
         mask = ops.not_equal(source_ids, self.pad_id)
-        flipped = ops.flip(mask, axis=1)
-        x = self.embedding(source_ids)  # (B, S, E)
-        state = []
-        for i in range(self.depth):
-            x = self.dropouts[i](x, training=training)
-            outputs, final = self.forward[i](x, mask=mask, training=training)
-            if self.bidirectional:
-                back, back_final = self.backward[i](
-                    ops.flip(x, axis=1), mask=flipped, training=training
-                )
-                outputs = ops.concatenate([outputs, ops.flip(back, axis=1)], axis=-1)
-                final = tuple(
-                    ops.concatenate(both, axis=-1) for both in zip(final, back_final, strict=True)
-                )
-            x = outputs  # (B, S, M)
-            state.append(final)
-        x = self.dropouts[self.depth](x, training=training)
+        x = self._embed(source_ids, source_features, training)  # (B, S, E)
         if self.reverse_source:
-            x, mask = ops.flip(x, axis=1), flipped
+            x, mask = ops.flip(x, axis=1), ops.flip(mask, axis=1)
+        state = []
+        for block in self.blocks:
+            x, last = block(x, mask=mask, training=training)
+            state.append(last)
+        x = self.dropping(x, training=training)  # (B, S, M)
+        if self.reverse_source:
+            x, mask = ops.flip(x, axis=1), ops.flip(mask, axis=1)
         return Encoded(x, mask), tuple(state)
+
+    def _embed(self, source_ids: Any, source_features: Any, training: bool | None) -> Any:
+        x = self.embedding(source_ids)
+        if (source_features is None) != (not self.source_features):
+            raise ValueError(
+                f"This encoder has {len(self.source_features)} source features a token "
+                f"(`source_features={self.source_features}`); got "
+                f"source_features={'none' if source_features is None else 'a tensor'}."
+            )
+        if source_features is not None:
+            source_features = ops.convert_to_tensor(source_features)
+            shape = tuple(source_features.shape)
+            if len(shape) != 3 or shape[-1] != len(self.source_features):
+                raise ValueError(
+                    "`source_features` must have the shape (batch, source length, "
+                    f"{len(self.source_features)}); got {shape}."
+                )
+            x = ops.concatenate(
+                [x]
+                + [
+                    embedding(source_features[:, :, i])
+                    for i, embedding in enumerate(self.feature_embeddings)
+                ],
+                axis=-1,
+            )
+        for dropout in self.embedding_dropouts:
+            x = dropout(x, training=training)
+        return x
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -157,33 +228,34 @@ class Encoder(keras.layers.Layer):
             "embedding_size": self.embedding_size,
             "units": self.units,
             "depth": self.depth,
-            "cell": self.cell,
+            "cell": stack.serialized_cell(self.cell),
             "bidirectional": self.bidirectional,
+            "residual": self.residual,
+            "layer_norm": self.layer_norm,
             "dropout": self.dropout,
+            "recurrent_dropout": self.recurrent_dropout,
+            "embedding_dropout": self.embedding_dropout,
+            "word_dropout": self.word_dropout,
             "reverse_source": self.reverse_source,
+            "source_features": self.source_features,
+            "trainable_embedding": self.trainable_embedding,
             "pad_id": self.pad_id,
         }
 
-
-def check_stack(
-    vocabulary_size: int, embedding_size: int, units: int, depth: int, cell: str, dropout: float
-) -> None:
-    """Raises ValueError that names the argument of a recurrent stack that cannot work."""
-    sizes = {
-        "vocabulary_size": vocabulary_size,
-        "embedding_size": embedding_size,
-        "units": units,
-        "depth": depth,
-    }
-    for name, value in sizes.items():
-        check_size(name, value)
-    if cell not in CELLS:
-        raise ValueError(f"`cell` must be one of {', '.join(map(repr, CELLS))}; got cell={cell!r}.")
-    if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
-        raise ValueError(f"`dropout` must be at least 0 and below 1; got dropout={dropout!r}.")
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Encoder:
+        return cls(**{**config, "cell": stack.deserialized_cell(config["cell"])})
 
 
-def check_size(name: str, value: int) -> None:
-    """Raises ValueError unless `value` is a positive integer."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer; got {name}={value!r}.")
+def _checked_features(features: Any) -> tuple[tuple[int, int], ...]:
+    try:
+        pairs = tuple((vocabulary, size) for vocabulary, size in features)
+    except (TypeError, ValueError):
+        pairs = ((0, 0),)
+    for value in (number for pair in pairs for number in pair):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(
+                "`source_features` must be pairs of positive integers, (vocabulary size, "
+                f"embedding size); got source_features={features!r}."
+            )
+    return pairs

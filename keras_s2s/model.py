@@ -10,10 +10,12 @@ from keras import ops
 from keras_s2s.attention import Memory
 from keras_s2s.bridge import Bridge, bridge_between
 from keras_s2s.decoder import Decoder
-from keras_s2s.encoder import Encoder, State
-from keras_s2s.losses import TokenCrossEntropy
+from keras_s2s.encoder import Encoder
+from keras_s2s.losses import GuidedAlignment, TokenCrossEntropy
 from keras_s2s.metrics import Perplexity, TokenAccuracy
+from keras_s2s.schedules import Schedule, mixed_tokens
 from keras_s2s.search import GreedySearch, Search, SearchResult
+from keras_s2s.stack import State, check_flags
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -22,13 +24,21 @@ class Seq2Seq(keras.Model):
 
     The inputs are `{"source_ids": (B, S), "target_ids": (B, T)}`, the target beginning with the
     start token; the output are the logits `(B, T, V)` of the token after each target position, so
-    that `predict` gives the teacher-forced logits. To decode, use `inference_model()`.
+    that `predict` gives the teacher-forced logits. To decode, use `inference_model()`. An encoder
+    with source features also takes `"source_features": (B, S, F)`.
 
     Args:
         encoder: an `Encoder`.
         decoder: a `Decoder`.
         bridge: a `Bridge`; when omitted, a copy where the state sizes are equal, else a
             `DenseBridge`.
+        shared_embedding: one embedding for source and target ids, which must be of one vocabulary.
+        teacher_forcing: a `Schedule` of the probability that training reads the true token and not
+            one drawn from the model (scheduled sampling, Bengio et al. 2015), at each optimizer
+            step; pure teacher forcing when omitted.
+        guided_alignment: a `GuidedAlignment`. The inputs then take `"alignments": (B, T, S)`, ones
+            where a target token is aligned to a source token; where they are given, the loss grows
+            by its value. None ignores no alignments: they are refused.
 
     Example:
     >>> import numpy as np
@@ -48,7 +58,14 @@ class Seq2Seq(keras.Model):
     """
 
     def __init__(
-        self, encoder: Encoder, decoder: Decoder, bridge: Bridge | None = None, **kwargs: Any
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        bridge: Bridge | None = None,
+        shared_embedding: bool = False,
+        teacher_forcing: Schedule | None = None,
+        guided_alignment: GuidedAlignment | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         for name, value, kind in (("encoder", encoder, Encoder), ("decoder", decoder, Decoder)):
@@ -59,9 +76,22 @@ class Seq2Seq(keras.Model):
                 encoder.state_sizes, decoder.state_sizes, dtype=decoder.dtype_policy
             )
         _check_type("bridge", bridge, Bridge)
+        check_flags(shared_embedding=shared_embedding)
+        if teacher_forcing is not None:
+            _check_type("teacher_forcing", teacher_forcing, Schedule)
+        if guided_alignment is not None:
+            _check_type("guided_alignment", guided_alignment, GuidedAlignment)
+            if decoder.attention is None:
+                raise ValueError("`guided_alignment` needs a decoder with attention; it has none.")
         self.encoder = encoder
         self.decoder = decoder
         self.bridge = bridge
+        self.shared_embedding = shared_embedding
+        self.teacher_forcing = teacher_forcing
+        self.guided_alignment = guided_alignment
+        self.seeds = keras.random.SeedGenerator() if teacher_forcing is not None else None
+        if shared_embedding:
+            _share_embedding(encoder, decoder)
         # Lengths differ from batch to batch, and XLA would compile each anew.
         self.supports_jit = False
 
@@ -71,7 +101,7 @@ class Seq2Seq(keras.Model):
         decoder_state = [[(None, size) for size in layer] for layer in self.decoder.state_sizes]
         for layer, shapes in (
             (self.encoder, [(None, None)]),
-            (self.bridge, [encoder_state]),
+            (self.bridge, [encoder_state, [(None, None, self.encoder.memory_size), (None, None)]]),
             (self.decoder, [(None, None), decoder_state, (None, None, self.encoder.memory_size)]),
         ):
             if not layer.built:
@@ -129,16 +159,50 @@ class Seq2Seq(keras.Model):
                 "Seq2Seq takes a dict with 'source_ids' and 'target_ids'; got "
                 f"{received}. To decode from source ids alone, use inference_model()."
             )
-        encoded, state = self.encoder(inputs["source_ids"], training=training)
-        logits, _, _ = self.decoder(
-            inputs["target_ids"], self.bridge(state), encoded, training=training
+        target_ids = inputs["target_ids"]
+        encoded, state = self.encoder(
+            inputs["source_ids"], inputs.get("source_features"), training=training
         )
+        memory, state = self.decoder.memory(encoded), self.bridge(state, encoded)
+        if training and self.teacher_forcing is not None:
+            target_ids = self._mixed(self.teacher_forcing, target_ids, state, memory)
+        logits, _, weights = self.decoder(target_ids, state, memory, training=training)
+        self._guide(inputs.get("alignments"), weights)
         return logits
 
-    def encode(self, source_ids: Any) -> tuple[Memory, State]:
+    def _mixed(self, schedule: Schedule, target_ids: Any, state: State, memory: Memory) -> Any:
+        optimizer = getattr(self, "optimizer", None)
+        if optimizer is None:
+            raise ValueError(
+                "`teacher_forcing` is a schedule over the optimizer's steps, and this model has no "
+                "optimizer: compile it before training."
+            )
+        probability = schedule(ops.cast(optimizer.iterations, "float32"))
+        return mixed_tokens(
+            self.decoder,
+            target_ids,
+            state,
+            memory,
+            probability,
+            self.seeds,
+            self.encoder.pad_id,
+        )
+
+    def _guide(self, alignments: Any, weights: Any) -> None:
+        if alignments is None:
+            return
+        if self.guided_alignment is None:
+            raise ValueError(
+                "The inputs hold 'alignments', but this model was made without `guided_alignment`. "
+                "Make it with guided_alignment=GuidedAlignment(), or leave them out."
+            )
+        self.add_loss(self.guided_alignment(alignments, weights))
+
+    def encode(self, source_ids: Any, source_features: Any = None) -> tuple[Memory, State]:
         """Source ids `(B, S)` to the memory and the decoder's first state, ready for `step`."""
-        encoded, state = self.encoder(source_ids, training=False)
-        return self.decoder.memory(encoded), self.bridge(state)
+        encoded, state = self.encoder(source_ids, source_features, training=False)
+        memory = self.decoder.memory(encoded)
+        return memory, self.decoder.initial_state(self.bridge(state, encoded), memory)
 
     def step(self, tokens: Any, state: State, memory: Memory) -> tuple[Any, State, Any]:
         """One decoder step; see `Decoder.step`."""
@@ -155,13 +219,17 @@ class Seq2Seq(keras.Model):
             "encoder": serialize(self.encoder),
             "decoder": serialize(self.decoder),
             "bridge": serialize(self.bridge),
+            "shared_embedding": self.shared_embedding,
+            "teacher_forcing": serialize(self.teacher_forcing),
+            "guided_alignment": serialize(self.guided_alignment),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Seq2Seq:
-        parts = {
+        parts: dict[str, Any] = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in ("encoder", "decoder", "bridge")
+            for name in ("encoder", "decoder", "bridge", "teacher_forcing", "guided_alignment")
+            if name in config
         }
         return cls(**{**config, **parts})
 
@@ -218,8 +286,15 @@ class InferenceModel(keras.Model):
             self.seq2seq.build()
 
     def call(self, source_ids: Any) -> SearchResult:
-        """Searches: source ids `(B, S)` int to a `SearchResult`."""
-        memory, state = self.seq2seq.encode(source_ids)
+        """Searches: source ids `(B, S)` int to a `SearchResult`.
+
+        For an encoder with source features, `{"source_ids": (B, S), "source_features": (B, S, F)}`.
+        """
+        source_features = None
+        if isinstance(source_ids, dict):
+            source_features = source_ids.get("source_features")
+            source_ids = source_ids["source_ids"]
+        memory, state = self.seq2seq.encode(source_ids, source_features)
         return self.search(
             lambda tokens, state: self.seq2seq.step(tokens, state, memory),
             state,
@@ -247,6 +322,23 @@ class InferenceModel(keras.Model):
             for name in ("seq2seq", "search")
         }
         return cls(**{**config, **parts})
+
+
+def _share_embedding(encoder: Encoder, decoder: Decoder) -> None:
+    """Lets the decoder look ids up in the encoder's table."""
+    for name in ("vocabulary_size", "embedding_size", "trainable_embedding"):
+        ours, theirs = getattr(encoder, name), getattr(decoder, name)
+        if ours != theirs:
+            raise ValueError(
+                f"`shared_embedding` needs the same `{name}` on both sides; got {ours} in the "
+                f"encoder and {theirs} in the decoder."
+            )
+    if decoder.built and decoder.embedding is not encoder.embedding:
+        raise ValueError(
+            "`shared_embedding` needs a decoder without weights of its own; this one is built "
+            "already. Make a new Decoder."
+        )
+    decoder.embedding = encoder.embedding
 
 
 def _check_type(name: str, value: Any, kind: type) -> None:

@@ -22,7 +22,8 @@ def scan(
     step: Step,
     state: Tensors,
     inputs: Tensors,
-    output_sizes: tuple[int, ...],
+    output_sizes: tuple[int | None, ...],
+    output_dtypes: tuple[str, ...] | None = None,
     *,
     reverse: bool = False,
 ) -> tuple[Tensors, Tensors]:
@@ -33,21 +34,27 @@ def scan(
             outputs_t)`, two tuples of tensors; shapes and dtypes of the state do not change.
         state: tuple of tensors, the state before the first step.
         inputs: tuple of tensors `(T, ...)`, at least one.
-        output_sizes: width of each output; an output is `(B, width)` with `B` and dtype of
-            `state[0]`.
+        output_sizes: width of each output, None where it is not known; an output is `(B, width)`
+            with the `B` of `inputs[0]`.
+        output_dtypes: dtype of each output; that of `state[0]` when omitted.
         reverse: run from the last step to the first; `outputs[t]` still belongs to `inputs[t]`.
 
     Returns:
         `(final_state, outputs)`; every output is stacked to `(T, ...)`.
     """
     if keras.backend.backend() == "tensorflow":
-        return _tensorflow_scan(step, state, inputs, output_sizes, reverse)
+        return _tensorflow_scan(step, state, inputs, output_sizes, output_dtypes, reverse)
 
     return ops.scan(step, state, inputs, reverse=reverse)
 
 
 def _tensorflow_scan(
-    step: Step, state: Tensors, inputs: Tensors, output_sizes: tuple[int, ...], reverse: bool
+    step: Step,
+    state: Tensors,
+    inputs: Tensors,
+    output_sizes: tuple[int | None, ...],
+    output_dtypes: tuple[str, ...] | None,
+    reverse: bool,
 ) -> tuple[Tensors, Tensors]:
     import tensorflow as tf
 
@@ -57,9 +64,10 @@ def _tensorflow_scan(
     sources = tuple(
         tf.TensorArray(x.dtype, size=length, element_shape=x.shape[1:]).unstack(x) for x in inputs
     )
+    dtypes = output_dtypes or (state[0].dtype,) * len(output_sizes)
     sinks = tuple(
-        tf.TensorArray(state[0].dtype, size=length, element_shape=(state[0].shape[0], size))
-        for size in output_sizes
+        tf.TensorArray(dtype, size=length, element_shape=(inputs[0].shape[1], size))
+        for size, dtype in zip(output_sizes, dtypes, strict=True)
     )
 
     def body(t: Any, state: Tensors, sinks: Tensors) -> tuple[Any, Tensors, Tensors]:

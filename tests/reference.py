@@ -120,10 +120,10 @@ def encode(encoder: Any, source_ids: Array) -> tuple[Array, Array, list[tuple[Ar
     x = arrays(encoder.embedding)[0][ids]
     state = []
     for i in range(encoder.depth):
-        outputs, final = recurrence(encoder.cell, x, arrays(encoder.forward[i]), mask)
+        outputs, final = recurrence(encoder.cell, x, arrays(encoder.blocks[i].recurrent), mask)
         if encoder.bidirectional:
             back, back_final = recurrence(
-                encoder.cell, x[:, ::-1], arrays(encoder.backward[i]), mask[:, ::-1]
+                encoder.cell, x[:, ::-1], arrays(encoder.blocks[i].backward), mask[:, ::-1]
             )
             outputs = np.concatenate([outputs, back[:, ::-1]], axis=-1)
             final = tuple(np.concatenate(both, axis=-1) for both in zip(final, back_final))  # noqa: B905
@@ -143,8 +143,8 @@ def decode(
     """
     x = arrays(decoder.embedding)[0][target_ids]
     new_state = []
-    for layer, before in zip(decoder.recurrent, state, strict=True):
-        x, after = recurrence(decoder.cell, x, arrays(layer), state=before)
+    for block, before in zip(decoder.blocks, state, strict=True):
+        x, after = recurrence(decoder.cell, x, arrays(block.recurrent), state=before)
         new_state.append(after)
     weights = np.zeros((*target_ids.shape, values.shape[1]))
     if decoder.attention is not None:

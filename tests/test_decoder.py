@@ -245,7 +245,7 @@ def test_dot_attention_over_another_width_is_an_error():
     ("name", "value"),
     [
         *itertools.product(
-            ("vocabulary_size", "embedding_size", "units", "depth"), (0, -1, 2.5, "3", True, None)
+            ("vocabulary_size", "embedding_size", "units", "depth"), (0, -1, 2.5, "3", True)
         ),
         ("cell", "rnn"),
         ("dropout", 1.0),
@@ -267,10 +267,10 @@ def test_attention_size_without_attention_is_an_error():
 
 @pytest.mark.parametrize("attention", [3, Attention, keras.layers.Dense(2)])
 def test_attention_of_another_type_is_an_error(attention):
-    with pytest.raises(TypeError, match="`attention` must be an Attention, a Score"):
+    with pytest.raises(TypeError, match=r"`attention` must be an Attention .*a Score"):
         Decoder(**SETTINGS, attention=attention)
 
 
 def test_unknown_score_lists_the_known():
-    with pytest.raises(ValueError, match=r"'dot', 'general', 'concat'.*'bahdanau'"):
+    with pytest.raises(ValueError, match=r"'dot', .*'general', .*'concat'.*'bahdanau'"):
         Decoder(**SETTINGS, attention="bahdanau")

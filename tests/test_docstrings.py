@@ -19,10 +19,10 @@ WITH_EXAMPLES = [
 ]
 MODELLING = (
     "attention", "bridge", "decoder", "encoder", "losses", "metrics", "model", "penalties",
-    "recurrent", "search",
+    "recurrent", "schedules", "search",
 )  # fmt: skip
 # Plain records, and base classes that say what a subclass has to give.
-WITHOUT_EXAMPLES = {"Encoded", "Memory", "SearchResult", "LengthPenalty", "Search"}
+WITHOUT_EXAMPLES = {"Encoded", "Memory", "Probability", "SearchResult", "LengthPenalty", "Search"}
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)

@@ -34,17 +34,24 @@ class Rule(NamedTuple):
 
 TABLE = {
     # The modelling core: keras.ops only, so that it runs on every Keras backend.
-    "attention": Rule("keras numpy"),
+    "attention": Rule("keras numpy", "scan"),
     "scan": Rule("keras tensorflow"),  # one function per backend; see BACKEND_SPECIFIC
     "recurrent": Rule("keras numpy", "scan"),
-    "encoder": Rule("keras numpy", "attention recurrent scan"),
-    "bridge": Rule("keras numpy", "attention encoder recurrent"),
-    "decoder": Rule("keras numpy", "attention bridge encoder recurrent"),
+    "stack": Rule("keras", "recurrent scan"),
+    "encoder": Rule("keras numpy", "attention stack"),
+    "bridge": Rule("keras numpy", "attention stack"),
+    "design": Rule("keras"),
+    "attending": Rule("keras", "attention design scan stack"),
+    "decoder": Rule("keras numpy", "attending attention stack"),
+    "schedules": Rule("keras", "attention decoder scan stack"),
     "losses": Rule("keras"),
     "metrics": Rule("keras", "losses"),
     "penalties": Rule("keras"),
     "search": Rule("keras", "penalties"),
-    "model": Rule("keras numpy", "attention bridge decoder encoder losses metrics search"),
+    "model": Rule(
+        "keras numpy", "attention bridge decoder encoder losses metrics schedules search stack"
+    ),
+    "migration": Rule("numpy", "attention decoder recurrent"),
     # Text and data.
     "text": Rule("keras numpy sentencepiece tensorflow tensorflow_text"),
     "reading": Rule(),
@@ -79,7 +86,8 @@ TABLE = {
 # Core modules with a TensorFlow branch, imported inside the function that runs on that backend.
 BACKEND_SPECIFIC = {"scan"}
 CORE = {
-    *("attention", "scan", "recurrent", "encoder", "bridge", "decoder", "model"),
+    *("attention", "scan", "recurrent", "stack", "encoder", "bridge", "design", "attending"),
+    *("decoder", "schedules", "model", "migration"),
     *("losses", "metrics", "penalties", "search"),
 }
 # `cli`, and the modules it hands a whole command to, are the only ones that know the exporters.
@@ -222,7 +230,7 @@ def test_forbidden_import_is_found(module: str, statement: str, culprit: str) ->
         ("keras_s2s.attention", "import abc, math\nfrom keras import ops\nimport numpy as np"),
         (
             "keras_s2s.encoder",
-            "from keras_s2s.attention import Memory\nfrom .recurrent import Recurrent",
+            "from keras_s2s.attention import Memory\nfrom .stack import State",
         ),
         ("keras_s2s.attention.scores", "from .energy import dot\nfrom . import energy"),
         ("keras_s2s.cli", "def export():\n    from keras_s2s.export import onnx"),

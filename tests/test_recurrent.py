@@ -6,7 +6,7 @@ import pytest
 import reference
 import tensorflow as tf
 
-from keras_s2s.recurrent import CELLS, GRU, LSTM
+from keras_s2s.recurrent import CELLS, GRU, LSTM, LayerNormLSTM
 
 PAIRS = [(LSTM, keras.layers.LSTM), (GRU, keras.layers.GRU)]
 both = pytest.mark.parametrize("layer_class", [LSTM, GRU], ids=["lstm", "gru"])
@@ -306,4 +306,4 @@ def test_lstm_starts_with_keras_bias():
 
 
 def test_names_of_cells_are_their_classes():
-    assert {"lstm": LSTM, "gru": GRU} == CELLS
+    assert {"lstm": LSTM, "gru": GRU, "layer_norm_lstm": LayerNormLSTM} == CELLS

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 from keras import ops
 
-from keras_s2s.recurrent.layer import Recurrent
+from keras_s2s.recurrent.layer import Recurrent, named_cell, through
 from keras_s2s.scan import Tensors
 
 
-@keras.saving.register_keras_serializable(package="keras_s2s")
+@named_cell("lstm")
 class LSTM(Recurrent):
     """Long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000).
 
@@ -25,6 +24,7 @@ class LSTM(Recurrent):
 
     Args:
         units: width `U` of the output and of each state tensor.
+        recurrent_dropout: share of `h` dropped where it enters the recurrent product, in training.
 
     Example:
     >>> import numpy as np
@@ -49,9 +49,11 @@ class LSTM(Recurrent):
     def _recurrent_weights(self) -> Tensors:
         return (ops.cast(self.recurrent_kernel, self.compute_dtype),)
 
-    def _advance(self, projected: Any, state: Tensors, weights: Tensors) -> tuple[Tensors, Tensors]:
+    def _advance(
+        self, projected: Any, state: Tensors, weights: Tensors, kept: Tensors
+    ) -> tuple[Tensors, Tensors]:
         h, c = state
-        pre = projected + ops.matmul(h, weights[0])  # (B, 4U)
+        pre = projected + ops.matmul(through(h, kept), weights[0])  # (B, 4U)
         pre_i, pre_f, pre_g, pre_o = ops.split(pre, 4, axis=-1)
         i, f, o = ops.sigmoid(pre_i), ops.sigmoid(pre_f), ops.sigmoid(pre_o)
         g = ops.tanh(pre_g)
@@ -59,7 +61,13 @@ class LSTM(Recurrent):
         return (o * ops.tanh(c), c), (i, f, g, o)
 
     def _retreat(
-        self, d_new: Tensors, before: Tensors, after: Tensors, saved: Tensors, weights: Tensors
+        self,
+        d_new: Tensors,
+        before: Tensors,
+        after: Tensors,
+        saved: Tensors,
+        weights: Tensors,
+        kept: Tensors,
     ) -> tuple[Tensors, Tensors]:
         d_h, d_c = d_new
         i, f, g, o = saved
@@ -74,14 +82,14 @@ class LSTM(Recurrent):
             ],
             axis=-1,
         )  # (B, 4U)
-        d_before = ops.matmul(d_pre, ops.transpose(weights[0]))
+        d_before = through(ops.matmul(d_pre, ops.transpose(weights[0])), kept)
         return (d_before, d_c * f), (d_pre,)
 
-    def _weight_gradients(self, previous: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
-        return d_steps[0], (_stacked_product(previous, d_steps[0]),)
+    def _weight_gradients(self, entered: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
+        return d_steps[0], (_stacked_product(entered, d_steps[0]),)
 
 
-@keras.saving.register_keras_serializable(package="keras_s2s")
+@named_cell("gru")
 class GRU(Recurrent):
     """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the recurrent product.
 
@@ -96,6 +104,7 @@ class GRU(Recurrent):
 
     Args:
         units: width `U` of the output and of the state.
+        recurrent_dropout: share of `h` dropped where it enters the recurrent product, in training.
 
     Example:
     >>> import numpy as np
@@ -121,9 +130,11 @@ class GRU(Recurrent):
             ops.cast(self.bias[1], self.compute_dtype),
         )
 
-    def _advance(self, projected: Any, state: Tensors, weights: Tensors) -> tuple[Tensors, Tensors]:
+    def _advance(
+        self, projected: Any, state: Tensors, weights: Tensors, kept: Tensors
+    ) -> tuple[Tensors, Tensors]:
         (h,) = state
-        inner = ops.matmul(h, weights[0]) + weights[1]  # (B, 3U)
+        inner = ops.matmul(through(h, kept), weights[0]) + weights[1]  # (B, 3U)
         x_z, x_r, x_n = ops.split(projected, 3, axis=-1)
         h_z, h_r, h_n = ops.split(inner, 3, axis=-1)
         z, r = ops.sigmoid(x_z + h_z), ops.sigmoid(x_r + h_r)
@@ -131,7 +142,13 @@ class GRU(Recurrent):
         return (z * h + (1 - z) * n,), (z, r, n, h_n)
 
     def _retreat(
-        self, d_new: Tensors, before: Tensors, after: Tensors, saved: Tensors, weights: Tensors
+        self,
+        d_new: Tensors,
+        before: Tensors,
+        after: Tensors,
+        saved: Tensors,
+        weights: Tensors,
+        kept: Tensors,
     ) -> tuple[Tensors, Tensors]:
         (d_h,) = d_new
         z, r, n, h_n = saved
@@ -139,15 +156,12 @@ class GRU(Recurrent):
         d_z = d_h * (before[0] - n) * z * (1 - z)
         d_r = d_n * h_n * r * (1 - r)
         d_inner = ops.concatenate([d_z, d_r, d_n * r], axis=-1)  # (B, 3U)
-        d_before = ops.matmul(d_inner, ops.transpose(weights[0])) + d_h * z
+        d_before = through(ops.matmul(d_inner, ops.transpose(weights[0])), kept) + d_h * z
         return (d_before,), (ops.concatenate([d_z, d_r, d_n], axis=-1), d_inner)
 
-    def _weight_gradients(self, previous: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
+    def _weight_gradients(self, entered: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
         d_projected, d_inner = d_steps
-        return d_projected, (_stacked_product(previous, d_inner), ops.sum(d_inner, axis=(0, 1)))
-
-
-CELLS: dict[str, type[Recurrent]] = {"lstm": LSTM, "gru": GRU}
+        return d_projected, (_stacked_product(entered, d_inner), ops.sum(d_inner, axis=(0, 1)))
 
 
 def _stacked_product(left: Any, right: Any) -> Any:

@@ -1,7 +1,8 @@
-"""What LSTM and GRU share: weights, masking, the loop over time and its gradient."""
+"""What our cells share: weights, masking, recurrent dropout, the loop over time, its gradient."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,24 +10,38 @@ from keras import ops
 
 from keras_s2s.scan import Tensors, scan
 
+CELLS: dict[str, type[Recurrent]] = {}
+
 
 class Recurrent(keras.layers.Layer):
-    """What LSTM and GRU share: weights, masking, the loop over time. Use a subclass.
+    """What our cells share: weights, masking, the loop over time. Use a subclass.
 
     A masked step leaves the state as it was and repeats the previous output, as Keras' layers do;
     any mask pattern is right, and the final state is the one after the last real step.
+
+    Recurrent dropout keeps one mask for all steps of a row and applies it where the state enters
+    the recurrent product (Gal & Ghahramani 2016, "variational").
     """
 
     gates: int  # blocks of `units` columns in the kernels
     states: int  # tensors of width `units` in the state
     saved: int  # tensors of width `units` that the gradient needs of each step
     pre_activations: int  # tensors of width `gates * units` that the gradient of a step gives
+    own_gradient = True  # False where `_retreat` is not given: the backend differentiates the loop
 
-    def __init__(self, units: int, **kwargs: Any) -> None:
+    def __init__(self, units: int, recurrent_dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(units, int) or isinstance(units, bool) or units < 1:
             raise ValueError(f"`units` must be a positive integer; got units={units!r}.")
+        is_number = isinstance(recurrent_dropout, (int, float))
+        if not is_number or not 0 <= recurrent_dropout < 1:
+            raise ValueError(
+                "`recurrent_dropout` must be at least 0 and below 1; got "
+                f"recurrent_dropout={recurrent_dropout!r}."
+            )
         self.units = units
+        self.recurrent_dropout = recurrent_dropout
+        self.dropping = keras.layers.Dropout(recurrent_dropout, dtype=self.dtype_policy)
         self.supports_masking = True
 
     @property
@@ -63,6 +78,13 @@ class Recurrent(keras.layers.Layer):
             ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_sizes
         )
 
+    def kept(self, batch_size: Any) -> Tensors:
+        """The mask of recurrent dropout in training, `(B, U)`, as a tuple; () without dropout."""
+        if not self.recurrent_dropout:
+            return ()
+        ones = ops.ones((batch_size, self.units), dtype=self.compute_dtype)
+        return (self.dropping(ones, training=True),)
+
     def call(
         self,
         inputs: Any,
@@ -76,7 +98,8 @@ class Recurrent(keras.layers.Layer):
             inputs: `(B, T, D)` float.
             initial_state: tuple of `(B, U)` tensors, see `state_sizes`; zeros when omitted.
             mask: `(B, T)` bool, True is kept; all steps are kept when omitted.
-            training: True forms the kernel gradients as one product over all steps.
+            training: True turns recurrent dropout on, and forms the kernel gradients as one product
+                over all steps.
 
         Returns:
             `(outputs (B, T, U), state)`.
@@ -89,25 +112,26 @@ class Recurrent(keras.layers.Layer):
         if mask is not None:
             masks = (ops.transpose(ops.cast(mask, self.compute_dtype))[:, :, None],)  # (T, B, 1)
         weights = self._recurrent_weights()
+        kept = self.kept(ops.shape(inputs)[0]) if training else ()
         # Keras 3.15 takes one output per custom gradient on the Torch backend: autograd runs there.
-        own_gradient = training and keras.backend.backend() != "torch"
+        own_gradient = training and self.own_gradient and keras.backend.backend() != "torch"
         run = self._run_with_gradient if own_gradient else self._run
-        outputs, state = run(projected, weights, initial_state, masks)
+        outputs, state = run(projected, weights, initial_state, masks, kept)
         return ops.transpose(outputs, (1, 0, 2)), state  # (B, T, U)
 
-    def step(self, inputs: Any, state: Tensors) -> tuple[Any, Tensors]:
+    def step(self, inputs: Any, state: Tensors, kept: Tensors = ()) -> tuple[Any, Tensors]:
         """One step with the same weights: `(B, D)` and a state to `(output (B, U), state)`."""
         # Outside of `__call__` Keras casts nothing, so this does.
         inputs = ops.cast(inputs, self.compute_dtype)
         state = tuple(ops.cast(x, self.compute_dtype) for x in state)
-        state, _ = self._advance(self._project(inputs), state, self._recurrent_weights())
+        state, _ = self._advance(self._project(inputs), state, self._recurrent_weights(), kept)
         return state[0], state
 
     def _run(
-        self, projected: Any, weights: Tensors, state: Tensors, masks: Tensors
+        self, projected: Any, weights: Tensors, state: Tensors, masks: Tensors, kept: Tensors
     ) -> tuple[Any, Tensors]:
         def body(state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
-            new, _ = self._advance(inputs[0], state, weights)
+            new, _ = self._advance(inputs[0], state, weights, kept)
             new = _keep(new, state, inputs[1:])
             return new, (new[0],)
 
@@ -115,20 +139,21 @@ class Recurrent(keras.layers.Layer):
         return outputs, state
 
     def _run_with_gradient(
-        self, projected: Any, weights: Tensors, state: Tensors, masks: Tensors
+        self, projected: Any, weights: Tensors, state: Tensors, masks: Tensors, kept: Tensors
     ) -> tuple[Any, Tensors]:
-        n_weights, n_states, n_saved = len(weights), self.states, self.saved
+        n_weights, n_states, n_saved, n_masks = len(weights), self.states, self.saved, len(masks)
 
-        def split(tensors: Tensors) -> tuple[Tensors, Tensors, Tensors]:
-            rest = tensors[n_weights:]
-            return tensors[:n_weights], rest[:n_states], rest[n_states:]
+        def split(tensors: Tensors) -> tuple[Tensors, Tensors, Tensors, Tensors]:
+            state = tensors[n_weights:]
+            masks = state[n_states:]
+            return tensors[:n_weights], state[:n_states], masks[:n_masks], masks[n_masks:]
 
         @ops.custom_gradient
         def run(projected: Any, *tensors: Any) -> Any:
-            weights, state, masks = split(tensors)
+            weights, state, masks, kept = split(tensors)
 
             def forward(state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
-                new, saved = self._advance(inputs[0], state, weights)
+                new, saved = self._advance(inputs[0], state, weights, kept)
                 new = _keep(new, state, inputs[1:])
                 return new, (*new, *saved)
 
@@ -153,7 +178,7 @@ class Recurrent(keras.layers.Layer):
                     saved, masks = rest[2 * n_states :][:n_saved], rest[2 * n_states :][n_saved:]
                     d_state = (d_state[0] + d_output, *d_state[1:])
                     d_new = tuple(d * masks[0] for d in d_state) if masks else d_state
-                    d_before, emitted = self._retreat(d_new, before, after, saved, weights)
+                    d_before, emitted = self._retreat(d_new, before, after, saved, weights, kept)
                     if masks:
                         d_before = tuple(
                             d + skipped * (1 - masks[0])
@@ -168,12 +193,14 @@ class Recurrent(keras.layers.Layer):
                     (self.gates * self.units,) * self.pre_activations,
                     reverse=True,
                 )
-                d_projected, d_weights = self._weight_gradients(previous[0], d_steps)
-                return (d_projected, *d_weights, *d_initial, *(ops.zeros_like(m) for m in masks))
+                entered = through(previous[0], kept)
+                d_projected, d_weights = self._weight_gradients(entered, d_steps)
+                constants = (ops.zeros_like(x) for x in (*masks, *kept))
+                return (d_projected, *d_weights, *d_initial, *constants)
 
             return (states[0], *final), grad
 
-        outputs, *final = run(projected, *weights, *state, *masks)
+        outputs, *final = run(projected, *weights, *state, *masks, *kept)
         return outputs, tuple(final)
 
     # What a cell is: functions of one step. Blocks of `units` columns, in Keras' gate order.
@@ -188,22 +215,52 @@ class Recurrent(keras.layers.Layer):
     def _recurrent_weights(self) -> Tensors:
         raise NotImplementedError
 
-    def _advance(self, projected: Any, state: Tensors, weights: Tensors) -> tuple[Tensors, Tensors]:
+    def _advance(
+        self, projected: Any, state: Tensors, weights: Tensors, kept: Tensors
+    ) -> tuple[Tensors, Tensors]:
         """One step: the new state, and what the gradient needs of it."""
         raise NotImplementedError
 
     def _retreat(
-        self, d_new: Tensors, before: Tensors, after: Tensors, saved: Tensors, weights: Tensors
+        self,
+        d_new: Tensors,
+        before: Tensors,
+        after: Tensors,
+        saved: Tensors,
+        weights: Tensors,
+        kept: Tensors,
     ) -> tuple[Tensors, Tensors]:
         """One step back: gradients of the state before, and of the pre-activations."""
         raise NotImplementedError
 
-    def _weight_gradients(self, previous: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
-        """Gradients of the projected inputs and of the recurrent weights, all steps at once."""
+    def _weight_gradients(self, entered: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
+        """Gradients of the projected inputs and of the recurrent weights, all steps at once.
+
+        `entered` is what entered the recurrent product at each step.
+        """
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "recurrent_dropout": self.recurrent_dropout,
+        }
+
+
+def named_cell(name: str) -> Callable[[type[Recurrent]], type[Recurrent]]:
+    """Class decorator: `cell=name` makes this layer, and Keras saves and loads it."""
+
+    def register(kind: type[Recurrent]) -> type[Recurrent]:
+        CELLS[name] = kind
+        return keras.saving.register_keras_serializable(package="keras_s2s")(kind)
+
+    return register
+
+
+def through(x: Any, kept: Tensors) -> Any:
+    """What recurrent dropout lets through."""
+    return x * kept[0] if kept else x
 
 
 def _keep(new: Tensors, old: Tensors, masks: Tensors) -> Tensors:

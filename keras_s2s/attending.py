@@ -1,0 +1,384 @@
+"""A recurrent stack that attends: from embedded tokens to what the logits come from.
+
+Owns the design of a decoder between its embedding and its output layer: which state attends, how
+the attentional vector is made, what is fed back, and whether a sequence is one product or a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_s2s import stack
+from keras_s2s.attention import Encoded, Memory, mechanism, values_shape
+from keras_s2s.attention.mechanism import time_first
+from keras_s2s.attention.memory import weights_dtype
+from keras_s2s.design import check_design
+from keras_s2s.scan import Tensors, scan
+from keras_s2s.stack import State, check_choice, check_flags, check_shares, check_size
+
+VECTORS = ("layer", "concatenation", "context")
+
+
+class Passage(NamedTuple):
+    """What a pass through the layers gives, of one step `(N, …)` or of all of them `(B, T, …)`."""
+
+    hidden: Any  # what the logits come from
+    weights: Any
+    cells: State
+    fed: Tensors  # what input feeding carries on
+    attending: Any  # the attention's state
+
+
+class AttendingStack(keras.layers.Layer):
+    """Recurrent layers with attention, given as options of `Decoder`, which describes them."""
+
+    attention: Any  # a Mechanism, or None
+
+    def __init__(
+        self,
+        *,
+        units: int | None,
+        depth: int | None,
+        cell: Any,
+        attention: Any,
+        attention_vector: str | None,
+        attention_size: int | None,
+        attention_activation: str | None,
+        attend_with: str,
+        attention_in: str,
+        input_feeding: bool,
+        output_from: str | None,
+        residual: bool,
+        layer_norm: bool,
+        dropout: float,
+        recurrent_dropout: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_shares(dropout=dropout, recurrent_dropout=recurrent_dropout)
+        check_flags(input_feeding=input_feeding, residual=residual, layer_norm=layer_norm)
+        check_choice("attention_vector", attention_vector, (None, *VECTORS))
+        check_choice("attend_with", attend_with, ("current", "previous"))
+        check_choice("attention_in", attention_in, ("last", "first"))
+        check_choice("output_from", output_from, (None, "attention", "cell"))
+        if attention_size is not None:
+            check_size("attention_size", attention_size)
+        policy = self.dtype_policy
+        self.units = units
+        self.cell = cell
+        self.attention = None if attention is None else mechanism(attention, policy)
+        self.attention_vector = attention_vector
+        self.attention_size = attention_size
+        self.attention_activation = attention_activation
+        self.attend_with = attend_with
+        self.attention_in = attention_in
+        self.input_feeding = input_feeding
+        self.output_from = output_from
+        self.residual = residual
+        self.layer_norm = layer_norm
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.blocks = stack.blocks(
+            cell,
+            units,
+            depth,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            residual=residual,
+            layer_norm=layer_norm,
+            dtype=policy,
+        )
+        check_design(self)
+        self.attention_layer = None
+        if self.has_vector and (attention_vector or "layer") == "layer":
+            self.attention_layer = keras.layers.Dense(
+                attention_size or self.attending_block.units,
+                activation=attention_activation or "tanh",
+                use_bias=False,
+                dtype=policy,
+                name="attention_layer",
+            )
+
+    @property
+    def depth(self) -> int:
+        """Number of recurrent layers."""
+        return len(self.blocks)
+
+    @property
+    def state_sizes(self) -> tuple[tuple[int, ...], ...]:
+        """Per layer, the width of each tensor of the state."""
+        return tuple(block.state_sizes for block in self.blocks)
+
+    @property
+    def looped(self) -> bool:
+        """Whether a step of the layers needs the one before it, so that `call` loops over them."""
+        return self.input_feeding or self.attend_with == "previous"
+
+    @property
+    def carries(self) -> bool:
+        """Whether the state holds more than the layers' own: see `initial_state`."""
+        return self.input_feeding or (self.attention is not None and self.attention.remembers)
+
+    @property
+    def attending_block(self) -> Any:
+        """The layer whose state attends."""
+        return self.blocks[0 if self.attention_in == "first" else -1]
+
+    @property
+    def from_attention(self) -> bool:
+        """Whether the logits come from the attentional vector."""
+        if self.output_from is None:
+            return self.attention is not None and self.attention_in == "last"
+        return self.output_from == "attention"
+
+    @property
+    def has_vector(self) -> bool:
+        """Whether anything reads the attentional vector."""
+        upward = self.attention is not None and self.attention_in == "first"
+        return self.from_attention or self.input_feeding or upward
+
+    def build_stack(self, width: int, memory_shape: Any) -> int:
+        """Makes the weights for embeddings of `width`; returns the width of the hidden vectors."""
+        context = vector = 0
+        if self.attention is not None:
+            values = values_shape(memory_shape)
+            attending = self.attending_block.units
+            if not self.attention.built:
+                self.attention.build((None, None, attending), values)
+            context = self.attention.context_size(values)
+            vector = context + (attending if self.attention_vector == "concatenation" else 0)
+            if self.attention_layer is not None:
+                self.attention_layer.build((None, None, context + attending))
+                vector = self.attention_layer.units
+        self._input_sizes = []
+        self._vector_size = vector
+        for i, block in enumerate(self.blocks):
+            extra = vector if self.attention_in == "first" and i else 0
+            if i == 0 and self.looped:
+                extra = context if self.attend_with == "previous" else vector
+            if not block.built:
+                block.build((None, None, width), (None, None, extra) if extra else None)
+            self._input_sizes.append(width + extra)
+            width = block.units
+        return vector if self.from_attention else width
+
+    def memory(self, encoded: Encoded | Memory) -> Memory:
+        """Adds the attention's keys to an `Encoded`: once per source, before looping `step`."""
+        if self.attention is not None:
+            return self.attention.memory(encoded)
+        return Memory(*encoded) if len(encoded) == 3 else Memory(encoded[0], *encoded)
+
+    def initial_state(self, state: State, memory: Memory) -> State:
+        """The layers' state with what attention and feeding carry, ready for a loop of `step`.
+
+        Args:
+            state: one tuple per layer of tensors `(N, U)`.
+            memory: a `Memory` of `B` sources; `N` is `B`, or `B·K` for `K` rows in a row each.
+
+        Returns:
+            `state` where nothing is carried, else `(*state, (fed, attention's state))`.
+        """
+        return self._whole(*self._split(state, memory))
+
+    def _whole(self, cells: State, fed: Tensors, attending: Any) -> State:
+        return (*cells, (fed, attending)) if self.carries else tuple(cells)
+
+    def _split(self, state: State, memory: Memory) -> tuple[State, Tensors, Any]:
+        """The layers' state, what is fed, the attention's state; begun where they are missing."""
+        whole = self.carries and len(state) == self.depth + 1
+        cells = state[: self.depth] if whole else state
+        self._check_state(cells)
+        cells = tuple(tuple(layer) for layer in cells)
+        if whole:
+            return cells, *state[-1]
+        fed: Tensors = ()
+        if self.input_feeding:
+            rows = ops.shape(cells[0][0])[0]
+            fed = (ops.zeros((rows, self._vector_size), dtype=self.compute_dtype),)
+        if self.attention is None:
+            return cells, fed, ()
+        batch = ops.shape(memory.values)[0]
+
+        def repeated(x: Any) -> Any:
+            # (B, …) to (N, …), each row of x behind itself, without knowing N / B.
+            spread = ops.reshape(cells[0][0][:, :1], (batch, -1, *[1] * (len(x.shape) - 1)))
+            spread = ops.zeros_like(ops.cast(spread, x.dtype))
+            return ops.reshape(x[:, None] + spread, (-1, *ops.shape(x)[1:]))
+
+        attending = self.attention.initial_state(memory)
+        return cells, fed, keras.tree.map_structure(repeated, attending)
+
+    def run(
+        self, x: Any, state: State, memory: Memory, training: bool | None
+    ) -> tuple[Any, State, Any]:
+        """All steps: embeddings `(B, T, E)` to `(hidden (B, T, W), state, weights (B, T, S))`."""
+        cells, fed, attending = self._split(state, memory)
+        if self.looped:
+            done = self._loop(x, cells, fed, attending, memory, training)
+        else:
+
+            def layer(i: int, x: Any, before: Tensors, extra: Any) -> tuple[Any, Tensors]:
+                kwargs = {"initial_state": before, "extra": extra, "training": training}
+                return self.blocks[i](x, **kwargs)
+
+            def attend(query: Any, attending: Any) -> Any:
+                return self.attention.sequence(query, memory, attending, training)
+
+            done = self._through(x, cells, fed, attending, layer, attend)
+        return self._answer(done, memory.mask[:, None, :])
+
+    def run_step(self, x: Any, state: State, memory: Memory) -> tuple[Any, State, Any]:
+        """One step: embeddings `(N, E)` to `(hidden (N, W), state, weights (N, S))`."""
+        cells, fed, attending = self._split(state, memory)
+        done = self._step(x, cells, fed, attending, memory)
+        # Each row with the mask of its source, for a decoder that attends to nothing.
+        mask = memory.mask
+        if self.attention is None:
+            batch = ops.shape(mask)[0]
+            spread = ops.zeros_like(ops.reshape(x[:, :1], (batch, -1, 1)))
+            mask = ops.cast(mask, x.dtype)[:, None, :] + spread
+            mask = ops.reshape(mask, (-1, ops.shape(mask)[-1]))
+        return self._answer(done, mask)
+
+    def _answer(self, done: Passage, mask: Any) -> tuple[Any, State, Any]:
+        weights = done.weights
+        if self.attention is None:
+            # Nothing is attended to: zeros of (…, S), so that callers need no special case.
+            dtype = weights_dtype(self)
+            weights = ops.zeros_like(ops.cast(done.hidden[..., :1], dtype) * ops.cast(mask, dtype))
+        return done.hidden, self._whole(done.cells, done.fed, done.attending), weights
+
+    def _step(
+        self,
+        x: Any,
+        cells: State,
+        fed: Tensors,
+        attending: Any,
+        memory: Memory,
+        block_noise: Any = None,
+        noise: Any = (),
+    ) -> Passage:
+        def layer(i: int, x: Any, before: Tensors, extra: Any) -> tuple[Any, Tensors]:
+            dropped = block_noise[i] if block_noise else ((), ())
+            return self.blocks[i].step(x, before, extra, dropped)
+
+        def attend(query: Any, attending: Any) -> Any:
+            return self.attention.step(query, memory, attending, noise)
+
+        return self._through(x, cells, fed, attending, layer, attend)
+
+    def _through(
+        self,
+        x: Any,
+        cells: State,
+        fed: Tensors,
+        attending: Any,
+        layer: Callable[[int, Any, Tensors, Any], tuple[Any, Tensors]],
+        attend: Callable[[Any, Any], tuple[Any, Any, Any]],
+    ) -> Passage:
+        """Through the layers: the same for one step and for all steps at once."""
+        context = vector = weights = None
+        extra = fed[0] if fed else None
+        attends = 0 if self.attention_in == "first" else self.depth - 1
+        if self.attend_with == "previous":
+            context, weights, attending = attend(cells[attends][0], attending)
+            extra = context
+        after = []
+        for i in range(self.depth):
+            x, state = layer(i, x, cells[i], extra)
+            after.append(state)
+            extra = vector
+            if self.attention is not None and i == attends:
+                if self.attend_with == "current":
+                    context, weights, attending = attend(x, attending)
+                vector = self._vector(context, x) if self.has_vector else None
+                extra = vector
+        hidden = vector if self.from_attention else x
+        fed = (ops.cast(vector, self.compute_dtype),) if self.input_feeding else ()
+        return Passage(hidden, weights, tuple(after), fed, attending)
+
+    def _vector(self, context: Any, x: Any) -> Any:
+        """The attentional vector `a_t` of contexts and states, both `(…, width)`."""
+        if self.attention_vector == "context":
+            return context
+        both = ops.concatenate([ops.cast(context, x.dtype), x], axis=-1)
+        return both if self.attention_layer is None else self.attention_layer(both)
+
+    def _loop(
+        self,
+        x: Any,
+        cells: State,
+        fed: Tensors,
+        attending: Any,
+        memory: Memory,
+        training: bool | None,
+    ) -> Passage:
+        """All steps, one after the other."""
+        rows, steps = ops.shape(x)[0], ops.shape(x)[1]
+        per_step: Any = ((), ())  # drawn for each step: dropout of inputs, noise of the attention
+        kept: Any = ()  # drawn once: recurrent dropout
+        if training and self.attention is not None:
+            pairs = zip(self.blocks, self._input_sizes, strict=True)
+            drawn = [block.noise(rows, steps, size) for block, size in pairs]
+            per_step = (tuple(each for each, _ in drawn), self.attention.noise(memory, steps))
+            kept = tuple(each for _, each in drawn)
+        state = (cells, fed, attending)
+
+        def body(flat: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
+            cells, fed, attending = keras.tree.pack_sequence_as(state, list(flat))
+            dropped, noise = keras.tree.pack_sequence_as(per_step, list(inputs[1:]))
+            of_blocks = tuple(zip(dropped, kept, strict=True)) if kept else None
+            done = self._step(inputs[0], cells, fed, attending, memory, of_blocks, noise)
+            return tuple(keras.tree.flatten(done[2:])), (done.hidden, done.weights)
+
+        width = self._vector_size if self.from_attention else self.blocks[-1].units
+        last, (hidden, weights) = scan(
+            body,
+            tuple(keras.tree.flatten(state)),
+            tuple(time_first(part) for part in (x, *keras.tree.flatten(per_step))),
+            (width, memory.values.shape[1]),
+            (self.compute_dtype, weights_dtype(self)),
+        )
+        after = keras.tree.pack_sequence_as(state, list(last))
+        return Passage(time_first(hidden), time_first(weights), *after)
+
+    def _check_state(self, state: Any) -> None:
+        """A state that does not fit means a bridge is missing, which no later error would say."""
+        widths = keras.tree.map_structure(lambda x: tuple(x.shape)[-1], state)
+        widths = tuple(tuple(x) if isinstance(x, (tuple, list)) else x for x in widths)
+        if widths != self.state_sizes:
+            raise ValueError(
+                "`state` must hold one tuple of tensors per layer, of the widths "
+                f"{self.state_sizes}; got {widths}. DenseBridge(decoder.state_sizes) makes such a "
+                "state out of any encoder's."
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "depth": self.depth,
+            "cell": stack.serialized_cell(self.cell),
+            "attention": keras.saving.serialize_keras_object(self.attention),
+            "attention_vector": self.attention_vector,
+            "attention_size": self.attention_size,
+            "attention_activation": self.attention_activation,
+            "attend_with": self.attend_with,
+            "attention_in": self.attention_in,
+            "input_feeding": self.input_feeding,
+            "output_from": self.output_from,
+            "residual": self.residual,
+            "layer_norm": self.layer_norm,
+            "dropout": self.dropout,
+            "recurrent_dropout": self.recurrent_dropout,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        attention = keras.saving.deserialize_keras_object(config["attention"])
+        cell = stack.deserialized_cell(config["cell"])
+        return cls(**{**config, "attention": attention, "cell": cell})

@@ -1,0 +1,103 @@
+"""Location-sensitive attention: the score sees where the last step looked."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from keras import ops
+
+from keras_s2s.attention.memory import Shape
+from keras_s2s.attention.scores import ConcatScore, named_score
+from keras_s2s.scan import Tensors
+
+
+@named_score("location")
+class LocationScore(ConcatScore):
+    """Location-sensitive concat (Chorowski et al. 2015, eq. 8 and 9).
+
+    ```
+    f = F ∗ a⁻                             a convolution over the previous weights, r filters
+    score(q, v_s) = wᵀ·tanh(Wq·q + Wv·v_s + U·f_s + b)
+    ```
+
+    Before the first step `a⁻` is zero. The convolution counts positions as they lie, so padding
+    belongs at the ends.
+
+    Args:
+        units: width `A` of the projections; the decoder's width when omitted.
+        filters: number `r` of filters.
+        width: source positions a filter sees.
+        cumulative: convolve the sum of all previous weights instead of the last (Shen et al. 2018,
+            Tacotron 2, §2.2).
+
+    Example:
+    >>> import numpy as np
+    >>> attention = Attention(LocationScore(units=6, filters=2, width=3))
+    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
+    >>> context, weights = attention(query, Encoded(values, np.ones((1, 3), bool)))
+    >>> weights.shape
+    TensorShape([1, 4, 3])
+    """
+
+    follows_alignment: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        units: int | None = None,
+        filters: int = 32,
+        width: int = 31,
+        cumulative: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, **kwargs)
+        for name, value in (("filters", filters), ("width", width)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"`{name}` must be a positive integer; got {name}={value!r}.")
+        if not isinstance(cumulative, bool):
+            raise TypeError(f"`cumulative` must be True or False; got {cumulative!r}.")
+        self.filters = filters
+        self.width = width
+        self.cumulative = cumulative
+
+    def build(self, query_shape: Shape, values_shape: Shape) -> None:
+        super().build(query_shape, values_shape)
+        units = self.vector.shape[0]
+        self.filter_kernel = self.add_weight(
+            name="filter_kernel", shape=(self.width, 1, self.filters), initializer="glorot_uniform"
+        )
+        self.location_kernel = self.add_weight(
+            name="location_kernel", shape=(self.filters, units), initializer="glorot_uniform"
+        )
+        self.bias = self.add_weight(name="bias", shape=(units,), initializer="zeros")
+
+    def keys(self, values: Any) -> Any:
+        return super().keys(values) + ops.cast(self.bias, values.dtype)
+
+    def initial_state(self, keys: Any, mask: Any, dtype: str) -> Tensors:
+        return (ops.zeros_like(ops.cast(mask, dtype)),)
+
+    def advance(self, state: Tensors, weights: Any, keys: Any) -> Tensors:
+        return (state[0] + weights if self.cumulative else weights,)
+
+    def call(self, query: Any, keys: Any, *state: Any) -> Any:
+        (previous,) = state
+        shape = ops.shape(previous)  # (B, T, S)
+        # The kernel in the dtype of the weights, which half precision would round.
+        features = ops.conv(
+            ops.reshape(previous, (-1, shape[-1], 1)),
+            ops.cast(self.filter_kernel, previous.dtype),
+            padding="same",
+            data_format="channels_last",
+        )
+        features = ops.reshape(features, (*shape, self.filters))
+        located = ops.matmul(ops.cast(features, query.dtype), self.location_kernel)  # (B, T, S, A)
+        query = ops.matmul(query, ops.cast(self.query_kernel, query.dtype))  # (B, T, A)
+        return self._compare(query[:, :, None, :] + keys[:, None, :, :] + located)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "width": self.width,
+            "cumulative": self.cumulative,
+        }

@@ -1,0 +1,260 @@
+"""Scores: how well a query matches a key, before it becomes a probability.
+
+To add a score, write one `Score` subclass and give it a name with `named_score`. The scores that
+look at past alignments are in `location` and `coverage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from keras_s2s.attention.memory import Shape
+from keras_s2s.scan import Tensors
+
+SCORES: dict[str, type[Score]] = {}
+
+
+class Score(keras.layers.Layer):
+    """How well a query matches a key.
+
+    Subclasses give `keys` and `call`; `build`, which `Attention` calls, makes their weights. A
+    score that depends on past alignments sets `follows_alignment` and gives `initial_state` and
+    `advance`; its state is handed to `call` behind the keys.
+
+    Example:
+    >>> class HalvedDotScore(DotScore):
+    ...     def keys(self, values):
+    ...         return values / 2
+    >>> attention = Attention(HalvedDotScore())
+    """
+
+    follows_alignment: ClassVar[bool] = False
+
+    def build(self, query_shape: Shape, values_shape: Shape) -> None:
+        """Makes the weights for queries `(B, T, U)` and values `(B, S, M)`."""
+
+    def keys(self, values: Any) -> Any:
+        """What queries are compared with: `(B, S, M)` to `(B, S, A)`, or a tuple of such."""
+        raise NotImplementedError
+
+    def call(self, query: Any, keys: Any, *state: Any) -> Any:
+        """Scores before softmax: `(B, T, U)` and `(B, S, A)` to `(B, T, S)`."""
+        raise NotImplementedError
+
+    def initial_state(self, keys: Any, mask: Any, dtype: str) -> Tensors:
+        """What of past alignments the first step sees: tensors `(B, S)` in `dtype`."""
+        return ()
+
+    def advance(self, state: Tensors, weights: Any, keys: Any) -> Tensors:
+        """The state after a step with `weights`, all of them `(B, T, S)`."""
+        return ()
+
+    # Defined, so that Keras takes the base configuration for a score without options of its own.
+    def get_config(self) -> dict[str, Any]:
+        return dict(super().get_config())
+
+
+def named_score(name: str) -> Callable[[type[Score]], type[Score]]:
+    """Class decorator: `Attention(name)` makes this score, and Keras saves and loads it."""
+
+    def register(kind: type[Score]) -> type[Score]:
+        SCORES[name] = kind
+        return keras.saving.register_keras_serializable(package="keras_s2s")(kind)
+
+    return register
+
+
+@named_score("dot")
+class DotScore(Score):
+    """Luong dot: `score(q, v) = qᵀv` (Luong et al. 2015, eq. 8). Needs `U == M`; no weights.
+
+    Example: one query, two values.
+    >>> import numpy as np
+    >>> query, values = np.array([[[1.0, 2.0]]]), np.array([[[3.0, 4.0], [5.0, 6.0]]])
+    >>> score = DotScore()
+    >>> score.build(query.shape, values.shape)
+    >>> score(query, score.keys(values)).numpy().tolist()
+    [[[11.0, 17.0]]]
+    """
+
+    def build(self, query_shape: Shape, values_shape: Shape) -> None:
+        if query_shape[-1] != values_shape[-1]:
+            raise ValueError(
+                "Dot attention needs a decoder as wide as the memory; got decoder units "
+                f"{query_shape[-1]} and memory width {values_shape[-1]} (a bidirectional "
+                "encoder's memory is 2 × units). Take score='general' or make the widths equal."
+            )
+
+    def keys(self, values: Any) -> Any:
+        return values
+
+    def call(self, query: Any, keys: Any) -> Any:
+        return product(query, keys)
+
+
+@named_score("scaled_dot")
+class ScaledDotScore(DotScore):
+    """Scaled dot: `score(q, v) = qᵀv / √U` (Vaswani et al. 2017, eq. 1). Needs `U == M`.
+
+    Example: `(1·3 + 2·4 + 2·5 + 4·6) / √4`.
+    >>> import numpy as np
+    >>> query, values = np.array([[[1.0, 2.0, 2.0, 4.0]]]), np.array([[[3.0, 4.0, 5.0, 6.0]]])
+    >>> score = ScaledDotScore()
+    >>> score.build(query.shape, values.shape)
+    >>> score(query, score.keys(values)).numpy().tolist()
+    [[[22.5]]]
+    """
+
+    def keys(self, values: Any) -> Any:
+        return values * (1.0 / values.shape[-1] ** 0.5)
+
+
+@named_score("general")
+class GeneralScore(Score):
+    """Luong general: `score(q, v) = qᵀWv`, `W` of `(U, M)` (Luong et al. 2015, eq. 8).
+
+    Example: `W` swaps the two parts of a value, so the scores are (1, 2)·(4, 3) and (1, 2)·(6, 5).
+    >>> import numpy as np
+    >>> query, values = np.array([[[1.0, 2.0]]]), np.array([[[3.0, 4.0], [5.0, 6.0]]])
+    >>> score = GeneralScore()
+    >>> score.build(query.shape, values.shape)
+    >>> score.set_weights([np.array([[0.0, 1.0], [1.0, 0.0]])])
+    >>> score(query, score.keys(ops.cast(values, "float32"))).numpy().tolist()
+    [[[10.0, 16.0]]]
+    """
+
+    def build(self, query_shape: Shape, values_shape: Shape) -> None:
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(values_shape[-1], query_shape[-1]),
+            initializer="glorot_uniform",
+        )
+
+    def keys(self, values: Any) -> Any:
+        return ops.matmul(values, ops.cast(self.kernel, values.dtype))  # (B, S, U)
+
+    def call(self, query: Any, keys: Any) -> Any:
+        return product(query, keys)
+
+
+@named_score("scaled_general")
+class ScaledGeneralScore(GeneralScore):
+    """General with a learned scale: `score(q, v) = g·qᵀWv`, `g` one number that begins at 1.
+
+    tensorflow/nmt's `scaled_luong`.
+
+    Example:
+    >>> import numpy as np
+    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
+    >>> score = ScaledGeneralScore()
+    >>> score.build(query.shape, values.shape)
+    >>> score(query, score.keys(values)).shape
+    TensorShape([1, 4, 3])
+    """
+
+    def build(self, query_shape: Shape, values_shape: Shape) -> None:
+        super().build(query_shape, values_shape)
+        self.gain = self.add_weight(name="gain", shape=(), initializer="ones")
+
+    def keys(self, values: Any) -> Any:
+        return super().keys(values) * ops.cast(self.gain, values.dtype)
+
+
+@named_score("concat")
+class ConcatScore(Score):
+    """Bahdanau concat: `score(q, v) = sᵀ·tanh(Wq·q + Wv·v)` (Bahdanau et al. 2015, A.1.2).
+
+    Luong et al. (2015, eq. 8) write it as one matrix over the concatenated pair, which is the same.
+    Both sides have projections of their own, unlike `keras.layers.AdditiveAttention`. Needs
+    `B·T·S·A` numbers of memory while it computes.
+
+    Args:
+        units: width `A` of the projections; the decoder's width when omitted.
+
+    Example:
+    >>> import numpy as np
+    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
+    >>> score = ConcatScore(units=5)
+    >>> score.build(query.shape, values.shape)
+    >>> keys = score.keys(values)
+    >>> keys.shape, score(query, keys).shape
+    (TensorShape([1, 3, 5]), TensorShape([1, 4, 3]))
+    """
+
+    def __init__(self, units: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        is_count = isinstance(units, int) and not isinstance(units, bool) and units > 0
+        if units is not None and not is_count:
+            raise ValueError(f"`units` must be a positive integer or None; got units={units!r}.")
+        self.units = units
+
+    def build(self, query_shape: Shape, values_shape: Shape) -> None:
+        units = self.units or query_shape[-1]
+        self.query_kernel = self.add_weight(
+            name="query_kernel", shape=(query_shape[-1], units), initializer="glorot_uniform"
+        )
+        self.values_kernel = self.add_weight(
+            name="values_kernel", shape=(values_shape[-1], units), initializer="glorot_uniform"
+        )
+        self.vector = self.add_weight(name="vector", shape=(units, 1), initializer="glorot_uniform")
+
+    def keys(self, values: Any) -> Any:
+        return ops.matmul(values, ops.cast(self.values_kernel, values.dtype))  # (B, S, A)
+
+    def call(self, query: Any, keys: Any, *state: Any) -> Any:
+        query = ops.matmul(query, ops.cast(self.query_kernel, query.dtype))  # (B, T, A)
+        return self._compare(query[:, :, None, :] + keys[:, None, :, :])
+
+    def _compare(self, hidden: Any) -> Any:
+        """`sᵀ·tanh(hidden)`: `(B, T, S, A)` to `(B, T, S)`."""
+        vector = ops.cast(self.vector, hidden.dtype)
+        return ops.squeeze(ops.matmul(ops.tanh(hidden), vector), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}
+
+
+@named_score("normalized_concat")
+class NormalizedConcatScore(ConcatScore):
+    """Concat with a normalised vector: `score(q, v) = g·(s/‖s‖)ᵀ·tanh(Wq·q + Wv·v + b)`.
+
+    tensorflow/nmt's `normed_bahdanau`, after Salimans & Kingma (2016): `g` begins at `√(1/A)`, `b`
+    at zero.
+
+    Args:
+        units: width `A` of the projections; the decoder's width when omitted.
+
+    Example:
+    >>> import numpy as np
+    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
+    >>> score = NormalizedConcatScore(units=4)
+    >>> score.build(query.shape, values.shape)
+    >>> float(score.gain.value)
+    0.5
+    """
+
+    def build(self, query_shape: Shape, values_shape: Shape) -> None:
+        super().build(query_shape, values_shape)
+        units = self.vector.shape[0]
+        self.gain = self.add_weight(
+            name="gain", shape=(), initializer=keras.initializers.Constant(units**-0.5)
+        )
+        self.bias = self.add_weight(name="bias", shape=(units,), initializer="zeros")
+
+    def keys(self, values: Any) -> Any:
+        return super().keys(values) + ops.cast(self.bias, values.dtype)
+
+    def _compare(self, hidden: Any) -> Any:
+        vector = ops.convert_to_tensor(self.vector)
+        vector = self.gain * vector / ops.sqrt(ops.sum(vector * vector))
+        scores = ops.matmul(ops.tanh(hidden), ops.cast(vector, hidden.dtype))
+        return ops.squeeze(scores, axis=-1)
+
+
+def product(query: Any, keys: Any) -> Any:
+    """Every query with every key: `(B, T, A)` and `(B, S, A)` to `(B, T, S)`."""
+    return ops.matmul(query, ops.transpose(keys, (0, 2, 1)))

@@ -1,0 +1,267 @@
+"""Several mechanisms at once, and heads, which are several mechanisms over projections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_s2s.attention.attention import Attention
+from keras_s2s.attention.mechanism import Mechanism, State, part
+from keras_s2s.attention.memory import Memory, Shape, values_shape
+from keras_s2s.attention.probability import PROBABILITIES, Probability
+from keras_s2s.attention.scores import SCORES, Score
+from keras_s2s.attention.windows import Window
+
+
+class Group(Mechanism):
+    """Members that attend to one source side by side; state and noise are tuples of theirs."""
+
+    members: list[Mechanism]
+
+    @property
+    def follows_alignment(self) -> bool:
+        return any(member.follows_alignment for member in self.members)
+
+    @property
+    def remembers(self) -> bool:
+        return any(member.remembers for member in self.members)
+
+    def _memories(self, memory: Memory) -> list[Memory]:
+        """What each member looks at."""
+        raise NotImplementedError
+
+    def initial_state(self, memory: Memory) -> State:
+        pairs = zip(self.members, self._memories(memory), strict=True)
+        return tuple(member.initial_state(own) for member, own in pairs)
+
+    def unroll(self, state: State, steps: Any) -> tuple[State, State]:
+        pairs = zip(self.members, state, strict=True)
+        unrolled = [member.unroll(own, steps) for member, own in pairs]
+        return tuple(states for states, _ in unrolled), tuple(after for _, after in unrolled)
+
+    def noise(self, memory: Memory, steps: Any) -> State:
+        pairs = zip(self.members, self._memories(memory), strict=True)
+        return tuple(member.noise(own, steps) for member, own in pairs)
+
+    def _attend_all(
+        self, queries: Sequence[Any], memory: Memory, state: State, noise: State
+    ) -> tuple[Any, Any, State]:
+        """Contexts joined `(B, K, ΣC)`, mean weights `(B, K, S)`, states."""
+        contexts, weights, states = [], [], []
+        memories = self._memories(memory)
+        for i, member in enumerate(self.members):
+            own = noise[i] if noise else ()
+            context, attended, after = member.attend(queries[i], memories[i], state[i], own)
+            contexts.append(context)
+            weights.append(attended)
+            states.append(after)
+        mean = sum(weights[1:], start=weights[0]) * (1.0 / len(weights))
+        return ops.concatenate(contexts, axis=-1), mean, tuple(states)
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class SeveralAttentions(Group):
+    """Several mechanisms with one query each step: their contexts joined, their weights averaged.
+
+    Args:
+        attentions: mechanisms, scores or names of scores; at least one.
+
+    Example:
+    >>> import numpy as np
+    >>> attention = SeveralAttentions(["general", Attention("concat", probability="monotonic")])
+    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
+    >>> context, weights = attention(query, Encoded(values, np.ones((1, 3), bool)))
+    >>> context.shape, weights.shape
+    (TensorShape([1, 4, 12]), TensorShape([1, 4, 3]))
+    """
+
+    def __init__(self, attentions: Sequence[Mechanism | Score | str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if isinstance(attentions, str) or not isinstance(attentions, Sequence) or not attentions:
+            raise ValueError(
+                f"`attentions` must be a list of at least one mechanism; got {attentions!r}."
+            )
+        self.members = [mechanism(each, self.dtype_policy) for each in attentions]
+
+    def build(self, query_shape: Shape, memory_shape: Any) -> None:
+        for member in self.members:
+            if not member.built:
+                member.build(query_shape, values_shape(memory_shape))
+
+    def context_size(self, memory_shape: Any) -> int:
+        return sum(member.context_size(memory_shape) for member in self.members)
+
+    def prepare(self, values: Any) -> Any:
+        return tuple(member.prepare(values) for member in self.members)
+
+    def _memories(self, memory: Memory) -> list[Memory]:
+        return [memory._replace(keys=keys) for keys in memory.keys]
+
+    def attend(
+        self, query: Any, memory: Memory, state: State, noise: State
+    ) -> tuple[Any, Any, State]:
+        return self._attend_all([query] * len(self.members), memory, state, noise)
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {**super().get_config(), "attentions": [serialize(each) for each in self.members]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SeveralAttentions:
+        members = [keras.saving.deserialize_keras_object(each) for each in config["attentions"]]
+        return cls(**{**config, "attentions": members})
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class MultiHeadAttention(Group):
+    """Heads that attend with projections of their own (Vaswani et al. 2017, §3.2.2).
+
+    ```
+    head_i = attention_i(query·Q_i, values·K_i, values·V_i)      each of width units / heads
+    context = [head_1; …; head_H]·O                              of width units
+    ```
+
+    The weights returned are the mean over heads. With 'scaled_dot' this is the paper's; with any
+    other score, each head has a score of its own.
+
+    Args:
+        score: name of a score, or a `Score` to be copied for each head.
+        heads: number `H` of heads.
+        units: width of the context, a multiple of `heads`; the decoder's width when omitted.
+        probability: as for `Attention`; copied for each head.
+        window: as for `Attention`; copied for each head.
+        dropout: as for `Attention`.
+
+    Example:
+    >>> import numpy as np
+    >>> attention = MultiHeadAttention("concat", heads=2, units=10)
+    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
+    >>> context, weights = attention(query, Encoded(values, np.ones((1, 3), bool)))
+    >>> context.shape, weights.shape
+    (TensorShape([1, 4, 10]), TensorShape([1, 4, 3]))
+    """
+
+    def __init__(
+        self,
+        score: str | Score = "scaled_dot",
+        heads: int = 4,
+        units: int | None = None,
+        probability: str | Probability = "softmax",
+        window: Window | None = None,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value in (("heads", heads), ("units", units)):
+            is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+            if not is_count and not (name == "units" and value is None):
+                raise ValueError(f"`{name}` must be a positive integer; got {name}={value!r}.")
+        policy = self.dtype_policy
+        self.heads = heads
+        self.units = units
+        self.dropout = dropout
+        self.score = part("score", score, Score, SCORES, policy)
+        self.probability = part("probability", probability, Probability, PROBABILITIES, policy)
+        self.window = window
+        if units is not None:
+            self._head_size(units)
+        pattern = Attention(self.score, self.probability, window, dropout, dtype=policy)
+        config = pattern.get_config()
+        self.members = [
+            Attention.from_config({**config, "name": f"head_{i}"}) for i in range(heads)
+        ]
+
+    def _head_size(self, units: int) -> int:
+        if units % self.heads:
+            raise ValueError(
+                "`units` must be a multiple of `heads`; got "
+                f"units={units}, heads={self.heads}."
+                + (" `units` is the decoder's width unless given." if self.units is None else "")
+            )
+        return units // self.heads
+
+    def build(self, query_shape: Shape, memory_shape: Any) -> None:
+        values = values_shape(memory_shape)
+        self.width = self.units or int(query_shape[-1] or 0)
+        size = self._head_size(self.width)
+        for name, rows in (
+            ("query", query_shape[-1]),
+            ("keys", values[-1]),
+            ("values", values[-1]),
+        ):
+            kernel = self.add_weight(
+                name=f"{name}_kernel", shape=(rows, self.width), initializer="glorot_uniform"
+            )
+            setattr(self, f"{name}_kernel", kernel)
+        self.output_kernel = self.add_weight(
+            name="output_kernel", shape=(self.width, self.width), initializer="glorot_uniform"
+        )
+        for member in self.members:
+            if not member.built:
+                member.build((None, None, size), (None, None, size))
+
+    def context_size(self, memory_shape: Any) -> int:
+        return self.width
+
+    def _heads_of(self, x: Any, kernel: Any) -> list[Any]:
+        return list(ops.split(ops.matmul(x, ops.cast(kernel, x.dtype)), self.heads, axis=-1))
+
+    def prepare(self, values: Any) -> Any:
+        keys = self._heads_of(values, self.keys_kernel)
+        return (
+            tuple(member.prepare(own) for member, own in zip(self.members, keys, strict=True)),
+            tuple(self._heads_of(values, self.values_kernel)),
+        )
+
+    def _memories(self, memory: Memory) -> list[Memory]:
+        pairs = zip(*memory.keys, strict=True)
+        return [Memory(keys, values, memory.mask) for keys, values in pairs]
+
+    def attend(
+        self, query: Any, memory: Memory, state: State, noise: State
+    ) -> tuple[Any, Any, State]:
+        queries = self._heads_of(query, self.query_kernel)
+        context, weights, state = self._attend_all(queries, memory, state, noise)
+        return ops.matmul(context, ops.cast(self.output_kernel, context.dtype)), weights, state
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "score": serialize(self.score),
+            "heads": self.heads,
+            "units": self.units,
+            "probability": serialize(self.probability),
+            "window": serialize(self.window),
+            "dropout": self.dropout,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MultiHeadAttention:
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("score", "probability", "window")
+        }
+        return cls(**{**config, **parts})
+
+
+def mechanism(given: Any, dtype: Any = None) -> Mechanism:
+    """A mechanism out of itself, a score, a score's name, or a list of any of these.
+
+    Raises:
+        ValueError: no score is named so.
+        TypeError: none of these.
+    """
+    if isinstance(given, Mechanism):
+        return given
+    if isinstance(given, (str, Score)):
+        return Attention(given, dtype=dtype)
+    if isinstance(given, (list, tuple)):
+        return SeveralAttentions(given, dtype=dtype)
+    raise TypeError(
+        "`attention` must be an Attention (or another mechanism), a Score, a score's name, a list "
+        f"of these or None; got {type(given).__name__}."
+    )

@@ -1,0 +1,125 @@
+"""Any Keras RNN cell, or a stack of them, behind the same door as our own cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_s2s.scan import Tensors
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class CellRecurrent(keras.layers.Layer):
+    """A Keras RNN cell over a sequence, and the same weights one step at a time.
+
+    The cell keeps to Keras' contract: a layer with `state_size`, called as `cell(inputs, states)`
+    and giving `(output, states)`, like `keras.layers.LSTMCell` or `keras.layers.StackedRNNCells`.
+    Its states are vectors. Masked steps leave the state as it was.
+
+    Args:
+        cell: the cell.
+
+    Example:
+    >>> import keras, numpy as np
+    >>> layer = CellRecurrent(keras.layers.SimpleRNNCell(8))
+    >>> outputs, (h,) = layer(np.zeros((2, 5, 3), "float32"))
+    >>> outputs.shape, h.shape
+    (TensorShape([2, 5, 8]), TensorShape([2, 8]))
+    """
+
+    def __init__(self, cell: keras.layers.Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_cell(cell)
+        self.cell = cell
+        self.rnn = keras.layers.RNN(
+            cell, return_sequences=True, return_state=True, dtype=self.dtype_policy
+        )
+        self.supports_masking = True
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """Width of each tensor of the state."""
+        return tuple(keras.tree.flatten(self.cell.state_size))
+
+    @property
+    def units(self) -> int:
+        """Width of the output."""
+        size = getattr(self.cell, "output_size", None)
+        return int(size) if isinstance(size, int) else self.state_sizes[0]
+
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
+        if not self.rnn.built:
+            self.rnn.build(tuple(inputs_shape))
+
+    def kept(self, batch_size: Any) -> Tensors:
+        """A cell from outside brings its own dropout."""
+        return ()
+
+    def call(
+        self,
+        inputs: Any,
+        initial_state: Tensors | None = None,
+        mask: Any = None,
+        training: bool | None = None,
+    ) -> tuple[Any, Tensors]:
+        """As `LSTM.call`: `(outputs (B, T, U), state)`."""
+        if initial_state is not None:
+            initial_state = self._nested(initial_state)
+        outputs, *state = self.rnn(
+            inputs, initial_state=initial_state, mask=mask, training=training
+        )
+        return outputs, tuple(keras.tree.flatten(state))
+
+    def step(self, inputs: Any, state: Tensors, kept: Tensors = ()) -> tuple[Any, Tensors]:
+        """One step with the same weights: `(B, D)` and a state to `(output (B, U), state)`."""
+        inputs = ops.cast(inputs, self.compute_dtype)
+        outputs, state = self.cell(inputs, self._nested(state))
+        return outputs, tuple(keras.tree.flatten(state))
+
+    def _nested(self, state: Tensors) -> Any:
+        """A flat state as the cell nests it; one tensor is a list of one, as Keras has it."""
+        flat = [ops.cast(x, self.compute_dtype) for x in state]
+        sizes = self.cell.state_size
+        return (
+            keras.tree.pack_sequence_as(sizes, flat) if isinstance(sizes, (list, tuple)) else flat
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        cell = keras.saving.serialize_keras_object(self.cell)
+        return {**super().get_config(), "cell": cell}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> CellRecurrent:
+        return cls(**{**config, "cell": keras.saving.deserialize_keras_object(config["cell"])})
+
+
+def check_cell(cell: Any) -> None:
+    """Raises TypeError or ValueError unless `cell` keeps to Keras' contract of an RNN cell."""
+    missing = [
+        name
+        for name, there in (
+            ("be a keras Layer", isinstance(cell, keras.layers.Layer)),
+            ("have `state_size`", hasattr(cell, "state_size")),
+            ("have `call(inputs, states)`", callable(getattr(cell, "call", None))),
+        )
+        if not there
+    ]
+    if missing or isinstance(cell, type):
+        what = (
+            cell.__name__ + " (a class, not an instance)"
+            if isinstance(cell, type)
+            else (type(cell).__name__)
+        )
+        raise TypeError(
+            "`cell` must be a name or keep to Keras' contract of an RNN cell: a layer with "
+            "`state_size` and `call(inputs, states)` -> (output, states). "
+            f"{what} does not: it would have to {', '.join(missing) or 'be made first'}."
+        )
+    sizes = keras.tree.flatten(cell.state_size)
+    if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise ValueError(
+            "`cell.state_size` must hold positive integers, the widths of state vectors; got "
+            f"{cell.state_size!r} of {type(cell).__name__}."
+        )
