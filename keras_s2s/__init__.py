@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from keras_s2s.bridge import ZeroBridge as ZeroBridge
     from keras_s2s.corpus import Corpus as Corpus
     from keras_s2s.decoder import Decoder as Decoder
+    from keras_s2s.embeddings import load_embedding as load_embedding
     from keras_s2s.encoder import Encoder as Encoder
     from keras_s2s.losses import GuidedAlignment as GuidedAlignment
     from keras_s2s.losses import TokenCrossEntropy as TokenCrossEntropy
@@ -102,6 +103,7 @@ _MODULES = {
     ),
     "corpus": ("Corpus",),
     "decoder": ("Decoder",),
+    "embeddings": ("load_embedding",),
     "encoder": ("Encoder",),
     "losses": (
         "GuidedAlignment",

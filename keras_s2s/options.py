@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-from keras_s2s.settings import AttentionKind, CellKind, TokenizerKind
+from keras_s2s.settings import AttentionKind, CellKind, ProbabilityKind, TokenizerKind
 
 BleuTokenizer: TypeAlias = Literal[
     "13a",
@@ -88,9 +88,35 @@ MaxTargetLength = Annotated[int, _vocabulary(help="Longest target in ids, and lo
 EmbeddingSize = Annotated[int, _model(help="Width of the embeddings.")]
 Units = Annotated[int, _model(help="Width of memory and decoder.")]
 Depth = Annotated[int, _model(help="Layers of encoder and of decoder.")]
-Cell = Annotated[CellKind, _model(metavar="CELL", help="lstm or gru.")]
+Cell = Annotated[CellKind, _model(metavar="CELL", help="lstm, gru or layer_norm_lstm.")]
 Attention = Annotated[
-    AttentionKind, _model(metavar="SCORE", help="dot, general, concat (Bahdanau's) or none.")
+    AttentionKind,
+    _model(
+        metavar="SCORE",
+        help="dot, scaled_dot, general, scaled_general, concat (Bahdanau's), normalized_concat, "
+        "location, coverage or none.",
+    ),
+]
+Probability = Annotated[
+    ProbabilityKind, _model(metavar="NAME", help="softmax, sparsemax, hardmax or monotonic.")
+]
+InputFeeding = Annotated[
+    bool, _model("--input-feeding", help="Feed what a step attended to into the next.")
+]
+Residual = Annotated[bool, _model("--residual", help="Residual connections between layers.")]
+LayerNorm = Annotated[bool, _model("--layer-norm", help="Normalise the outputs of layers.")]
+SharedEmbedding = Annotated[
+    bool, _model("--shared-embedding", help="One embedding, with --shared-vocabulary.")
+]
+TiedEmbedding = Annotated[
+    bool, _model("--tied-embedding", help="Output layer and target embedding are one matrix.")
+]
+SourceEmbeddings = Annotated[
+    Path | None,
+    _file(rich_help_panel="Model", help="word2vec or GloVe text file to begin with."),
+]
+TargetEmbeddings = Annotated[
+    Path | None, _file(rich_help_panel="Model", help="The same for the target.")
 ]
 Bidirectional = Annotated[bool, _model(help="Encode in both directions, or forward.")]
 ReverseSource = Annotated[
@@ -101,6 +127,11 @@ SavedPenalty = Annotated[
     float, _model("--length-penalty", help="GNMT length penalty weight saved with it.")
 ]
 Dropout = Annotated[float, _training(help="Share of layer inputs dropped.")]
+RecurrentDropout = Annotated[
+    float, _training(help="Share of the state dropped in the recurrent product.")
+]
+EmbeddingDropout = Annotated[float, _training(help="Share of the numbers in embeddings dropped.")]
+WordDropout = Annotated[float, _training(help="Share of whole embeddings dropped.")]
 SentencesPerBatch = Annotated[int | None, _training("--batch-size", help="Sentences per batch.")]
 BatchTokens = Annotated[
     int | None, _training(help="In its place: ids per batch, both sides. Default: 4096.")

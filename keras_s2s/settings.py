@@ -16,19 +16,37 @@ FilePath: TypeAlias = str | os.PathLike[str]
 # The command line checks its choices against these without importing the modules that own them; a
 # test compares them with `text`, `recurrent` and `attention`.
 TokenizerKind: TypeAlias = Literal["unigram", "bpe", "char", "word"]
-CellKind: TypeAlias = Literal["lstm", "gru"]
-AttentionKind: TypeAlias = Literal["dot", "general", "concat", "none"]
+CellKind: TypeAlias = Literal["lstm", "gru", "layer_norm_lstm"]
+AttentionKind: TypeAlias = Literal[
+    "dot",
+    "scaled_dot",
+    "general",
+    "scaled_general",
+    "concat",
+    "normalized_concat",
+    "location",
+    "coverage",
+    "none",
+]
+ProbabilityKind: TypeAlias = Literal["softmax", "sparsemax", "hardmax", "monotonic"]
 
 # SentencePiece must be told a size; characters and words default to all that occur.
 SUBWORD_VOCABULARY = 8000
 
-FILES = ("source", "target", "data", "val_source", "val_target", "val_data")
-FLAGS = ("shared_vocabulary", "bidirectional", "reverse_source")
+FILES = (
+    *("source", "target", "data", "val_source", "val_target", "val_data"),
+    *("source_embeddings", "target_embeddings"),
+)
+FLAGS = (
+    *("shared_vocabulary", "bidirectional", "reverse_source", "input_feeding", "residual"),
+    *("layer_norm", "shared_embedding", "tied_embedding"),
+)
 CHOICES = {
     "source_tokenizer": get_args(TokenizerKind),
     "target_tokenizer": get_args(TokenizerKind),
     "cell": get_args(CellKind),
     "attention": get_args(AttentionKind),
+    "probability": get_args(ProbabilityKind),
 }
 # The least that works: 4 ids are special; the end id takes one place of each sentence.
 LEAST = {
@@ -47,8 +65,12 @@ LEAST = {
     "seed": 0,
 }
 _TINY, _HUGE = 5e-324, sys.float_info.max  # the smallest number above 0 and the largest
+_SHARE = (0.0, math.nextafter(1, 0), "at least 0 and below 1")
 RANGES = {
-    "dropout": (0.0, math.nextafter(1, 0), "at least 0 and below 1"),
+    "dropout": _SHARE,
+    "recurrent_dropout": _SHARE,
+    "embedding_dropout": _SHARE,
+    "word_dropout": _SHARE,
     "learning_rate": (_TINY, _HUGE, "above 0 and finite"),
     "learning_rate_decay": (_TINY, 1.0, "above 0 and at most 1"),
     "clip_norm": (_TINY, _HUGE, "above 0 and finite"),
@@ -85,11 +107,24 @@ class TrainingSettings:
         units: width of the decoder. The encoder's memory has it too: half in each direction when
             bidirectional.
         depth: recurrent layers of encoder and of decoder.
-        cell: 'lstm' or 'gru'.
-        attention: 'dot', 'general', 'concat' or 'none'.
+        cell: 'lstm', 'gru' or 'layer_norm_lstm'.
+        attention: name of a score (see `Attention`), or 'none'.
+        probability: 'softmax', 'sparsemax', 'hardmax' or 'monotonic'.
+        input_feeding: join the attentional vector of a step to the input of the next.
         bidirectional: encode in both directions.
         reverse_source: encode from the end of the source.
+        residual: add its inputs to the outputs of every layer but the first.
+        layer_norm: normalise the outputs of every layer.
+        shared_embedding: one embedding for both sides; with `shared_vocabulary`.
+        tied_embedding: the target's embedding is the output layer's matrix too; the attentional
+            vector is then as wide as the embedding.
+        source_embeddings: text file of pretrained vectors, word2vec's or GloVe's, that the source
+            embedding begins with.
+        target_embeddings: the same for the target.
         dropout: share of the inputs of each layer dropped in training.
+        recurrent_dropout: share of the state dropped where it enters the recurrent product.
+        embedding_dropout: share of the numbers in each embedding dropped.
+        word_dropout: share of the tokens whose whole embedding is dropped.
         batch_size: sentences per batch; in place of `batch_tokens`.
         batch_tokens: ids per batch, both sides and padding counted; 4096 when neither is given.
         epochs: most epochs to run.
@@ -126,9 +161,20 @@ class TrainingSettings:
     depth: int = 1
     cell: CellKind = "gru"
     attention: AttentionKind = "general"
+    probability: ProbabilityKind = "softmax"
+    input_feeding: bool = False
     bidirectional: bool = True
     reverse_source: bool = False
+    residual: bool = False
+    layer_norm: bool = False
+    shared_embedding: bool = False
+    tied_embedding: bool = False
+    source_embeddings: FilePath | None = None
+    target_embeddings: FilePath | None = None
     dropout: float = 0.3
+    recurrent_dropout: float = 0.0
+    embedding_dropout: float = 0.0
+    word_dropout: float = 0.0
     batch_size: int | None = None
     batch_tokens: int | None = None
     epochs: int = 30
@@ -172,6 +218,7 @@ class TrainingSettings:
         for name in FLAGS:
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
+        self._check_design()
         if self.bidirectional and self.units % 2:
             raise ValueError(
                 "`units` must be even for a bidirectional encoder, half for each direction; got "
@@ -179,6 +226,41 @@ class TrainingSettings:
             )
         for name, (low, high, meaning) in RANGES.items():
             _check_number(name, getattr(self, name), low, high, meaning)
+
+    def _check_design(self) -> None:
+        """Raises ValueError for options of the model that contradict each other."""
+        wrong = [
+            (
+                self.shared_embedding and not self.shared_vocabulary,
+                "`shared_embedding` needs one vocabulary for both sides: set `shared_vocabulary`.",
+            ),
+            (
+                self.shared_embedding and self.target_embeddings is not None,
+                "A shared embedding begins with one file: give `source_embeddings` alone.",
+            ),
+            (
+                self.residual and self.depth < 2,
+                f"`residual` needs a `depth` of at least 2; got {self.depth}.",
+            ),
+            (
+                self.attention == "none" and self.input_feeding,
+                "`input_feeding` needs attention; got attention='none'.",
+            ),
+            (
+                self.attention == "none" and self.probability != "softmax",
+                f"`probability` needs attention; got attention='none', {self.probability!r}.",
+            ),
+            (
+                self.attention == "none"
+                and self.tied_embedding
+                and self.units != self.embedding_size,
+                "Without attention, `tied_embedding` needs `units` equal to `embedding_size`; got "
+                f"{self.units} and {self.embedding_size}.",
+            ),
+        ]
+        for contradiction, message in wrong:
+            if contradiction:
+                raise ValueError(message)
 
     def _resolve_paths(self) -> None:
         for name in ("output", *FILES):

@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 from rich.console import Console
 
 from keras_s2s import folder
+from keras_s2s.attention import Attention
 from keras_s2s.callbacks import Checkpoint, ProgressBar
 from keras_s2s.corpus import Corpus
 from keras_s2s.decoder import Decoder
+from keras_s2s.embeddings import load_embedding
 from keras_s2s.encoder import Encoder
 from keras_s2s.folder import CHECKPOINT, HISTORY, SETTINGS, TRANSLATOR
 from keras_s2s.folder import make_room as make_room
@@ -119,6 +122,7 @@ def train(
             say("no epoch was finished; starting with the first")
         keras.utils.set_random_seed(settings.seed)
         model = _model(settings, *tokenizers)
+        _load_embeddings(settings, model, *tokenizers, say)
     say(f"model: {model.count_params():,} parameters")
     translator = _translator(settings, model, *tokenizers)
 
@@ -241,31 +245,56 @@ def _corpora(
 
 
 def _model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer) -> Seq2Seq:
+    common: dict[str, Any] = {
+        name: getattr(settings, name)
+        for name in (
+            *("embedding_size", "depth", "cell", "residual", "layer_norm"),
+            *("dropout", "recurrent_dropout", "embedding_dropout", "word_dropout"),
+        )
+    }
     encoder = Encoder(
         vocabulary_size=source.vocabulary_size,
-        embedding_size=settings.embedding_size,
         units=settings.encoder_units,
-        depth=settings.depth,
-        cell=settings.cell,
         bidirectional=settings.bidirectional,
-        dropout=settings.dropout,
         reverse_source=settings.reverse_source,
         name="encoder",
+        **common,
     )
+    attention = None
+    if settings.attention != "none":
+        attention = Attention(settings.attention, settings.probability, name="attention")
     decoder = Decoder(
         vocabulary_size=target.vocabulary_size,
-        embedding_size=settings.embedding_size,
         units=settings.units,
-        depth=settings.depth,
-        cell=settings.cell,
-        attention=None if settings.attention == "none" else settings.attention,
-        dropout=settings.dropout,
+        attention=attention,
+        attention_size=settings.embedding_size if attention and settings.tied_embedding else None,
+        input_feeding=settings.input_feeding,
+        tied_embedding=settings.tied_embedding,
         name="decoder",
+        **common,
     )
-    model = Seq2Seq(encoder, decoder)
+    model = Seq2Seq(encoder, decoder, shared_embedding=settings.shared_embedding)
     model.build()
     model.compile(keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip_norm))
     return model
+
+
+def _load_embeddings(
+    settings: TrainingSettings,
+    model: Seq2Seq,
+    source: Tokenizer,
+    target: Tokenizer,
+    say: Callable[[str], None],
+) -> None:
+    for side, part, tokenizer in (
+        ("source", model.encoder, source),
+        ("target", model.decoder, target),
+    ):
+        path = getattr(settings, f"{side}_embeddings")
+        if path is not None:
+            tokens = tokenizer.pieces(range(tokenizer.vocabulary_size))
+            found = load_embedding(part.embedding, path, tokens)
+            say(f"{side} embedding: {found:,} of {len(tokens):,} ids found in {path}")
 
 
 def _translator(

@@ -55,6 +55,7 @@ TABLE = {
     # Text and data.
     "text": Rule("keras numpy sentencepiece tensorflow tensorflow_text"),
     "reading": Rule(),
+    "embeddings": Rule("numpy", "reading"),
     "pairs": Rule("numpy"),
     "batches": Rule("numpy"),
     "corpus": Rule("numpy tensorflow", "batches pairs reading text"),
@@ -66,8 +67,8 @@ TABLE = {
     "callbacks": Rule("keras numpy rich"),
     "training": Rule(
         "keras rich",
-        "bridge callbacks corpus decoder encoder folder losses metrics model reading search "
-        "settings text translator",
+        "attention bridge callbacks corpus decoder embeddings encoder folder losses metrics model "
+        "reading search settings text translator",
     ),
     "scores": Rule("sacrebleu"),
     "glyphs": Rule("matplotlib"),

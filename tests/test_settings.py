@@ -73,7 +73,7 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
     [
         ({"source_tokenizer": "letters"}, "`source_tokenizer` must be one of unigram, bpe, char"),
         ({"target_tokenizer": "letters"}, "`target_tokenizer` must be one of .*; got 'letters'"),
-        ({"cell": "rnn"}, "`cell` must be one of lstm, gru; got 'rnn'"),
+        ({"cell": "rnn"}, "`cell` must be one of lstm, gru, layer_norm_lstm; got 'rnn'"),
         ({"attention": "luong"}, "`attention` must be one of dot, general, concat, none"),
         ({"attention": None}, "`attention` must be one of"),
         ({"units": 5}, "`units` must be even for a bidirectional encoder.*; got 5"),
@@ -156,10 +156,32 @@ def test_every_setting_is_checked() -> None:
 
 
 def test_choices_are_those_of_the_modules_that_own_them() -> None:
-    from keras_s2s.attention import SCORES
+    from keras_s2s.attention import PROBABILITIES, SCORES
     from keras_s2s.recurrent import CELLS
     from keras_s2s.text import training
 
     assert set(settings.CHOICES["source_tokenizer"]) == set(get_args(training.Kind))
     assert set(settings.CHOICES["cell"]) == set(CELLS)
     assert set(settings.CHOICES["attention"]) == {*SCORES, "none"}
+    assert set(settings.CHOICES["probability"]) == set(PROBABILITIES)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"shared_embedding": True}, "set `shared_vocabulary`"),
+        (
+            {"shared_embedding": True, "shared_vocabulary": True, "target_embeddings": "x"},
+            "`source_embeddings` alone",
+        ),
+        ({"residual": True}, "`depth` of at least 2; got 1"),
+        ({"attention": "none", "input_feeding": True}, "`input_feeding` needs attention"),
+        ({"attention": "none", "probability": "hardmax"}, "`probability` needs attention.*hardmax"),
+        ({"attention": "none", "tied_embedding": True}, "got 512 and 256"),
+    ],
+)
+def test_designs_that_contradict_themselves_are_refused(
+    given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        made(**given)
