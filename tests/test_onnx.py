@@ -6,6 +6,7 @@ Ids graphs run in this process; graphs with text run in another, without TensorF
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +16,15 @@ import pytest
 from keras import ops
 from translators import texts, tiny_translator
 
-from keras_s2s.attention import GeneralScore
+from keras_s2s.attention import (
+    Attention,
+    GeneralScore,
+    LocalMonotonicWindow,
+    LocalPredictiveWindow,
+    LocationScore,
+    Monotonic,
+    MultiHeadAttention,
+)
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.graphs import spec_of_ids
 from keras_s2s.export.names import bodies, nodes
@@ -88,6 +97,60 @@ def test_every_cell_and_attention_equals_keras(cell: str, attention: str | None)
     exported = Exported(translator, search)
 
     for batch, length in ((1, 1), (4, 6), (7, 19)):
+        exported.assert_equals_keras(exported.spec.sample(batch, length, seed=batch))
+
+
+# Options of the decoder for every kind of state that a search's loop can carry. The slow ones add
+# further mechanisms to those.
+DESIGNS: dict[str, dict[str, Any]] = {
+    "coverage, fed": {"attention": "coverage", "input_feeding": True},
+    "parallel monotonic": {"attention": Attention("general", "monotonic")},
+    "local-m": {"attention": Attention("dot", window=LocalMonotonicWindow(2))},
+    "several, previous state": {"attention": ["dot", "coverage"], "attend_with": "previous"},
+    "Keras cells": {
+        "cell": keras.layers.StackedRNNCells([keras.layers.LSTMCell(5), keras.layers.GRUCell(6)]),
+        "input_feeding": True,
+        "tied_embedding": True,
+        "attention_size": 8,
+    },
+}
+MORE_DESIGNS: dict[str, dict[str, Any]] = {
+    "location": {"attention": Attention(LocationScore(width=3, filters=4))},
+    "recursive monotonic": {"attention": Attention("concat", Monotonic(mode="recursive"))},
+    "hard monotonic": {"attention": Attention("dot", Monotonic(mode="hard"))},
+    "sparsemax": {"attention": Attention("dot", "sparsemax")},
+    "hardmax": {"attention": Attention("dot", "hardmax")},
+    "local-p, fed": {
+        "attention": Attention("dot", window=LocalPredictiveWindow(2)),
+        "input_feeding": True,
+    },
+    "heads": {"attention": MultiHeadAttention("concat", heads=2)},
+    "GNMT": {
+        "attention": "normalized_concat",
+        "depth": 2,
+        "attention_in": "first",
+        "attend_with": "previous",
+        "residual": True,
+        "layer_norm": True,
+        "encoder": {"bidirectional": "first"},
+    },
+    "normalised cell": {"cell": "layer_norm_lstm"},
+}
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        *DESIGNS,
+        *(pytest.param(name, marks=pytest.mark.slow) for name in MORE_DESIGNS),
+    ],
+)
+def test_every_design_equals_keras(design: str) -> None:
+    search = GREEDY if "monotonic" in design else BEAM
+    options = (DESIGNS | MORE_DESIGNS)[design]
+    exported = Exported(tiny_translator("char", "word", **options), search)
+
+    for batch, length in ((1, 1), (7, 19)):
         exported.assert_equals_keras(exported.spec.sample(batch, length, seed=batch))
 
 

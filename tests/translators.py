@@ -1,5 +1,7 @@
 """Tiny untrained translators with varied outputs, for the tests of the exporters."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_s2s.decoder import Decoder
@@ -22,14 +24,19 @@ def tiny_translator(
     source: str = "char",
     target: str = "word",
     *,
-    cell: str = "lstm",
-    attention: str | None = "general",
+    cell: Any = "lstm",
+    attention: Any = "general",
     search: Search | None = None,
     max_source_length: int = 12,
     depth: int = 1,
     seed: int = 1,
+    encoder: dict[str, Any] | None = None,
+    **decoder: Any,
 ) -> Translator:
-    """Random weights, large enough that outputs differ from text to text; the same every time."""
+    """Random weights, large enough that outputs differ from text to text; the same every time.
+
+    `encoder` holds further options of the encoder; what is left over goes to the decoder.
+    """
     source_tokenizer, target_tokenizer = (
         train_tokenizer(kind, LINES, SIZES.get(kind)) for kind in (source, target)
     )
@@ -38,16 +45,18 @@ def tiny_translator(
             vocabulary_size=source_tokenizer.vocabulary_size,
             embedding_size=8,
             units=8,
-            cell=cell,
+            cell=cell if isinstance(cell, str) else "gru",
             depth=depth,
+            **(encoder or {}),
         ),
         Decoder(
             vocabulary_size=target_tokenizer.vocabulary_size,
             embedding_size=8,
-            units=16,
+            units=16 if isinstance(cell, str) else None,
             cell=cell,
             depth=depth,
             attention=attention,
+            **decoder,
         ),
     )
     model.build()
