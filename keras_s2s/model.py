@@ -226,6 +226,10 @@ class Seq2Seq(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Seq2Seq:
+        if config.get("shared_embedding"):
+            # Built from its own configuration, a decoder would get an embedding of its own.
+            decoder = {k: v for k, v in config["decoder"].items() if k != "build_config"}
+            config = {**config, "decoder": decoder}
         parts: dict[str, Any] = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
             for name in ("encoder", "decoder", "bridge", "teacher_forcing", "guided_alignment")
@@ -338,6 +342,7 @@ def _share_embedding(encoder: Encoder, decoder: Decoder) -> None:
             "`shared_embedding` needs a decoder without weights of its own; this one is built "
             "already. Make a new Decoder."
         )
+    del decoder.embedding  # or Keras goes on counting it among the decoder's layers
     decoder.embedding = encoder.embedding
 
 

@@ -122,6 +122,52 @@ def test_training_prints_what_it_reads_and_a_line_for_each_epoch(trained: Traine
     assert sum(line.startswith("epoch ") for line in lines) == EPOCHS
 
 
+def test_every_setting_of_the_model_reaches_it(texts: Path, tmp_path: Path) -> None:
+    vectors = write(tmp_path / "vectors.txt", ["red 1 2 3 4 5 6", "Hund 6 5 4 3 2 1"])
+    settings = settings_for(
+        texts,
+        tmp_path / "out",
+        source_tokenizer="word",
+        shared_vocabulary=True,
+        shared_embedding=True,
+        tied_embedding=True,
+        source_embeddings=vectors,
+        attention="coverage",
+        probability="sparsemax",
+        input_feeding=True,
+        depth=2,
+        bidirectional=False,
+        residual=True,
+        layer_norm=True,
+        recurrent_dropout=0.1,
+        embedding_dropout=0.2,
+        word_dropout=0.3,
+        epochs=1,
+        learning_rate=1e-6,  # so that the embedding stays where it began
+    )
+    result, printed = run(settings)
+    assert "source embedding: 2 of" in printed
+
+    translator = load_translator(result.path)
+    encoder, decoder = translator.model.encoder, translator.model.decoder
+    for part in (encoder, decoder):
+        assert part.residual
+        assert part.layer_norm
+        assert (part.recurrent_dropout, part.embedding_dropout, part.word_dropout) == (
+            0.1,
+            0.2,
+            0.3,
+        )
+    assert decoder.input_feeding
+    assert decoder.tied_embedding
+    assert decoder.embedding is encoder.embedding
+    assert type(decoder.attention.score).__name__ == "CoverageScore"
+    assert type(decoder.attention.probability).__name__ == "Sparsemax"
+    ((_, red),) = translator.source_tokenizer.encode(["dog red"])
+    np.testing.assert_allclose(encoder.get_weights()[0][red], [1, 2, 3, 4, 5, 6], atol=1e-3)
+    assert isinstance(translator("red dog"), str)
+
+
 def test_output_holds_what_the_documentation_says(whole: Path) -> None:
     found = {path.name for path in whole.iterdir()}
 
