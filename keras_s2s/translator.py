@@ -41,8 +41,8 @@ class Translation(NamedTuple):
 class Alignment(NamedTuple):
     """`S` source pieces, `T` target pieces, and how much each target piece looked at each source's.
 
-    `weights` is `(T, S)` float32; its rows sum to 1, or are zero in a model without attention. The
-    last piece of both sides is the end's.
+    `weights` is `(T, S)` float32; its rows sum to 1, or to less under monotonic or local-p
+    attention, and are zero in a model without attention. The last piece of both sides is the end's.
     """
 
     source: list[str]
