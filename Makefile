@@ -6,13 +6,14 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help quickstart test test-slow lint types format clean
+.PHONY: help quickstart test test-slow test-jax lint types format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make quickstart  train, translate, plot and export a small model (a few minutes)"
 	@echo "make test        the quick tests"
 	@echo "make test-slow   the slow tests"
+	@echo "make test-jax    the quick tests of the modelling core, on Keras' JAX backend"
 	@echo "make lint        ruff and mypy"
 	@echo "make format      let ruff rewrite the code"
 	@echo "make clean       remove $(VENV), builds and caches"
@@ -25,6 +26,10 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+# The modules that say `pytestmark = pytest.mark.backend_neutral`.
+test-jax: $(INSTALLED)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -m "backend_neutral and not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -47,10 +47,13 @@ def token_cross_entropy(
     labels: Any, logits: Any, sample_weight: Any, pad_id: int
 ) -> tuple[Any, Any]:
     """Cross-entropy and weight per token: labels `(B, T)`, logits `(B, T, V)` to two `(B, T)`."""
-    labels = ops.cast(labels, "int32")
-    entropy = ops.sparse_categorical_crossentropy(
-        labels, ops.cast(logits, "float32"), from_logits=True
-    )
+    labels, logits = ops.cast(labels, "int32"), ops.cast(logits, "float32")
+    if keras.backend.backend() == "jax":
+        # Keras 3.15 multiplies by a one-hot label there: 0 · −∞ at a forbidden token is not zero.
+        chosen = ops.take_along_axis(logits, labels[:, :, None], axis=-1)
+        entropy = ops.logsumexp(logits, axis=-1) - chosen[:, :, 0]  # (B, T)
+    else:
+        entropy = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     weights = token_weights(labels, sample_weight, pad_id)
     # What does not count may be infinite (a model may forbid padding), and 0 · ∞ is no zero.
     return ops.where(ops.equal(weights, 0.0), 0.0, entropy), weights

@@ -92,8 +92,7 @@ class Seq2Seq(keras.Model):
         self.seeds = keras.random.SeedGenerator() if teacher_forcing is not None else None
         if shared_embedding:
             _share_embedding(encoder, decoder)
-        # Lengths differ from batch to batch, and XLA would compile each anew.
-        self.supports_jit = False
+        self.supports_jit = _compiles()
 
     def build(self, input_shape: Any = None) -> None:
         """Makes all weights; their shapes follow from the encoder's and decoder's own sizes."""
@@ -113,7 +112,7 @@ class Seq2Seq(keras.Model):
         loss: Any = None,
         *,
         weighted_metrics: Any = None,
-        jit_compile: bool = False,
+        jit_compile: bool | None = None,
         **kwargs: Any,
     ) -> None:
         """As `keras.Model.compile`, with defaults that train.
@@ -123,7 +122,8 @@ class Seq2Seq(keras.Model):
                 omitted.
             loss: `TokenCrossEntropy` when omitted.
             weighted_metrics: `TokenAccuracy` and `Perplexity` when omitted.
-            jit_compile: XLA; off, because lengths differ from batch to batch.
+            jit_compile: XLA, which compiles for each new length. When omitted it is on where it is
+                the only compiler, on JAX.
             **kwargs: the other arguments of `keras.Model.compile`.
         """
         pad_id = self.encoder.pad_id
@@ -137,14 +137,19 @@ class Seq2Seq(keras.Model):
             optimizer=optimizer,
             loss=loss,
             weighted_metrics=weighted_metrics,
-            jit_compile=jit_compile,
+            jit_compile="auto" if jit_compile is None else jit_compile,
             **kwargs,
         )
+        self._jit_asked = jit_compile
 
     # Keras asks for this pair where `compile` is overridden: a loaded model then goes on training
     # from the optimizer state it was saved with.
     def get_compile_config(self) -> dict[str, Any]:
-        return dict(super().get_compile_config())
+        config = dict(super().get_compile_config())
+        if config:
+            # What was asked for, not what this backend made of it: another may load the model.
+            config["jit_compile"] = self._jit_asked
+        return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -176,6 +181,11 @@ class Seq2Seq(keras.Model):
             raise ValueError(
                 "`teacher_forcing` is a schedule over the optimizer's steps, and this model has no "
                 "optimizer: compile it before training."
+            )
+        if optimizer.iterations.value is None:
+            raise ValueError(
+                "Keras' JAX trainer keeps the optimizer's step from the model, so `teacher_forcing` "
+                "cannot follow it. Train on the TensorFlow or Torch backend, or leave it out."
             )
         probability = schedule(ops.cast(optimizer.iterations, "float32"))
         return mixed_tokens(
@@ -280,7 +290,7 @@ class InferenceModel(keras.Model):
         self.search = search
         self.start_id = start_id
         self.end_id = end_id
-        self.supports_jit = False
+        self.supports_jit = _compiles()
         if seq2seq.built:
             # It adds no weights, so it is complete; saving a model that is not built is warned of.
             self.build()
@@ -326,6 +336,11 @@ class InferenceModel(keras.Model):
             for name in ("seq2seq", "search")
         }
         return cls(**{**config, **parts})
+
+
+def _compiles() -> bool:
+    """Whether XLA is the only compiler there is. TensorFlow's graphs serve every length."""
+    return keras.backend.backend() == "jax"
 
 
 def _share_embedding(encoder: Encoder, decoder: Decoder) -> None:

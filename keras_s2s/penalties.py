@@ -60,7 +60,8 @@ class GNMT(LengthPenalty):
     def __call__(self, log_probs: Any, lengths: Any) -> Any:
         if self.weight == 0:
             return log_probs
-        return log_probs / ops.power((5.0 + ops.cast(lengths, "float32")) / 6.0, self.weight)
+        divisors = ops.power((5.0 + ops.cast(lengths, "float32")) / 6.0, self.weight)
+        return ops.divide(log_probs, divisors)
 
     def get_config(self) -> dict[str, Any]:
         return {"weight": self.weight}

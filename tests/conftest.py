@@ -1,16 +1,32 @@
-"""Settings every test shares: quiet TensorFlow, float32, one seed, real corpora on request."""
+"""Settings every test shares: quiet TensorFlow, float32, one seed, real corpora on request.
+
+`KERAS_BACKEND=jax` or `torch` runs the tests marked `backend_neutral` on that backend, also where
+TensorFlow is not installed.
+"""
 
 import os
 
-# Read once, when TensorFlow loads, so they are set before any test module is imported.
+# Read once, when TensorFlow or Keras loads, so they are set before any test module is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if os.environ.setdefault("KERAS_BACKEND", "tensorflow") == "jax":
+    os.environ.setdefault("JAX_ENABLE_X64", "1")
+    # Tests spend their time in compilation, not in what is compiled.
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+BACKEND = os.environ["KERAS_BACKEND"]
+if BACKEND != "tensorflow":
+    from keras.src.backend.common import dtypes
+
+    # Oracles and finite differences are float64, which Keras computes in on TensorFlow alone (keras
+    # 3.15; JAX has it only on request besides). What users of the other backends have, float32 and
+    # neither of these two settings, is what test_backends.py runs.
+    dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
 
 CORPORA_VARIABLE = "KERAS_S2S_CORPORA"
 SEED = 20240229
@@ -20,6 +36,13 @@ def corpora_folder() -> Path | None:
     """The folder named by the environment variable, or None when it is not set."""
     named = os.environ.get(CORPORA_VARIABLE)
     return Path(named) if named else None
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """On another backend, leaves the other modules unread: many import TensorFlow."""
+    if BACKEND == "tensorflow" or not collection_path.name.startswith("test_"):
+        return None
+    return "mark.backend_neutral" not in collection_path.read_text(encoding="utf-8") or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,3 +85,19 @@ def keras_state() -> Iterator[None]:
     keras.utils.set_random_seed(SEED)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+if BACKEND == "torch":
+    import keras
+    import torch
+
+    @pytest.fixture(autouse=True)
+    def outputs_are_readable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Gradients only in `fit` and in `backends.gradients`.
+
+        Torch makes no NumPy array of a tensor that gradients may flow through, and nearly every
+        test compares outputs as NumPy arrays.
+        """
+        monkeypatch.setattr(keras.Model, "fit", torch.enable_grad()(keras.Model.fit))
+        with torch.no_grad():
+            yield

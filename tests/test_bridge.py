@@ -9,6 +9,8 @@ import reference
 
 from keras_s2s.bridge import CopyBridge, DenseBridge, bridge_between
 
+pytestmark = pytest.mark.backend_neutral
+
 
 def state_of(sizes, rows=2):
     rng = np.random.default_rng(0)

@@ -9,6 +9,8 @@ import reference
 
 from keras_s2s.metrics import Perplexity, TokenAccuracy
 
+pytestmark = pytest.mark.backend_neutral
+
 LABELS = np.array([[4, 2, 3, 0, 0], [1, 3, 0, 0, 0], [2, 2, 1, 4, 3]])
 each_metric = pytest.mark.parametrize("metric_class", [TokenAccuracy, Perplexity])
 

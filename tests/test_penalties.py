@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from keras_s2s.penalties import GNMT
 
+pytestmark = pytest.mark.backend_neutral
+
 weights = st.floats(0, 5)
 quick = settings(deadline=None, max_examples=50, derandomize=True)
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import reference
-import tensorflow as tf
+from backends import BACKEND, compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
@@ -19,8 +19,11 @@ from keras import ops
 from keras_s2s.penalties import GNMT
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 
+pytestmark = pytest.mark.backend_neutral
+
 PAD, UNKNOWN, START, END = range(4)
-quick = settings(deadline=None, max_examples=25, derandomize=True)
+# JAX compiles each example anew.
+quick = settings(deadline=None, max_examples=8 if BACKEND == "jax" else 25, derandomize=True)
 
 
 # Words: the next letter depends on the last one alone.
@@ -90,9 +93,11 @@ def test_n_best_are_the_likeliest_words_in_order():
     step = chain(start="cbd", c="a", b="a", d="o", a="tr", o="g", t=">", r=">", g=">")
     result = BeamSearch(6, 0.0, n_best=5, max_length=6)(step, (), batch_size=1)
     # 4/7 and 2/7 and 1/7 for the first letter, 2/3 and 1/3 after "a".
-    assert words(result) == ["cat>", "car>", "bat>", "dog>", "bar>"]
+    first, *equal, fourth, fifth = words(result)
+    assert (first, fourth, fifth) == ("cat>", "dog>", "bar>")
+    assert set(equal) == {"car>", "bat>"}
     expected = np.log([8 / 21, 4 / 21, 4 / 21, 3 / 21, 2 / 21])
-    np.testing.assert_allclose(np.exp(result.log_probs[0]), np.exp(expected), rtol=1e-4)
+    np.testing.assert_allclose(np.exp(np.array(result.log_probs)[0]), np.exp(expected), rtol=1e-4)
 
 
 def test_rows_end_at_different_steps():
@@ -180,28 +185,27 @@ class Tables:
 
     def search(self, search, rows=None):
         """Runs a search, compiled for any batch, on some of the sentences."""
-        compiled = self._compiled(search)
-        state = keras.tree.map_structure(tf.constant, self.start(rows))
-        return SearchResult(*(np.array(part) for part in compiled(state)))
+        run = self._compiled(search)
+        state = keras.tree.map_structure(ops.convert_to_tensor, self.start(rows))
+        return SearchResult(*(np.array(part) for part in run(state)))
 
     @functools.cache  # noqa: B019 - a few tables per test run
     def _compiled(self, search):
         signature = {
-            "row": tf.TensorSpec((None,), "int32"),
-            "node": tf.TensorSpec((None,), "int32"),
-            "begun": tf.TensorSpec((None,), bool),
+            "row": keras.KerasTensor((None,), "int32"),
+            "node": keras.KerasTensor((None,), "int32"),
+            "begun": keras.KerasTensor((None,), "bool"),
         }
 
-        @tf.function(input_signature=[signature])
         def run(state):
             return search(
                 self.step,
                 state,
-                batch_size=tf.shape(state["row"])[0],
+                batch_size=ops.shape(state["row"])[0],
                 source_length=self.weights.shape[-1],
             )
 
-        return run
+        return compiled(run, [signature])
 
 
 def hypotheses(result, row):
@@ -362,6 +366,9 @@ class Unbounded(GNMT):
         return ops.full_like(log_probs, float("inf"))
 
 
+@pytest.mark.skipif(
+    BACKEND == "jax", reason="JAX traces a loop's body once, so its calls are not its steps"
+)
 @pytest.mark.parametrize("weight", [0.0, 1.0, 3.0])
 def test_early_stop_saves_steps_and_changes_nothing(weight):
     tables = Tables(rows=1, max_length=6, seed=6)
@@ -438,9 +445,9 @@ def test_a_forbidden_token_is_never_taken():
 @pytest.mark.parametrize("name", SEARCHES)
 def test_eager_and_compiled_agree(name):
     search, rows = SEARCHES[name], [3, 1, 4]
-    compiled = BATCHED.search(search, rows)
+    result = BATCHED.search(search, rows)
     eager = search(BATCHED.step, BATCHED.start(rows), batch_size=3, source_length=3)
-    for ours, theirs in zip(eager, compiled, strict=True):
+    for ours, theirs in zip(eager, result, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
 
 
@@ -469,7 +476,7 @@ def test_half_precision_logits_are_searched_in_float32(dtype):
         logits, state, _ = tables.step(tokens, state)
         return ops.cast(logits, dtype), state
 
-    rounded = np.array(tf.cast(tf.cast(tables.logits, dtype), "float32"))
+    rounded = np.array(ops.cast(ops.cast(tables.logits, dtype), "float32"))
     tables.logits = rounded
     result = BeamSearch(3, max_length=4)(step, tables.start(), batch_size=5)
     result = SearchResult(*(None if part is None else np.array(part) for part in result))
