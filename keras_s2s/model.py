@@ -182,10 +182,10 @@ class Seq2Seq(keras.Model):
                 "`teacher_forcing` is a schedule over the optimizer's steps, and this model has no "
                 "optimizer: compile it before training."
             )
-        if optimizer.iterations.value is None:
+        if keras.backend.backend() == "jax":
             raise ValueError(
-                "Keras' JAX trainer keeps the optimizer's step from the model, so `teacher_forcing` "
-                "cannot follow it. Train on the TensorFlow or Torch backend, or leave it out."
+                "Keras' JAX trainer keeps the optimizer's step from the model: `teacher_forcing` "
+                "cannot follow it there. Train on the TensorFlow or Torch backend, or leave it out."
             )
         probability = schedule(ops.cast(optimizer.iterations, "float32"))
         return mixed_tokens(
