@@ -18,7 +18,14 @@ from keras_s2s.attention.mechanism import time_first
 from keras_s2s.attention.memory import weights_dtype
 from keras_s2s.design import check_design
 from keras_s2s.scan import Tensors, scan
-from keras_s2s.stack import State, check_choice, check_flags, check_shares, check_size
+from keras_s2s.stack import (
+    State,
+    check_activation,
+    check_choice,
+    check_flags,
+    check_shares,
+    check_size,
+)
 
 VECTORS = ("layer", "concatenation", "context")
 
@@ -67,6 +74,8 @@ class AttendingStack(keras.layers.Layer):
         check_choice("output_from", output_from, (None, "attention", "cell"))
         if attention_size is not None:
             check_size("attention_size", attention_size)
+        if attention_activation is not None:
+            check_activation("attention_activation", attention_activation)
         policy = self.dtype_policy
         self.units = units
         self.cell = cell
@@ -189,7 +198,9 @@ class AttendingStack(keras.layers.Layer):
 
     def _split(self, state: State, memory: Memory) -> tuple[State, Tensors, Any]:
         """The layers' state, what is fed, the attention's state; begun where they are missing."""
+        # What is carried is a pair with a tuple in front; a further layer's state holds tensors.
         whole = self.carries and len(state) == self.depth + 1
+        whole = whole and isinstance(state[-1][0], (tuple, list))
         cells = state[: self.depth] if whole else state
         self._check_state(cells)
         cells = tuple(tuple(layer) for layer in cells)
@@ -341,7 +352,7 @@ class AttendingStack(keras.layers.Layer):
             tuple(keras.tree.flatten(state)),
             tuple(time_first(part) for part in (x, *keras.tree.flatten(per_step))),
             (width, memory.values.shape[1]),
-            (self.compute_dtype, weights_dtype(self)),
+            (self.compute_dtype, weights_dtype(self.attention)),
         )
         after = keras.tree.pack_sequence_as(state, list(last))
         return Passage(time_first(hidden), time_first(weights), *after)

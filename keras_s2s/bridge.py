@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_s2s.attention import Encoded
-from keras_s2s.stack import State, check_size
+from keras_s2s.stack import State, check_activation
 
 Sizes = tuple[tuple[int, ...], ...]
 
@@ -53,9 +53,7 @@ class SizedBridge(Bridge):
 
     def __init__(self, state_sizes: Sizes, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        for size in keras.tree.flatten(state_sizes):
-            check_size("state_sizes", size)
-        self.state_sizes = tuple(tuple(sizes) for sizes in state_sizes)
+        self.state_sizes = _checked_sizes(state_sizes)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "state_sizes": self.state_sizes}
@@ -88,6 +86,7 @@ class ProjectingBridge(SizedBridge):
 
     def __init__(self, state_sizes: Sizes, activation: str = "tanh", **kwargs: Any) -> None:
         super().__init__(state_sizes, **kwargs)
+        check_activation("activation", activation)
         self.activation = activation
         self.projections = [
             [
@@ -176,6 +175,21 @@ class MeanBridge(ProjectingBridge):
         kept = ops.cast(mask, at_least)[:, :, None]
         total = ops.sum(ops.where(kept > 0, ops.cast(values, at_least), 0.0), axis=1)
         return self._project(total / ops.maximum(ops.sum(kept, axis=1), 1.0))
+
+
+def _checked_sizes(sizes: Any) -> Sizes:
+    try:
+        layers = tuple(tuple(layer) for layer in sizes)
+    except TypeError:
+        layers = ()
+    every = [size for layer in layers for size in layer]
+    is_size = (isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in every)
+    if not layers or not all(layers) or not all(is_size):
+        raise ValueError(
+            "`state_sizes` must hold, for each layer, the positive widths of its state tensors, as "
+            f"`decoder.state_sizes` does; got state_sizes={sizes!r}."
+        )
+    return layers
 
 
 def bridge_between(encoder_sizes: Sizes, decoder_sizes: Sizes, dtype: Any = None) -> Bridge:

@@ -40,6 +40,12 @@ def check_design(decoder: Any) -> None:
             "Nothing would read the attention: output_from='cell' needs `input_feeding`, "
             "attend_with='previous' or attention_in='first'."
         )
+    if not decoder.has_vector and decoder.attention_vector is not None:
+        raise ValueError(
+            "`attention_vector` is what the logits, `input_feeding` or layers above the attention "
+            "read, and this decoder has none of them; got "
+            f"attention_vector={decoder.attention_vector!r}, output_from='cell'."
+        )
     vector = decoder.attention_vector or "layer"
     for name in ("attention_size", "attention_activation"):
         if given[name] is not None and (vector != "layer" or not decoder.has_vector):
@@ -47,7 +53,14 @@ def check_design(decoder: Any) -> None:
                 f"`{name}` belongs to an attention layer, and this decoder has none; got "
                 f"attention_vector={vector!r}, {name}={given[name]!r}."
             )
-    state, size = decoder.attending_block.state_sizes[0], decoder.attending_block.units
+    attending = decoder.attending_block
+    if decoder.attend_with == "previous" and hasattr(attending.cell, "cells"):
+        raise ValueError(
+            "attend_with='previous' takes the first tensor of the state for the cell's last "
+            f"output, and that of {type(attending.cell).__name__} belongs to its lowest cell: give "
+            "`cell` a list, one cell a layer."
+        )
+    state, size = attending.state_sizes[0], attending.units
     if decoder.attend_with == "previous" and state != size:
         raise ValueError(
             "attend_with='previous' takes the first tensor of the state for the cell's last "

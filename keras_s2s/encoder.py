@@ -89,7 +89,8 @@ class Encoder(keras.layers.Layer):
             reverse_source=reverse_source,
             trainable_embedding=trainable_embedding,
         )
-        if not isinstance(pad_id, int) or not 0 <= pad_id < vocabulary_size:
+        is_id = isinstance(pad_id, int) and not isinstance(pad_id, bool)
+        if not is_id or not 0 <= pad_id < vocabulary_size:
             raise ValueError(
                 "`pad_id` must be an id of the vocabulary, from 0 to below "
                 f"vocabulary_size={vocabulary_size}; got pad_id={pad_id!r}."

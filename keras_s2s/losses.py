@@ -98,10 +98,11 @@ class GuidedAlignment:
 
     def __init__(self, kind: str = "cross_entropy", weight: float = 1.0) -> None:
         if kind not in KINDS:
-            raise ValueError(f"`kind` must be one of {', '.join(map(repr, KINDS))}; got {kind!r}.")
+            known = ", ".join(map(repr, KINDS))
+            raise ValueError(f"`kind` must be one of {known}; got kind={kind!r}.")
         is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-        if not is_number or weight <= 0:
-            raise ValueError(f"`weight` must be a number above 0; got weight={weight!r}.")
+        if not is_number or not 0 < weight < float("inf"):
+            raise ValueError(f"`weight` must be a finite number above 0; got weight={weight!r}.")
         self.kind = kind
         self.weight = weight
 
@@ -109,6 +110,13 @@ class GuidedAlignment:
         """Alignments and attention weights, both `(B, T, S)`, to a scalar."""
         weights = ops.cast(weights, "float32")
         alignments = ops.cast(alignments, "float32")
+        given, expected = tuple(alignments.shape), tuple(weights.shape)
+        sizes = zip(given, expected, strict=False)
+        if len(given) != 3 or any(a != b and None not in (a, b) for a, b in sizes):
+            raise ValueError(
+                "`alignments` must have the shape of the attention weights, (batch, target length, "
+                f"source length) = {expected}; got {given}."
+            )
         total = ops.sum(alignments, axis=-1, keepdims=True)
         aligned = total > 0
         gold = alignments / ops.where(aligned, total, 1.0)

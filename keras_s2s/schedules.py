@@ -168,9 +168,10 @@ def mixed_tokens(
         token = ops.where(keep, token, flat[0])
         now = keras.tree.pack_sequence_as(first, list(flat[1:]))
         logits, after, _ = decoder.step(token, now, memory)
-        # The inverse of the distribution function at a uniform point draws from the distribution.
+        # The inverse of the distribution function at a uniform point in [0, 1) draws from the
+        # distribution: the first token where the function is above the point.
         reached = ops.cumsum(ops.softmax(ops.cast(logits, "float32"), axis=-1), axis=-1)
-        drawn = ops.sum(ops.cast(reached < point[:, None], "int32"), axis=-1)
+        drawn = ops.sum(ops.cast(reached <= point[:, None], "int32"), axis=-1)
         drawn = ops.minimum(drawn, decoder.vocabulary_size - 1)
         return (drawn, *keras.tree.flatten(after)), (token[:, None],)
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_s2s.recurrent import CELLS, RecurrentBlock
+from keras_s2s.recurrent.foreign import cell_width, check_cell
 from keras_s2s.scan import Tensors
 
 State = tuple[Tensors, ...]
@@ -73,6 +74,9 @@ def _cells(cell: Any, depth: int | None) -> list[Any]:
             raise ValueError(
                 f"`cell` must hold one cell a layer; got {len(cell)} cells, depth={depth!r}."
             )
+        own = [id(each) for each in cell if not isinstance(each, str)]
+        if len(set(own)) < len(own):
+            raise ValueError("Layers do not share one cell; `cell` holds the same one twice.")
         return list(cell)
     if isinstance(cell, str) or depth in (None, 1):
         return [cell] * (depth or 1)
@@ -83,10 +87,8 @@ def _cells(cell: Any, depth: int | None) -> list[Any]:
 
 
 def _width(cell: Any, units: int | None, both: bool) -> int:
-    if isinstance(cell, str):
-        return (units or 0) * (2 if both else 1)
-    size = getattr(cell, "output_size", None)
-    return size * (2 if both else 1) if isinstance(size, int) else 0
+    width = (units or 0) if isinstance(cell, str) else cell_width(cell)
+    return width * (2 if both else 1)
 
 
 def embedding_dropouts(embedding: float, word: float, dtype: Any) -> list[keras.layers.Dropout]:
@@ -105,9 +107,12 @@ def check_stack(
     """Raises ValueError that names the argument of a recurrent stack that cannot work."""
     check_size("vocabulary_size", vocabulary_size)
     check_size("embedding_size", embedding_size)
-    named = [each for each in (cell if _is_list(cell) else [cell]) if isinstance(each, str)]
-    for name in named:
-        if name not in CELLS:
+    cells = cell if _is_list(cell) else [cell]
+    named = [each for each in cells if isinstance(each, str)]
+    for name in cells:
+        if not isinstance(name, str):
+            check_cell(name)
+        elif name not in CELLS:
             raise ValueError(
                 f"`cell` must be one of {', '.join(map(repr, CELLS))}, a Keras RNN cell or a list "
                 f"of these; got cell={name!r}."
@@ -145,11 +150,23 @@ def check_flags(**flags: Any) -> None:
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     """Raises ValueError unless `value` is one of the choices."""
-    if not any(
-        value is choice or (value == choice and not isinstance(value, bool)) for choice in choices
-    ):
+    # By type as well: 1 equals True, and is neither True nor False.
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(repr, choices))}; got {name}={value!r}."
+        )
+
+
+def check_activation(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is the name of a Keras activation."""
+    try:
+        known = isinstance(value, str) and keras.activations.get(value) is not None
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(
+            f"`{name}` must be the name of a Keras activation, such as 'tanh', 'relu' or "
+            f"'linear'; got {name}={value!r}."
         )
 
 

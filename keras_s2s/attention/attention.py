@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.attention.mechanism import Mechanism, State, check_share, part
+from keras_s2s.attention.mechanism import Mechanism, State, check_share, named, part
 from keras_s2s.attention.memory import Memory, Shape, values_shape, weights_dtype
 from keras_s2s.attention.probability import PROBABILITIES, Probability
 from keras_s2s.attention.scores import SCORES, Score
@@ -56,7 +56,7 @@ class Attention(Mechanism):
         self.score = part("score", score, Score, SCORES, policy)
         self.probability = part("probability", probability, Probability, PROBABILITIES, policy)
         if window is not None and not isinstance(window, Window):
-            raise TypeError(f"`window` must be a Window or None; got {type(window).__name__}.")
+            raise TypeError(f"`window` must be a Window or None; got {named(window)}.")
         check_share("dropout", dropout)
         self.window = window
         self.dropout = dropout
@@ -124,14 +124,16 @@ class Attention(Mechanism):
         if self.window is not None:
             inside, factor = self.window(query, mask, *for_window)
             mask = ops.logical_and(mask, inside)
-        weights = self.probability(scores, mask, *for_probability, *added)
+        probabilities = self.probability(scores, mask, *for_probability, *added)
+        weights = probabilities
         if factor is not None:
-            weights = weights * factor
+            weights = weights * ops.cast(factor, weights.dtype)
         used = weights * kept[0] if kept else weights
         context = ops.matmul(ops.cast(used, values.dtype), values)  # (B, K, M)
         state = (
             self.score.advance(for_score, weights, keys),
-            self.probability.advance(for_probability, weights),
+            # Without the factor, which would be multiplied in again at each step.
+            self.probability.advance(for_probability, probabilities),
             self.window.advance(for_window) if self.window else (),
         )
         return context, weights, state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, ClassVar
 
 from keras import ops
@@ -25,13 +26,21 @@ class CoverageScore(ConcatScore):
         fertility: `N`, the most target tokens a source token is expected to make; None leaves
             fertility out.
 
-    Example:
+    Example: `w = 10`, `u = −ln 3`, and query and values are zero. Token 0 has been covered once:
+    its score is 10·tanh(−ln 3) = −8, as tanh(ln 3) = (3 − ⅓) / (3 + ⅓) = 0.8. With `N = 1` each
+    Φ is σ(0) = ½, so weights of 0, ½ and ½ raise the coverage by 0, 1 and 1.
     >>> import numpy as np
-    >>> attention = Attention(CoverageScore(units=6, fertility=2.0))
-    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
-    >>> context, weights = attention(query, Encoded(values, np.ones((1, 3), bool)))
-    >>> weights.shape
-    TensorShape([1, 4, 3])
+    >>> score = CoverageScore(units=1, fertility=1.0)
+    >>> score.build((1, 1, 1), (1, 3, 1))
+    >>> one = np.ones((1, 1))
+    >>> score.set_weights([one, one, 10 * one, -np.log([3]), one])
+    >>> keys = score.keys(np.zeros((1, 3, 1), "float32"))
+    >>> covered = np.array([[[1, 0, 0]]], "float32")
+    >>> score(np.zeros((1, 1, 1)), keys, covered).numpy().round(3).tolist()
+    [[[-8.0, 0.0, 0.0]]]
+    >>> (covered,) = score.advance((covered,), np.array([[[0, 0.5, 0.5]]], "float32"), keys)
+    >>> covered.numpy().tolist()
+    [[[1.0, 1.0, 1.0]]]
     """
 
     follows_alignment: ClassVar[bool] = True
@@ -41,9 +50,9 @@ class CoverageScore(ConcatScore):
     ) -> None:
         super().__init__(units, **kwargs)
         is_number = isinstance(fertility, (int, float)) and not isinstance(fertility, bool)
-        if fertility is not None and not (is_number and fertility > 0):
+        if fertility is not None and not (is_number and 0 < fertility < inf):
             raise ValueError(
-                f"`fertility` must be a number above 0 or None; got fertility={fertility!r}."
+                f"`fertility` must be a finite number above 0 or None; got fertility={fertility!r}."
             )
         self.fertility = fertility
 

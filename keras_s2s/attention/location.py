@@ -20,8 +20,9 @@ class LocationScore(ConcatScore):
     score(q, v_s) = wᵀ·tanh(Wq·q + Wv·v_s + U·f_s + b)
     ```
 
-    Before the first step `a⁻` is zero. The convolution counts positions as they lie, so padding
-    belongs at the ends.
+    Before the first step `a⁻` is zero. A filter of `width` k is centred: `f_s` sees the positions
+    `s − (k − 1) // 2` to `s + k // 2`, those outside of the source as zero. It counts positions as
+    they lie, so padding at the ends changes nothing and padding in between does.
 
     Args:
         units: width `A` of the projections; the decoder's width when omitted.
@@ -30,13 +31,17 @@ class LocationScore(ConcatScore):
         cumulative: convolve the sum of all previous weights instead of the last (Shen et al. 2018,
             Tacotron 2, §2.2).
 
-    Example:
+    Example: `w = 10`, `U = ln 3`, query and values are zero, and the one filter, of three
+    positions, gives each token the weight of its left neighbour. The last step looked at token 0,
+    so token 1 has a score of 10·tanh(ln 3) = 8, as tanh(ln 3) = (3 − ⅓) / (3 + ⅓) = 0.8.
     >>> import numpy as np
-    >>> attention = Attention(LocationScore(units=6, filters=2, width=3))
-    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
-    >>> context, weights = attention(query, Encoded(values, np.ones((1, 3), bool)))
-    >>> weights.shape
-    TensorShape([1, 4, 3])
+    >>> score = LocationScore(units=1, filters=1, width=3)
+    >>> score.build((1, 1, 1), (1, 3, 1))
+    >>> one, filters = np.ones((1, 1)), np.array([1, 0, 0]).reshape(3, 1, 1)
+    >>> score.set_weights([one, one, 10 * one, filters, np.log(3) * one, np.zeros(1)])
+    >>> keys = score.keys(np.zeros((1, 3, 1), "float32"))
+    >>> score(np.zeros((1, 1, 1)), keys, np.array([[[1.0, 0, 0]]])).numpy().round(3).tolist()
+    [[[0.0, 8.0, 0.0]]]
     """
 
     follows_alignment: ClassVar[bool] = True
@@ -82,7 +87,6 @@ class LocationScore(ConcatScore):
     def call(self, query: Any, keys: Any, *state: Any) -> Any:
         (previous,) = state
         shape = ops.shape(previous)  # (B, T, S)
-        # The kernel in the dtype of the weights, which half precision would round.
         features = ops.conv(
             ops.reshape(previous, (-1, shape[-1], 1)),
             ops.cast(self.filter_kernel, previous.dtype),

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import keras
 from keras import ops
 
-from keras_s2s.attention.memory import Encoded, Memory, check_memory, weights_dtype
+from keras_s2s.attention.memory import Encoded, Memory, check_memory, check_query, weights_dtype
 from keras_s2s.scan import Tensors, scan
 
 Part = TypeVar("Part", bound=keras.layers.Layer)
@@ -76,12 +76,28 @@ class Mechanism(keras.layers.Layer):
         return ()
 
     def memory(self, encoded: Encoded | Memory) -> Memory:
-        """Adds the keys to an `Encoded`, once per source; a `Memory` comes back as it is."""
+        """Adds the keys to an `Encoded`, once per source; a `Memory` comes back as it is.
+
+        Values are zero from here on where the mask is False: what lies there may be anything, and
+        0·∞ is no zero.
+        """
+        if not isinstance(encoded, (tuple, list)) or len(encoded) not in (2, 3):
+            raise TypeError(
+                "`memory` must be an Encoded (values, mask) or a Memory (keys, values, mask); got "
+                f"{type(encoded).__name__}."
+            )
         if len(encoded) == 3:
             return Memory(*encoded)
+        if encoded[1] is None:
+            raise TypeError(
+                "The memory's `mask` must be bool, (batch, source length); got None. Where every "
+                "position has a real token it is np.ones(values.shape[:2], bool)."
+            )
         values, mask = (ops.convert_to_tensor(x) for x in encoded)
         check_memory(values, mask)
-        return Memory(self.prepare(ops.cast(values, self.compute_dtype)), values, mask)
+        values = ops.cast(values, self.compute_dtype)
+        values = ops.where(mask[:, :, None], values, ops.zeros_like(values))
+        return Memory(self.prepare(values), values, mask)
 
     def call(
         self, query: Any, memory: Encoded | Memory, training: bool | None = None
@@ -97,6 +113,7 @@ class Mechanism(keras.layers.Layer):
             `(context (B, T, C), weights (B, T, S))`; weights are float32 (float64 under float64).
         """
         memory = self.memory(memory)
+        check_query(query, memory.values)
         context, weights, _ = self.sequence(query, memory, self.initial_state(memory), training)
         return context, weights
 
@@ -184,10 +201,15 @@ def part(name: str, given: Any, kind: type[Part], known: dict[str, type[Part]], 
             )
         return known[given](dtype=dtype)
     if not isinstance(given, kind):
-        raise TypeError(
-            f"`{name}` must be a name or a {kind.__name__}; got {type(given).__name__}."
-        )
+        raise TypeError(f"`{name}` must be a name or a {kind.__name__}; got {named(given)}.")
     return given
+
+
+def named(given: Any) -> str:
+    """What an error says of an argument of the wrong type."""
+    if isinstance(given, type):
+        return f"the class {given.__name__}, not {given.__name__}(...)"
+    return type(given).__name__
 
 
 def check_share(name: str, value: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 Shape = tuple[int | None, ...]
@@ -67,11 +68,26 @@ def check_memory(values: Any, mask: Any) -> None:
             "The memory's `mask` must have the shape (batch, source length) of the values "
             f"{tuple(values.shape)}; got {tuple(mask.shape)}."
         )
-    name = str(mask.dtype).rpartition(".")[2].removeprefix("<dtype: '").removesuffix("'>")
-    if name != "bool":
+    dtype = keras.backend.standardize_dtype(mask.dtype)
+    if dtype != "bool":
         raise TypeError(
             "The memory's `mask` must be bool, True where the source has a real token; got "
-            f"{name}. Write `source_ids != pad_id`."
+            f"{dtype}. Write `source_ids != pad_id`."
+        )
+
+
+def check_query(query: Any, values: Any) -> None:
+    """Raises ValueError unless queries are `(B, T, U)` of the batch of values `(B, S, M)`."""
+    if len(query.shape) != 3:
+        raise ValueError(
+            "`query` must have the shape (batch, target length, width); got "
+            f"{tuple(query.shape)}. One step is `attention.step(query, memory, state)`."
+        )
+    rows, sources = query.shape[0], values.shape[0]
+    if rows is not None and sources is not None and rows != sources:
+        raise ValueError(
+            "`query` must have one row per source of the memory; got "
+            f"query of {tuple(query.shape)} and values of {tuple(values.shape)}."
         )
 
 

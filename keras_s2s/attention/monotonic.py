@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, ClassVar
 
 import keras
@@ -16,7 +17,7 @@ MODES = ("recursive", "parallel", "hard")
 
 @named_probability("monotonic")
 class Monotonic(Probability):
-    """Expected monotonic alignment, or the hard one (Raffel et al. 2017, eq. 8–12).
+    """Expected monotonic alignment, or the hard one (Raffel et al. 2017, §2.2 and 2.3).
 
     Each step goes on at the position `a⁻` where the last one stopped, and stops at position `i`
     with probability `p_i = σ(score_i + b)`; before the first step, `a⁻` is one at the first real
@@ -30,8 +31,9 @@ class Monotonic(Probability):
 
     'recursive' is exact and loops over the source; 'parallel' is the same in closed form, less
     exact where `c` is tiny; 'hard' is for decoding and has no gradient. A row of weights sums to
-    one or less: what is missing is the probability of having stopped nowhere. The weights of a
-    model trained with one mode load into another.
+    one or less: what is missing is the probability of having stopped nowhere, which no later step
+    gets back; in hard mode, after a step that stopped nowhere all weights are zero. The weights of
+    a model trained with one mode load into another.
 
     Args:
         mode: 'recursive', 'parallel' or 'hard'.
@@ -39,14 +41,19 @@ class Monotonic(Probability):
             towards 0 and 1. Not in hard mode.
         bias: where the learned `b` begins; negative values such as −4 make early steps read on.
 
-    Example: p is ½ everywhere, so the first step stops at 0, 1, 2 with probability ½, ¼, ⅛.
+    Example: p is ½ everywhere, so the first step stops at 0, 1, 2 with probability ½, ¼, ⅛. The
+    second stops at 0 with ½·½; at 1 with ½ of the ½·½ that came from 0 and the ¼ that began there;
+    at 2 with ½ of the ½·½ that came from 1 and the ⅛ that began there.
     >>> import numpy as np
     >>> monotonic = Monotonic()
     >>> scores, mask = np.zeros((1, 1, 3), "float32"), np.ones((1, 3), bool)
     >>> monotonic.build()
     >>> (start,) = monotonic.initial_state(mask, "float32")
-    >>> monotonic(scores, mask[:, None], start[:, None]).numpy().round(3).tolist()
+    >>> first = monotonic(scores, mask[:, None], start[:, None])
+    >>> first.numpy().round(4).tolist()
     [[[0.5, 0.25, 0.125]]]
+    >>> monotonic(scores, mask[:, None], first).numpy().round(4).tolist()
+    [[[0.25, 0.25, 0.1875]]]
     """
 
     follows_alignment: ClassVar[bool] = True
@@ -57,15 +64,15 @@ class Monotonic(Probability):
         super().__init__(**kwargs)
         if mode not in MODES:
             raise ValueError(f"`mode` must be one of {', '.join(map(repr, MODES))}; got {mode!r}.")
-        if not isinstance(noise, (int, float)) or isinstance(noise, bool) or noise < 0:
-            raise ValueError(f"`noise` must be a number of at least 0; got noise={noise!r}.")
+        if not isinstance(noise, (int, float)) or isinstance(noise, bool) or not 0 <= noise < inf:
+            raise ValueError(f"`noise` must be a finite number of at least 0; got noise={noise!r}.")
         if mode == "hard" and noise:
             raise ValueError(
                 f"Hard mode takes no noise; got mode='hard', noise={noise!r}. Train with "
                 "mode='parallel' and noise, then decode with mode='hard'."
             )
-        if not isinstance(bias, (int, float)) or isinstance(bias, bool):
-            raise ValueError(f"`bias` must be a number; got bias={bias!r}.")
+        if not isinstance(bias, (int, float)) or isinstance(bias, bool) or not abs(bias) < inf:
+            raise ValueError(f"`bias` must be a finite number; got bias={bias!r}.")
         self.mode = mode
         self.deviation = noise
         self.bias = bias

@@ -98,7 +98,7 @@ class Hardmax(Probability):
 
     def call(self, scores: Any, mask: Any) -> Any:
         scores = ops.where(mask, scores, LOWEST)
-        best = ops.equal(scores, ops.max(scores, axis=-1, keepdims=True))
+        best = ops.equal(scores, highest(scores))
         best = ops.cast(ops.logical_and(best, mask), scores.dtype)
         return best * ops.cast(ops.equal(ops.cumsum(best, axis=-1), 1.0), scores.dtype)
 
@@ -122,9 +122,9 @@ class Sparsemax(Probability):
     """
 
     def call(self, scores: Any, mask: Any) -> Any:
-        highest = ops.max(ops.where(mask, scores, LOWEST), axis=-1, keepdims=True)
-        # Relative to the highest, whatever is at −1 or below weighs zero: −2 is as good as −∞.
-        scores = ops.where(mask, ops.maximum(scores - highest, -2.0), -2.0)
+        relative = scores - highest(ops.where(mask, scores, LOWEST))
+        # Whatever is 1 or more below the highest weighs zero: −2 is as good as −∞.
+        scores = ops.where(mask, ops.maximum(relative, -2.0), -2.0)
         length = ops.shape(scores)[-1]
         ordered, _ = ops.top_k(ops.stop_gradient(scores), length)
         ranks = ops.cast(ops.arange(1, length + 1), scores.dtype)
@@ -142,3 +142,8 @@ def masked_softmax(scores: Any, mask: Any) -> Any:
     """Softmax over the last axis where `mask` is True, exactly zero elsewhere, whatever the row."""
     weights = ops.softmax(ops.where(mask, scores, LOWEST), axis=-1)
     return ops.where(mask, weights, 0.0)
+
+
+def highest(scores: Any) -> Any:
+    """`(B, T, S)` to `(B, T, 1)`, also of a source without positions."""
+    return ops.max(scores, axis=-1, keepdims=True, initial=LOWEST)

@@ -70,15 +70,15 @@ def named_score(name: str) -> Callable[[type[Score]], type[Score]]:
 
 @named_score("dot")
 class DotScore(Score):
-    """Luong dot: `score(q, v) = qᵀv` (Luong et al. 2015, eq. 8). Needs `U == M`; no weights.
+    """Luong dot: `score(q, v) = qᵀv` (Luong et al. 2015, §3.1). Needs `U == M`; no weights.
 
-    Example: one query, two values.
+    Example: 1·3 + 2·4, 1·5 + 2·6 and 1·0 + 2·1.
     >>> import numpy as np
-    >>> query, values = np.array([[[1.0, 2.0]]]), np.array([[[3.0, 4.0], [5.0, 6.0]]])
+    >>> query, values = np.array([[[1.0, 2.0]]]), np.array([[[3.0, 4.0], [5.0, 6.0], [0.0, 1.0]]])
     >>> score = DotScore()
     >>> score.build(query.shape, values.shape)
     >>> score(query, score.keys(values)).numpy().tolist()
-    [[[11.0, 17.0]]]
+    [[[11.0, 17.0, 2.0]]]
     """
 
     def build(self, query_shape: Shape, values_shape: Shape) -> None:
@@ -100,13 +100,14 @@ class DotScore(Score):
 class ScaledDotScore(DotScore):
     """Scaled dot: `score(q, v) = qᵀv / √U` (Vaswani et al. 2017, eq. 1). Needs `U == M`.
 
-    Example: `(1·3 + 2·4 + 2·5 + 4·6) / √4`.
+    Example: `(1·3 + 2·4 + 2·5 + 4·6) / √4`, `(1 + 2 + 2 + 4) / √4` and `(1·2 + 4·1) / √4`.
     >>> import numpy as np
-    >>> query, values = np.array([[[1.0, 2.0, 2.0, 4.0]]]), np.array([[[3.0, 4.0, 5.0, 6.0]]])
+    >>> query = np.array([[[1.0, 2.0, 2.0, 4.0]]])
+    >>> values = np.array([[[3.0, 4.0, 5.0, 6.0], [1.0, 1.0, 1.0, 1.0], [2.0, 0.0, 0.0, 1.0]]])
     >>> score = ScaledDotScore()
     >>> score.build(query.shape, values.shape)
     >>> score(query, score.keys(values)).numpy().tolist()
-    [[[22.5]]]
+    [[[22.5, 4.5, 3.0]]]
     """
 
     def keys(self, values: Any) -> Any:
@@ -115,16 +116,17 @@ class ScaledDotScore(DotScore):
 
 @named_score("general")
 class GeneralScore(Score):
-    """Luong general: `score(q, v) = qᵀWv`, `W` of `(U, M)` (Luong et al. 2015, eq. 8).
+    """Luong general: `score(q, v) = qᵀWv`, `W` of `(U, M)` (Luong et al. 2015, §3.1).
 
-    Example: `W` swaps the two parts of a value, so the scores are (1, 2)·(4, 3) and (1, 2)·(6, 5).
+    Example: `W` swaps the two parts of a value, so the scores are (1, 2)·(4, 3), (1, 2)·(6, 5) and
+    (1, 2)·(1, 0).
     >>> import numpy as np
-    >>> query, values = np.array([[[1.0, 2.0]]]), np.array([[[3.0, 4.0], [5.0, 6.0]]])
+    >>> query, values = np.array([[[1.0, 2.0]]]), np.array([[[3.0, 4.0], [5.0, 6.0], [0.0, 1.0]]])
     >>> score = GeneralScore()
     >>> score.build(query.shape, values.shape)
     >>> score.set_weights([np.array([[0.0, 1.0], [1.0, 0.0]])])
     >>> score(query, score.keys(ops.cast(values, "float32"))).numpy().tolist()
-    [[[10.0, 16.0]]]
+    [[[10.0, 16.0, 1.0]]]
     """
 
     def build(self, query_shape: Shape, values_shape: Shape) -> None:
@@ -147,13 +149,15 @@ class ScaledGeneralScore(GeneralScore):
 
     tensorflow/nmt's `scaled_luong`.
 
-    Example:
+    Example: `W` swaps the two parts of a value and `g` halves: ½·(1, 2)·(4, 3), ½·(1, 2)·(6, 5)
+    and ½·(1, 2)·(1, 0).
     >>> import numpy as np
-    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
+    >>> query, values = np.array([[[1.0, 2.0]]]), np.array([[[3.0, 4.0], [5.0, 6.0], [0.0, 1.0]]])
     >>> score = ScaledGeneralScore()
     >>> score.build(query.shape, values.shape)
-    >>> score(query, score.keys(values)).shape
-    TensorShape([1, 4, 3])
+    >>> score.set_weights([np.array([[0.0, 1.0], [1.0, 0.0]]), np.array(0.5)])
+    >>> score(query, score.keys(ops.cast(values, "float32"))).numpy().tolist()
+    [[[5.0, 8.0, 0.5]]]
     """
 
     def build(self, query_shape: Shape, values_shape: Shape) -> None:
@@ -168,21 +172,23 @@ class ScaledGeneralScore(GeneralScore):
 class ConcatScore(Score):
     """Bahdanau concat: `score(q, v) = sᵀ·tanh(Wq·q + Wv·v)` (Bahdanau et al. 2015, A.1.2).
 
-    Luong et al. (2015, eq. 8) write it as one matrix over the concatenated pair, which is the same.
+    Luong et al. (2015, §3.1) write it as one matrix over the concatenated pair, which is the same.
     Both sides have projections of their own, unlike `keras.layers.AdditiveAttention`. Needs
     `B·T·S·A` numbers of memory while it computes.
 
     Args:
         units: width `A` of the projections; the decoder's width when omitted.
 
-    Example:
+    Example: everything is one wide, `Wq = Wv = 1` and `s = 10`. Query and value add up to ln 2, 0
+    and ln 3; tanh(ln x) = (x − 1/x) / (x + 1/x), which is 0.6, 0 and 0.8.
     >>> import numpy as np
-    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
-    >>> score = ConcatScore(units=5)
+    >>> query = np.log([[[2.0]]]).astype("float32")
+    >>> values = np.log([[[1.0], [0.5], [1.5]]]).astype("float32")
+    >>> score = ConcatScore()
     >>> score.build(query.shape, values.shape)
-    >>> keys = score.keys(values)
-    >>> keys.shape, score(query, keys).shape
-    (TensorShape([1, 3, 5]), TensorShape([1, 4, 3]))
+    >>> score.set_weights([np.array([[weight]]) for weight in (1, 1, 10)])
+    >>> score(query, score.keys(values)).numpy().round(3).tolist()
+    [[[6.0, 0.0, 8.0]]]
     """
 
     def __init__(self, units: int | None = None, **kwargs: Any) -> None:
@@ -228,13 +234,18 @@ class NormalizedConcatScore(ConcatScore):
     Args:
         units: width `A` of the projections; the decoder's width when omitted.
 
-    Example:
+    Example: query and values are one wide, `Wq = Wv = (1, 1)`, `b = (ln 2, ln 2)`. The query is 0,
+    so both parts of the sum are ln 2, 0 and ln 3, and tanh makes them 0.6, 0 and 0.8. `s = (3, 4)`
+    has the norm 5; with `g = 10` both parts together weigh 10·(3 + 4)/5 = 14.
     >>> import numpy as np
-    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
-    >>> score = NormalizedConcatScore(units=4)
+    >>> query = np.zeros((1, 1, 1), "float32")
+    >>> values = np.log([[[1.0], [0.5], [1.5]]]).astype("float32")
+    >>> score = NormalizedConcatScore(units=2)
     >>> score.build(query.shape, values.shape)
-    >>> float(score.gain.value)
-    0.5
+    >>> ones = np.ones((1, 2))
+    >>> score.set_weights([ones, ones, np.array([[3], [4]]), np.array(10), np.log([2, 2])])
+    >>> score(query, score.keys(values)).numpy().round(3)
+    array([[[ 8.4,  0. , 11.2]]], dtype=float32)
     """
 
     def build(self, query_shape: Shape, values_shape: Shape) -> None:

@@ -69,13 +69,15 @@ class SeveralAttentions(Group):
     Args:
         attentions: mechanisms, scores or names of scores; at least one.
 
-    Example:
+    Example: scores 0, ln 2 and, masked, 2·ln 2. Softmax gives the weights ⅓, ⅔ and 0 and the
+    context ⅓·3 + ⅔·6 = 5; hardmax gives 0, 1 and 0 and 6. The mean weights are 1/6, 5/6 and 0.
     >>> import numpy as np
-    >>> attention = SeveralAttentions(["general", Attention("concat", probability="monotonic")])
-    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
-    >>> context, weights = attention(query, Encoded(values, np.ones((1, 3), bool)))
-    >>> context.shape, weights.shape
-    (TensorShape([1, 4, 12]), TensorShape([1, 4, 3]))
+    >>> attention = SeveralAttentions(["dot", Attention("dot", "hardmax")])
+    >>> query = np.array([[[np.log(2) / 3]]], "float32")
+    >>> values = np.array([[[3], [6], [9]]], "float32")
+    >>> context, weights = attention(query, Encoded(values, np.array([[True, True, False]])))
+    >>> context.numpy().round(3), weights.numpy().round(3)
+    (array([[[5., 6.]]], dtype=float32), array([[[0.167, 0.833, 0.   ]]], dtype=float32))
     """
 
     def __init__(self, attentions: Sequence[Mechanism | Score | str], **kwargs: Any) -> None:
@@ -135,13 +137,19 @@ class MultiHeadAttention(Group):
         window: as for `Attention`; copied for each head.
         dropout: as for `Attention`.
 
-    Example:
+    Example: all kernels leave their input as it is, so head 1 reads the first component of query
+    and values, head 2 the second. The third token is padding. Scores 0 and ln 2 give head 1 the
+    weights ⅓ and ⅔ and ⅓·0 + ⅔·1 = 0.667; scores 0 and 0 give head 2 ½ and ½ and ½·3 = 1.5. The
+    mean weights are (⅓ + ½)/2 = 0.417 and (⅔ + ½)/2 = 0.583.
     >>> import numpy as np
-    >>> attention = MultiHeadAttention("concat", heads=2, units=10)
-    >>> query, values = np.ones((1, 4, 8), "float32"), np.ones((1, 3, 6), "float32")
-    >>> context, weights = attention(query, Encoded(values, np.ones((1, 3), bool)))
-    >>> context.shape, weights.shape
-    (TensorShape([1, 4, 10]), TensorShape([1, 4, 3]))
+    >>> attention = MultiHeadAttention(heads=2)
+    >>> attention.build((1, 1, 2), (1, 3, 2))
+    >>> attention.set_weights([np.eye(2)] * 4)
+    >>> query = np.array([[[np.log(2), 0]]], "float32")
+    >>> values = np.array([[[0, 3], [1, 0], [2, 5]]], "float32")
+    >>> context, weights = attention(query, Encoded(values, np.array([[True, True, False]])))
+    >>> context.numpy().round(3), weights.numpy().round(3)
+    (array([[[0.667, 1.5  ]]], dtype=float32), array([[[0.417, 0.583, 0.   ]]], dtype=float32))
     """
 
     def __init__(

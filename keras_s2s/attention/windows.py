@@ -65,13 +65,16 @@ class LocalMonotonicWindow(Window):
     Args:
         radius: `D`.
 
-    Example: the third step sees positions 1 to 3.
+    Example: scores are equal, so the weights are what is inside: tokens 0 and 1, then 0 to 2, then
+    1 and 2.
     >>> import numpy as np
     >>> attention = Attention("dot", window=LocalMonotonicWindow(1))
-    >>> encoded = Encoded(np.ones((1, 5, 2), "float32"), np.ones((1, 5), bool))
+    >>> encoded = Encoded(np.ones((1, 3, 2), "float32"), np.ones((1, 3), bool))
     >>> context, weights = attention(np.ones((1, 3, 2), "float32"), encoded)
-    >>> weights[0, 2].numpy().round(2)
-    array([0.  , 0.33, 0.33, 0.33, 0.  ], dtype=float32)
+    >>> weights[0].numpy().round(2)
+    array([[0.5 , 0.5 , 0.  ],
+           [0.33, 0.33, 0.33],
+           [0.  , 0.5 , 0.5 ]], dtype=float32)
     """
 
     remembers: ClassVar[bool] = True
@@ -102,21 +105,24 @@ class LocalPredictiveWindow(Window):
     weights_s = softmax(score)_s · exp(−(s − p_t)² / 2σ²),   σ = D/2, within [p_t − D, p_t + D]
     ```
 
-    (Luong et al. 2015, eq. 9 and 10.) The weights sum to less than one.
+    (Luong et al. 2015, eq. 9 and 10.) The softmax is over the window, and the weights sum to less
+    than one. A mechanism that goes on from its weights does so from those of this formula, a
+    monotonic probability function from its own, without the Gaussian.
 
     Args:
         radius: `D`.
         units: width of `W_p`; the decoder's width when omitted.
 
-    Example: with `v_p = 0` the centre is the middle of the source, here 2 of 4 tokens.
+    Example: with `v_p = 0` the centre is 3·σ(0) = 1.5. Tokens 1 and 2 are ½ away, which is one σ
+    of D/2: exp(−½) = 0.607. Token 0 is more than `D` away.
     >>> import numpy as np
     >>> window = LocalPredictiveWindow(1, units=3)
     >>> window.build((None, None, 2), (None, None, 2))
     >>> window.set_weights([np.ones((2, 3)), np.zeros((3, 1))])
-    >>> query, mask = np.ones((1, 1, 2), "float32"), np.ones((1, 1, 4), bool)
+    >>> query, mask = np.ones((1, 1, 2), "float32"), np.ones((1, 1, 3), bool)
     >>> inside, factor = window(query, mask)
     >>> inside.numpy().tolist(), factor.numpy().round(3)
-    ([[[False, True, True, True]]], array([[[0.   , 0.135, 1.   , 0.135]]], dtype=float32))
+    ([[[False, True, True]]], array([[[0.   , 0.607, 0.607]]], dtype=float32))
     """
 
     def __init__(self, radius: int, units: int | None = None, **kwargs: Any) -> None:

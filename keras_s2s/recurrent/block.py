@@ -51,6 +51,13 @@ class RecurrentBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        for name, value in (
+            ("bidirectional", bidirectional),
+            ("residual", residual),
+            ("layer_norm", layer_norm),
+        ):
+            if not isinstance(value, bool):
+                raise TypeError(f"`{name}` must be True or False; got {name}={value!r}.")
         policy = self.dtype_policy
         self.cell = cell
         self.bidirectional = bidirectional
@@ -88,7 +95,7 @@ class RecurrentBlock(keras.layers.Layer):
         for layer in (self.recurrent, self.backward):
             if layer is not None and not layer.built:
                 layer.build(inputs)
-        if self.norm is not None:
+        if self.norm is not None and not self.norm.built:
             self.norm.build((None, None, self.units))
 
     def call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -46,8 +47,7 @@ class CellRecurrent(keras.layers.Layer):
     @property
     def units(self) -> int:
         """Width of the output."""
-        size = getattr(self.cell, "output_size", None)
-        return int(size) if isinstance(size, int) else self.state_sizes[0]
+        return cell_width(self.cell)
 
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         if not self.rnn.built:
@@ -65,18 +65,31 @@ class CellRecurrent(keras.layers.Layer):
         training: bool | None = None,
     ) -> tuple[Any, Tensors]:
         """As `LSTM.call`: `(outputs (B, T, U), state)`."""
+        if initial_state is None and not hasattr(self.cell, "get_initial_state"):
+            # Keras 3.15 makes zeros for flat states only.
+            rows = ops.shape(inputs)[0]
+            initial_state = tuple(ops.zeros((rows, size)) for size in self.state_sizes)
         if initial_state is not None:
             initial_state = self._nested(initial_state)
         outputs, *state = self.rnn(
             inputs, initial_state=initial_state, mask=mask, training=training
         )
-        return outputs, tuple(keras.tree.flatten(state))
+        return self._cast(outputs, state)
 
     def step(self, inputs: Any, state: Tensors, kept: Tensors = ()) -> tuple[Any, Tensors]:
-        """One step with the same weights: `(B, D)` and a state to `(output (B, U), state)`."""
+        """One step with the same weights: `(B, D)` and a state to `(output (B, U), state)`.
+
+        Without the cell's own dropout, whose mask Keras would keep from one loop to the next.
+        """
         inputs = ops.cast(inputs, self.compute_dtype)
-        outputs, state = self.cell(inputs, self._nested(state))
-        return outputs, tuple(keras.tree.flatten(state))
+        takes_training = "training" in inspect.signature(self.cell.call).parameters
+        kwargs = {"training": False} if takes_training else {}
+        return self._cast(*self.cell(inputs, self._nested(state), **kwargs))
+
+    def _cast(self, outputs: Any, state: Any) -> tuple[Any, Tensors]:
+        # A cell computes in a dtype of its own; a loop's state keeps to one.
+        flat = tuple(ops.cast(x, self.compute_dtype) for x in keras.tree.flatten(state))
+        return ops.cast(outputs, self.compute_dtype), flat
 
     def _nested(self, state: Tensors) -> Any:
         """A flat state as the cell nests it; one tensor is a list of one, as Keras has it."""
@@ -95,6 +108,12 @@ class CellRecurrent(keras.layers.Layer):
         return cls(**{**config, "cell": keras.saving.deserialize_keras_object(config["cell"])})
 
 
+def cell_width(cell: Any) -> int:
+    """Width of a cell's output: its `output_size`, or that of the first tensor of its state."""
+    size = getattr(cell, "output_size", None)
+    return int(size if isinstance(size, int) else keras.tree.flatten(cell.state_size)[0])
+
+
 def check_cell(cell: Any) -> None:
     """Raises TypeError or ValueError unless `cell` keeps to Keras' contract of an RNN cell."""
     missing = [
@@ -106,16 +125,21 @@ def check_cell(cell: Any) -> None:
         )
         if not there
     ]
-    if missing or isinstance(cell, type):
-        what = (
-            cell.__name__ + " (a class, not an instance)"
-            if isinstance(cell, type)
-            else (type(cell).__name__)
+    if isinstance(cell, type):
+        raise TypeError(
+            f"`cell` must be a cell and not its class; got {cell.__name__}. Make one first: "
+            f"{cell.__name__}(…)."
         )
+    if missing:
         raise TypeError(
             "`cell` must be a name or keep to Keras' contract of an RNN cell: a layer with "
             "`state_size` and `call(inputs, states)` -> (output, states). "
-            f"{what} does not: it would have to {', '.join(missing) or 'be made first'}."
+            f"{type(cell).__name__} does not: it would have to {', '.join(missing)}."
+        )
+    if isinstance(cell, keras.layers.RNN):
+        raise TypeError(
+            "`cell` must be a name or a cell, which is one step; got the layer "
+            f"{type(cell).__name__}, which is the loop over it. Give its `cell`."
         )
     sizes = keras.tree.flatten(cell.state_size)
     if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
