@@ -1,7 +1,7 @@
-"""A recurrent stack that attends: from embedded tokens to what the logits come from.
+"""Running a decoder's design: from embedded tokens to what the logits come from.
 
-Owns the design of a decoder between its embedding and its output layer: which state attends, how
-the attentional vector is made, what is fed back, and whether a sequence is one product or a loop.
+One step of many rows, or a whole sequence: in a few large products where the design allows it, in
+one loop inside the graph where a step needs the one before it.
 """
 
 from __future__ import annotations
@@ -12,22 +12,12 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_s2s import stack
-from keras_s2s.attention import Encoded, Memory, mechanism, values_shape
+from keras_s2s.attention import Encoded, Memory
 from keras_s2s.attention.mechanism import time_first
 from keras_s2s.attention.memory import weights_dtype
-from keras_s2s.design import check_design
+from keras_s2s.design import Design
 from keras_s2s.scan import Tensors, scan
-from keras_s2s.stack import (
-    State,
-    check_activation,
-    check_choice,
-    check_flags,
-    check_shares,
-    check_size,
-)
-
-VECTORS = ("layer", "concatenation", "context")
+from keras_s2s.stack import State
 
 
 class Passage(NamedTuple):
@@ -40,140 +30,8 @@ class Passage(NamedTuple):
     attending: Any  # the attention's state
 
 
-class AttendingStack(keras.layers.Layer):
-    """Recurrent layers with attention, given as options of `Decoder`, which describes them."""
-
-    attention: Any  # a Mechanism, or None
-
-    def __init__(
-        self,
-        *,
-        units: int | None,
-        depth: int | None,
-        cell: Any,
-        attention: Any,
-        attention_vector: str | None,
-        attention_size: int | None,
-        attention_activation: str | None,
-        attend_with: str,
-        attention_in: str,
-        input_feeding: bool,
-        output_from: str | None,
-        residual: bool,
-        layer_norm: bool,
-        dropout: float,
-        recurrent_dropout: float,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        check_shares(dropout=dropout, recurrent_dropout=recurrent_dropout)
-        check_flags(input_feeding=input_feeding, residual=residual, layer_norm=layer_norm)
-        check_choice("attention_vector", attention_vector, (None, *VECTORS))
-        check_choice("attend_with", attend_with, ("current", "previous"))
-        check_choice("attention_in", attention_in, ("last", "first"))
-        check_choice("output_from", output_from, (None, "attention", "cell"))
-        if attention_size is not None:
-            check_size("attention_size", attention_size)
-        if attention_activation is not None:
-            check_activation("attention_activation", attention_activation)
-        policy = self.dtype_policy
-        self.units = units
-        self.cell = cell
-        self.attention = None if attention is None else mechanism(attention, policy)
-        self.attention_vector = attention_vector
-        self.attention_size = attention_size
-        self.attention_activation = attention_activation
-        self.attend_with = attend_with
-        self.attention_in = attention_in
-        self.input_feeding = input_feeding
-        self.output_from = output_from
-        self.residual = residual
-        self.layer_norm = layer_norm
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.blocks = stack.blocks(
-            cell,
-            units,
-            depth,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            residual=residual,
-            layer_norm=layer_norm,
-            dtype=policy,
-        )
-        check_design(self)
-        self.attention_layer = None
-        if self.has_vector and (attention_vector or "layer") == "layer":
-            self.attention_layer = keras.layers.Dense(
-                attention_size or self.attending_block.units,
-                activation=attention_activation or "tanh",
-                use_bias=False,
-                dtype=policy,
-                name="attention_layer",
-            )
-
-    @property
-    def depth(self) -> int:
-        """Number of recurrent layers."""
-        return len(self.blocks)
-
-    @property
-    def state_sizes(self) -> tuple[tuple[int, ...], ...]:
-        """Per layer, the width of each tensor of the state."""
-        return tuple(block.state_sizes for block in self.blocks)
-
-    @property
-    def looped(self) -> bool:
-        """Whether a step of the layers needs the one before it, so that `call` loops over them."""
-        return self.input_feeding or self.attend_with == "previous"
-
-    @property
-    def carries(self) -> bool:
-        """Whether the state holds more than the layers' own: see `initial_state`."""
-        return self.input_feeding or (self.attention is not None and self.attention.remembers)
-
-    @property
-    def attending_block(self) -> Any:
-        """The layer whose state attends."""
-        return self.blocks[0 if self.attention_in == "first" else -1]
-
-    @property
-    def from_attention(self) -> bool:
-        """Whether the logits come from the attentional vector."""
-        if self.output_from is None:
-            return self.attention is not None and self.attention_in == "last"
-        return self.output_from == "attention"
-
-    @property
-    def has_vector(self) -> bool:
-        """Whether anything reads the attentional vector."""
-        upward = self.attention is not None and self.attention_in == "first"
-        return self.from_attention or self.input_feeding or upward
-
-    def build_stack(self, width: int, memory_shape: Any) -> int:
-        """Makes the weights for embeddings of `width`; returns the width of the hidden vectors."""
-        context = vector = 0
-        if self.attention is not None:
-            values = values_shape(memory_shape)
-            attending = self.attending_block.units
-            if not self.attention.built:
-                self.attention.build((None, None, attending), values)
-            context = self.attention.context_size(values)
-            vector = context + (attending if self.attention_vector == "concatenation" else 0)
-            if self.attention_layer is not None:
-                self.attention_layer.build((None, None, context + attending))
-                vector = self.attention_layer.units
-        self._input_sizes = []
-        self._vector_size = vector
-        for i, block in enumerate(self.blocks):
-            extra = vector if self.attention_in == "first" and i else 0
-            if i == 0 and self.looped:
-                extra = context if self.attend_with == "previous" else vector
-            if not block.built:
-                block.build((None, None, width), (None, None, extra) if extra else None)
-            self._input_sizes.append(width + extra)
-            width = block.units
-        return vector if self.from_attention else width
+class AttendingStack(Design):
+    """Runs a `Design`: all steps with `run`, one with `run_step`."""
 
     def memory(self, encoded: Encoded | Memory) -> Memory:
         """Adds the attention's keys to an `Encoded`: once per source, before looping `step`."""
@@ -367,29 +225,3 @@ class AttendingStack(keras.layers.Layer):
                 f"{self.state_sizes}; got {widths}. DenseBridge(decoder.state_sizes) makes such a "
                 "state out of any encoder's."
             )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "depth": self.depth,
-            "cell": stack.serialized_cell(self.cell),
-            "attention": keras.saving.serialize_keras_object(self.attention),
-            "attention_vector": self.attention_vector,
-            "attention_size": self.attention_size,
-            "attention_activation": self.attention_activation,
-            "attend_with": self.attend_with,
-            "attention_in": self.attention_in,
-            "input_feeding": self.input_feeding,
-            "output_from": self.output_from,
-            "residual": self.residual,
-            "layer_norm": self.layer_norm,
-            "dropout": self.dropout,
-            "recurrent_dropout": self.recurrent_dropout,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        attention = keras.saving.deserialize_keras_object(config["attention"])
-        cell = stack.deserialized_cell(config["cell"])
-        return cls(**{**config, "attention": attention, "cell": cell})

@@ -6,7 +6,10 @@ import keras
 import numpy as np
 import pytest
 import reference
+from decoder_reference import dense_bridge, masked_mean
+from designs import randomized, same
 
+from keras_s2s import Encoded, MeanBridge, ZeroBridge
 from keras_s2s.bridge import CopyBridge, DenseBridge, bridge_between
 
 pytestmark = pytest.mark.backend_neutral
@@ -92,3 +95,75 @@ def test_round_trips_through_json(bridge):
     assert type(again) is type(bridge)
     assert again.get_config() == bridge.get_config()
     assert widths(again(state_of(LSTM_STACK))) == LSTM_STACK
+
+
+MASK = np.array([[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]], bool)
+
+
+def encoded_source(width=4):
+    rng = np.random.default_rng(1)
+    return Encoded(rng.normal(size=(3, 4, width)).astype("float32"), MASK)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "linear"])
+def test_mean_is_over_the_real_positions_alone(activation):
+    """Right padding, gaps, and no real token at all: the projection of zeros, the bias."""
+    encoded, bridge = encoded_source(), MeanBridge(((5, 3), (2,)), activation=activation)
+    state = state_of(GRU_CELL, rows=3)
+    bridge(state, encoded)
+    randomized(bridge)
+    expected = dense_bridge(bridge, masked_mean(*encoded))
+    same(bridge(state, encoded), tuple(expected), 1e-6)
+
+
+def test_mean_ignores_what_padding_holds():
+    encoded, bridge = encoded_source(), MeanBridge(((5,),))
+    state = state_of(GRU_CELL, rows=3)
+    expected = bridge(state, encoded)
+    for value in (1e30, np.nan):
+        values = np.where(MASK[:, :, None], encoded.values, value).astype("float32")
+        same(bridge(state, Encoded(values, MASK)), expected, 0)
+
+
+def test_mean_of_many_in_half_precision_is_taken_in_float32():
+    values = np.full((1, 5000, 1), 1.0, "float32")
+    encoded = Encoded(values, np.ones((1, 5000), bool))
+    bridge = MeanBridge(((1,),), activation="linear", dtype="mixed_bfloat16")
+    bridge.build([[(None, 1)]], [(None, None, 1), (None, None)])
+    bridge.set_weights([np.ones((1, 1)), np.zeros(1)])
+    assert float(bridge(state_of(((1,),), rows=1), encoded)[0][0][0, 0]) == 1
+
+
+def test_mean_without_an_encoded_source_is_an_error():
+    with pytest.raises(ValueError, match=r"MeanBridge .*encoded source"):
+        MeanBridge(((5,),))(state_of(GRU_CELL))
+
+
+@pytest.mark.parametrize("activation", ["tanh", "linear"])
+def test_dense_is_the_numpy_formula(activation):
+    state, bridge = state_of(LSTM_STACK), DenseBridge(((5, 3), (2,)), activation=activation)
+    bridge(state)
+    randomized(bridge)
+    joined = np.concatenate([part for layer in state for part in layer], axis=-1)
+    same(bridge(state), tuple(dense_bridge(bridge, joined)), 1e-5)
+
+
+def test_zero_is_zeros_of_the_declared_widths():
+    made = ZeroBridge(((5, 3), (2,)))(state_of(LSTM_STACK, rows=7))
+    assert widths(made) == ((5, 3), (2,))
+    assert all(part.shape[0] == 7 and not np.any(part) for part in keras.tree.flatten(made))
+    assert ZeroBridge(((5,),)).weights == []
+
+
+@pytest.mark.parametrize("kind", [ZeroBridge, DenseBridge, MeanBridge])
+@pytest.mark.parametrize("sizes", [(), 5, (4,), ((),), ((4, 0),), (("4",),), ((True,),), None])
+def test_state_sizes_of_another_form_are_an_error(kind, sizes):
+    with pytest.raises(ValueError, match=r"`state_sizes` must hold, for each layer.*; got state_"):
+        kind(sizes)
+
+
+@pytest.mark.parametrize("kind", [DenseBridge, MeanBridge])
+@pytest.mark.parametrize("activation", ["tahn", 3, None])
+def test_an_unknown_activation_is_an_error(kind, activation):
+    with pytest.raises(ValueError, match="`activation` must be the name of a Keras activation"):
+        kind(((3,),), activation=activation)

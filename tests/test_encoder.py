@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import reference
 from backends import compiled, gradients, tensorflow_only
+from decoder_reference import encode
+from designs import randomized
 from keras import ops
 
 from keras_s2s.attention import Encoded
@@ -232,3 +234,83 @@ def test_misspelled_argument_is_an_error():
 def test_source_ids_of_another_rank_are_an_error(shape):
     with pytest.raises(ValueError, match=r"shape \(batch, source length\)"):
         made()(np.ones(shape, "int32"))
+
+
+# Every option against the oracle
+
+FEATURES = np.arange(50).reshape(5, 5, 2) % 3
+OPTIONS = [
+    {"cell": "lstm", "bidirectional": "first", "depth": 3, "residual": True},
+    {"cell": "gru", "depth": 2, "residual": True, "layer_norm": True},
+    {"cell": "gru", "depth": 3, "residual": True, "bidirectional": False},
+    {"cell": "layer_norm_lstm", "depth": 2, "layer_norm": True, "bidirectional": "first"},
+    {"cell": ["lstm", "gru"], "reverse_source": True, "residual": True, "layer_norm": True},
+    {"source_features": ((5, 2), (3, 1))},
+    {"source_features": ((5, 2), (3, 1)), "reverse_source": True, "bidirectional": "first"},
+    {"pad_id": 5, "reverse_source": True},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("training", [False, True])
+def test_every_option_is_the_numpy_formula(options, training):
+    encoder = randomized(made(**options, dtype="float64"))
+    features = FEATURES if "source_features" in options else None
+    encoded, state = encoder(SOURCE, features, training=training)
+    values, mask, expected = encode(encoder, SOURCE, features)
+    np.testing.assert_allclose(encoded.values, values, rtol=0, atol=1e-10)
+    np.testing.assert_array_equal(encoded.mask, mask)
+    same(state, tuple(expected), 1e-10)
+
+
+def test_source_features_are_off_by_default_and_both_or_neither():
+    with pytest.raises(ValueError, match=r"has 0 source features .*got source_features=a tensor"):
+        made()(SOURCE, FEATURES)
+    encoder = made(source_features=((5, 2), (3, 1)))
+    with pytest.raises(ValueError, match=r"has 2 source features .*got source_features=none"):
+        encoder(SOURCE)
+    for wrong in (FEATURES[:, :, :1], FEATURES[:, :, 0]):
+        with pytest.raises(ValueError, match=r"shape \(batch, source length, 2\)"):
+            encoder(SOURCE, wrong)
+
+
+@pytest.mark.parametrize("value", [5, (5, 2), ((5,),), ((5, 0),), ((5, 2.0),), ((True, 2),), "ab"])
+def test_source_features_of_another_form_are_an_error(value):
+    with pytest.raises(ValueError, match="`source_features` must be pairs of positive integers"):
+        Encoder(**SETTINGS, source_features=value)
+
+
+@pytest.mark.parametrize("value", [1, 0, "last", None])
+def test_bidirectional_is_true_false_or_first(value):
+    with pytest.raises(ValueError, match=f"True, False, 'first'; got bidirectional={value!r}"):
+        Encoder(**SETTINGS, bidirectional=value)
+
+
+def test_pad_id_is_no_flag():
+    with pytest.raises(ValueError, match=r"`pad_id` must be an id .*got pad_id=True"):
+        Encoder(**SETTINGS, pad_id=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"), [("embedding_dropout", False), ("word_dropout", True), ("dropout", False)]
+)
+def test_each_dropout_is_on_in_training_only(name, whole):
+    plain, encoder = made(), made(**{name: 0.5})
+    encoder.set_weights(plain.get_weights())
+    expected = np.array(plain(SOURCE)[0].values)
+    for training in (None, False):
+        np.testing.assert_array_equal(encoder(SOURCE, training=training)[0].values, expected)
+    one, two = (np.array(encoder(SOURCE, training=True)[0].values) for _ in range(2))
+    assert np.abs(one - two).max() > 1e-3
+    if name != "dropout":
+        # What the recurrence sees of one word: all of it or nothing with `word_dropout`.
+        x = np.array(encoder._embed(np.full((20, 20), 4), None, True))
+        gone = (x == 0).mean(axis=-1)
+        assert np.isin(gone, (0.0, 1.0)).all() == whole
+        assert abs(gone.mean() - 0.5) < 0.12
+
+
+def test_a_frozen_embedding_is_no_trainable_weight():
+    names = [w.path for w in made(trainable_embedding=False).trainable_weights]
+    assert not any("embedding" in name for name in names)
+    assert len(names) == len(made().trainable_weights) - 1

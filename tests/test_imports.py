@@ -40,7 +40,7 @@ TABLE = {
     "stack": Rule("keras", "recurrent scan"),
     "encoder": Rule("keras numpy", "attention stack"),
     "bridge": Rule("keras numpy", "attention stack"),
-    "design": Rule("keras"),
+    "design": Rule("keras", "attention stack"),
     "attending": Rule("keras", "attention design scan stack"),
     "decoder": Rule("keras numpy", "attending attention stack"),
     "schedules": Rule("keras", "attention decoder scan stack"),

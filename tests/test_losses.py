@@ -9,7 +9,7 @@ import reference
 from backends import gradients
 from keras import ops
 
-from keras_s2s.losses import TokenCrossEntropy
+from keras_s2s.losses import GuidedAlignment, TokenCrossEntropy
 
 pytestmark = pytest.mark.backend_neutral
 
@@ -125,3 +125,73 @@ def test_round_trips_through_json():
 def test_reduction_is_no_option():
     with pytest.raises(TypeError, match="reduction"):
         TokenCrossEntropy(reduction="sum")
+
+
+# Guided alignment
+
+ALIGNMENTS = np.array([[[1, 0, 0], [0, 2, 2], [0, 0, 0]], [[0, 0, 1], [0, 0, 0], [0, 0, 0]]])
+ATTENDED = np.array(
+    [
+        [[0.5, 0.25, 0.25], [0.2, 0.5, 0.3], [1.0, 0.0, 0.0]],
+        [[0.1, 0.1, 0.8], [0.3, 0.3, 0.4], [0.0, 0.0, 0.0]],
+    ],
+    "float32",
+)
+
+
+def test_guided_cross_entropy_by_hand():
+    """Rows aligned to nothing do not count: three of six do. The second is (0, ½, ½)."""
+    expected = (-np.log(0.5) - (np.log(0.5) + np.log(0.3)) / 2 - np.log(0.8)) / 3
+    assert float(GuidedAlignment()(ALIGNMENTS, ATTENDED)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_guided_mse_by_hand():
+    expected = (0.25 + 2 * 0.0625 + (0.04 + 0 + 0.04) + (0.01 + 0.01 + 0.04)) / 3
+    loss = GuidedAlignment("mse")(ALIGNMENTS, ATTENDED)
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "mse"])
+def test_guided_alignment_is_weighted_and_blind_to_the_scale_of_a_row(kind):
+    one = float(GuidedAlignment(kind)(ALIGNMENTS, ATTENDED))
+    assert float(GuidedAlignment(kind, weight=0.25)(ALIGNMENTS, ATTENDED)) == pytest.approx(one / 4)
+    assert float(GuidedAlignment(kind)(ALIGNMENTS * 7.0, ATTENDED)) == pytest.approx(one)
+    padded = np.pad(ALIGNMENTS, ((0, 1), (0, 2), (0, 0)))
+    attended = np.pad(ATTENDED, ((0, 1), (0, 2), (0, 0)))
+    assert float(GuidedAlignment(kind)(padded, attended)) == pytest.approx(one)
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "mse"])
+def test_guided_alignment_to_nothing_is_zero_and_a_zero_weight_finite(kind):
+    loss = GuidedAlignment(kind)
+    assert float(loss(np.zeros_like(ALIGNMENTS), ATTENDED)) == 0
+    nothing = np.zeros_like(ATTENDED)
+    value, (gradient,), _ = gradients(lambda attended: loss(ALIGNMENTS, attended), [nothing])
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def test_guided_alignment_round_trips_through_json():
+    loss = GuidedAlignment("mse", weight=0.5)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
+    again = keras.saving.deserialize_keras_object(config)
+    assert again.get_config() == loss.get_config() == {"kind": "mse", "weight": 0.5}
+
+
+@pytest.mark.parametrize("kind", ["ce", None, 1])
+def test_an_unknown_kind_is_an_error(kind):
+    with pytest.raises(ValueError, match=f"'cross_entropy', 'mse'; got kind={kind!r}"):
+        GuidedAlignment(kind)
+
+
+@pytest.mark.parametrize("weight", [0, -1.0, "1", None, True, float("nan"), float("inf")])
+def test_a_weight_that_is_no_number_above_zero_is_an_error(weight):
+    with pytest.raises(ValueError, match="`weight` must be a finite number above 0; got weight="):
+        GuidedAlignment(weight=weight)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 3), (2, 1, 3), (2, 3, 1), (2, 2, 3), (2, 3, 3, 1)])
+def test_alignments_of_another_shape_are_an_error(shape):
+    """Also those that would broadcast."""
+    with pytest.raises(ValueError, match=r"`alignments` must have the shape.*\(2, 3, 3\); got"):
+        GuidedAlignment()(np.ones(shape), ATTENDED)

@@ -19,7 +19,7 @@ from keras import ops
 from keras_s2s.bridge import CopyBridge, DenseBridge
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
-from keras_s2s.losses import TokenCrossEntropy
+from keras_s2s.losses import GuidedAlignment, TokenCrossEntropy
 from keras_s2s.metrics import Perplexity, TokenAccuracy
 from keras_s2s.model import InferenceModel, Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch, SearchResult
@@ -553,6 +553,122 @@ def test_inference_round_trips_through_a_keras_file(search, tmp_path):
         strict=True,
     ):
         np.testing.assert_array_equal(ours, theirs)
+
+
+# Shared embeddings
+
+
+def shared(**kwargs):
+    sizes = {"vocabulary_size": VOCABULARY, "embedding_size": 5}
+    return Seq2Seq(
+        Encoder(**sizes, units=3),
+        Decoder(**sizes, units=6, **kwargs),
+        shared_embedding=True,
+    )
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_shared_embedding_is_one_table_also_when_loaded(tied, tmp_path):
+    model = shared(tied_embedding=tied, attention_size=5)
+    model.compile(run_eagerly=True)
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    again = Seq2Seq.from_config(model.get_config())
+    again.build()
+    for one in (model, loaded, again):
+        assert one.decoder.embedding is one.encoder.embedding
+        assert sum("embedding" in w.path for w in one.weights) == 1
+        assert len(one.weights) == len(model.weights)
+    same_weights(loaded, model)
+    np.testing.assert_array_equal(loaded(X), model(X))
+    for one in (model, loaded):
+        one.fit(X, Y, shuffle=False, verbose=0)
+    same_weights(loaded, model)
+
+
+def test_a_shared_embedding_learns_from_both_sides():
+    model = shared()
+    model.build()
+    table = model.encoder.embedding.embeddings
+    # Source ids 4 and 5, target ids 7 and 8: each row hears of its own side alone.
+    x = {"source_ids": np.array([[4, 5]]), "target_ids": np.array([[7, 8]])}
+    _, _, (gradient,) = gradients(lambda: ops.sum(model(x, training=True) ** 2), [], [table])
+    assert np.flatnonzero(np.any(gradient, axis=-1)).tolist() == [4, 5, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("vocabulary_size", 11), ("embedding_size", 4), ("trainable_embedding", False)],
+)
+def test_embeddings_that_differ_cannot_be_shared(name, value):
+    sizes = {"vocabulary_size": VOCABULARY, "embedding_size": 5}
+    with pytest.raises(ValueError, match=f"`shared_embedding` needs the same `{name}`"):
+        Seq2Seq(
+            Encoder(**sizes, units=3),
+            Decoder(**{**sizes, name: value}, units=6),
+            shared_embedding=True,
+        )
+
+
+def test_a_built_decoder_cannot_share():
+    model = made()
+    model.build()
+    with pytest.raises(ValueError, match=r"without weights of its own.*Make a new Decoder"):
+        Seq2Seq(model.encoder, model.decoder, shared_embedding=True)
+    with pytest.raises(TypeError, match="`shared_embedding` must be True or False; got"):
+        Seq2Seq(model.encoder, model.decoder, shared_embedding="yes")
+
+
+# Guided alignment
+
+
+def guided(**kwargs):
+    parts = made("gru")
+    return Seq2Seq(parts.encoder, parts.decoder, guided_alignment=GuidedAlignment(**kwargs))
+
+
+DIAGONAL = np.eye(6)[None].repeat(12, axis=0) * (Y != 0)[:, :, None]
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "mse"])
+def test_guided_alignment_draws_attention_onto_the_given(kind):
+    model = guided(kind=kind, weight=2.0)
+    model.build()
+    model.compile(keras.optimizers.Adam(0.02))
+    x = {**X, "alignments": DIAGONAL}
+
+    def on_the_given():
+        memory, state = model.encode(X["source_ids"])
+        weights = np.array(model.decoder(X["target_ids"], state, memory)[2])
+        return (weights * DIAGONAL).sum() / DIAGONAL.sum()
+
+    before = on_the_given()
+    model.fit(x, Y, epochs=30, batch_size=12, verbose=0)
+    assert on_the_given() > before + 0.2
+
+
+def test_evaluate_adds_the_guided_loss_to_the_loss_alone():
+    model = guided(weight=0.5)
+    model.compile(run_eagerly=True)
+    plain = model.evaluate(X, Y, verbose=0, return_dict=True)
+    both = model.evaluate({**X, "alignments": DIAGONAL}, Y, verbose=0, return_dict=True)
+    memory, state = model.encode(X["source_ids"])
+    weights = model.decoder(X["target_ids"], state, memory)[2]
+    expected = 0.5 * float(GuidedAlignment()(DIAGONAL, weights))
+    assert both["loss"] - plain["loss"] == pytest.approx(expected, rel=1e-4)
+    assert both["perplexity"] == pytest.approx(plain["perplexity"])
+    assert both["accuracy"] == pytest.approx(plain["accuracy"])
+
+
+def test_alignments_without_the_option_are_refused():
+    with pytest.raises(ValueError, match=r"'alignments', but .*guided_alignment=GuidedAlignment"):
+        made()({**X, "alignments": DIAGONAL})
+    parts = made(attention=None)
+    with pytest.raises(ValueError, match="`guided_alignment` needs a decoder with attention"):
+        Seq2Seq(parts.encoder, parts.decoder, guided_alignment=GuidedAlignment())
+    with pytest.raises(TypeError, match="`guided_alignment` must be a GuidedAlignment; got str"):
+        Seq2Seq(parts.encoder, parts.decoder, guided_alignment="mse")
 
 
 # Errors

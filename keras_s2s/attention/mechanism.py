@@ -132,7 +132,9 @@ class Mechanism(keras.layers.Layer):
             rows = _packed(state, [x[:, None] for x in flat])
             query, *drawn = (x[:, None] for x in inputs)
             context, weights, rows = self.attend(query, memory, rows, _packed(noise, drawn))
-            return tuple(x[:, 0] for x in _flat(rows)), (context[:, 0], weights[:, 0])
+            # Values may be wider than the policy computes in, and the loop's outputs are not.
+            context = ops.cast(context[:, 0], self.compute_dtype)
+            return tuple(x[:, 0] for x in _flat(rows)), (context, weights[:, 0])
 
         last, (context, weights) = scan(
             step,

@@ -1,0 +1,158 @@
+"""What stacks are built from: widths, residuals, one cell a layer, embeddings' dropout, checks."""
+
+import keras
+import numpy as np
+import pytest
+from designs import NestedCell
+
+from keras_s2s import stack
+
+
+def blocks(cell="gru", units=3, depth=None, **options):
+    defaults = {
+        "dropout": 0.0,
+        "recurrent_dropout": 0.0,
+        "residual": False,
+        "layer_norm": False,
+        "dtype": "float32",
+    }
+    return stack.blocks(cell, units, depth, **{**defaults, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"depth": 3}, [False, True, True]),
+        ({"depth": 2, "bidirectional": True}, [False, True]),
+        # The first layer of GNMT's encoder is twice as wide as the second.
+        ({"depth": 4, "bidirectional": "first"}, [False, False, True, True]),
+        ({"cell": ["gru", "lstm"]}, [False, True]),
+        ({"cell": [keras.layers.GRUCell(n) for n in (3, 4, 4)], "units": None}, [0, 0, 1]),
+        # A cell that declares no `output_size` is as wide as the first tensor of its state.
+        ({"cell": [NestedCell(3), NestedCell(3)], "units": None}, [False, True]),
+    ],
+    ids=["three", "bidirectional", "first", "list", "widths", "no output size"],
+)
+def test_a_residual_goes_around_all_but_the_first_where_widths_fit(options, expected):
+    assert [block.residual for block in blocks(residual=True, **options)] == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"depth": 2, "bidirectional": "first"}, {"cell": [NestedCell(2), "gru"]}],
+    ids=["one layer", "first", "widths"],
+)
+def test_a_residual_around_no_layer_is_an_error(options):
+    with pytest.raises(ValueError, match="`residual` needs a second layer as wide"):
+        blocks(residual=True, **options)
+
+
+def test_first_is_bidirectional_in_the_first_layer_alone():
+    for bidirectional, expected in ((True, [1, 1]), (False, [0, 0]), ("first", [1, 0])):
+        made = blocks(depth=2, bidirectional=bidirectional)
+        assert [block.bidirectional for block in made] == expected
+        assert [block.units for block in made] == [6 if both else 3 for both in expected]
+
+
+def test_options_reach_every_layer():
+    for block in blocks(depth=2, dropout=0.1, recurrent_dropout=0.2, layer_norm=True):
+        assert (block.dropout, block.recurrent_dropout, block.layer_norm) == (0.1, 0.2, True)
+        assert block.dropping.rate == 0.1
+        assert block.recurrent.recurrent_dropout == 0.2
+
+
+@pytest.mark.parametrize(
+    ("cell", "depth", "message"),
+    [
+        ([], None, "one cell a layer; got 0 cells"),
+        (["gru"], 2, "one cell a layer; got 1 cells, depth=2"),
+        (keras.layers.GRUCell(3), 2, "give a list of cells, one a layer; got one GRUCell"),
+    ],
+)
+def test_layers_that_do_not_fit_their_depth_are_an_error(cell, depth, message):
+    with pytest.raises(ValueError, match=message):
+        blocks(cell, units=None, depth=depth)
+
+
+def test_one_cell_for_two_layers_is_an_error():
+    cell = keras.layers.GRUCell(3)
+    with pytest.raises(ValueError, match="holds the same one twice"):
+        blocks([cell, cell], units=None)
+
+
+@pytest.mark.parametrize(
+    ("units", "cell", "error", "message"),
+    [
+        (3, keras.layers.GRUCell(3), ValueError, "leave `units` out; got units=3"),
+        (None, "gru", ValueError, "`units` must be a positive integer; got units=None"),
+        (3, ["gru", "elman"], ValueError, "'lstm', 'gru', .*; got cell='elman'"),
+        (3, None, TypeError, "NoneType does not: it would have to be a keras Layer"),
+        (3, 7, TypeError, "int does not"),
+    ],
+)
+def test_cell_and_units_that_do_not_fit_are_an_error(units, cell, error, message):
+    with pytest.raises(error, match=message):
+        stack.check_stack(5, 4, units, None, cell)
+
+
+def test_names_and_cells_round_trip_in_any_list():
+    cells = ["gru", NestedCell(3), keras.layers.LSTMCell(2)]
+    again = stack.deserialized_cell(stack.serialized_cell(cells))
+    assert [type(each) for each in again] == [type(each) for each in cells]
+    assert (again[0], again[1].units, again[2].units) == ("gru", 3, 2)
+
+
+def dropped(embedding=0.0, word=0.0):
+    x = np.ones((40, 10, 25), "float32")
+    for dropout in stack.embedding_dropouts(embedding, word, "float32"):
+        x = dropout(x, training=True)
+    return keras.ops.convert_to_numpy(x)
+
+
+def test_word_dropout_drops_whole_words_and_scales_the_others():
+    x = dropped(word=0.25)
+    whole = np.ptp(x, axis=-1) == 0
+    assert whole.all()
+    # 400 words: the share's standard deviation is 0.022.
+    assert abs((x[:, :, 0] == 0).mean() - 0.25) < 0.09
+    np.testing.assert_allclose(np.unique(x), [0, 4 / 3], rtol=1e-6)
+
+
+def test_embedding_dropout_drops_single_numbers():
+    x = dropped(embedding=0.25)
+    assert abs((x == 0).mean() - 0.25) < 0.03
+    assert ((x == 0).mean(axis=-1) > 0).mean() > 0.9
+    assert not (np.ptp(x, axis=-1) == 0).any()
+
+
+def test_without_either_there_is_no_layer():
+    assert stack.embedding_dropouts(0.0, 0.0, "float32") == []
+    assert len(stack.embedding_dropouts(0.1, 0.1, "float32")) == 2
+
+
+@pytest.mark.parametrize("value", [1, 0, 1.0, "last", None])
+def test_what_equals_a_choice_but_is_of_another_type_is_no_choice(value):
+    """`1 == True`, yet a test by `is True` later would miss it."""
+    with pytest.raises(ValueError, match=r"`way` must be one of True, 'first'; got way="):
+        stack.check_choice("way", value, (True, "first"))
+    stack.check_choice("way", True, (True, "first"))
+    stack.check_choice("way", "first", (True, "first"))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1, 1.0, "0.5", None, True, float("nan")])
+def test_shares_are_from_zero_to_below_one(value):
+    with pytest.raises(ValueError, match=r"`rate` must be at least 0 and below 1; got rate="):
+        stack.check_shares(rate=value)
+
+
+@pytest.mark.parametrize("value", [0, 1, "yes", None])
+def test_flags_are_true_or_false(value):
+    with pytest.raises(TypeError, match=r"`flag` must be True or False; got flag="):
+        stack.check_flags(flag=value)
+
+
+@pytest.mark.parametrize("value", ["tahn", "", 3, None, np.tanh])
+def test_activations_are_names_that_keras_knows(value):
+    with pytest.raises(ValueError, match=r"`act` must be the name of a Keras activation"):
+        stack.check_activation("act", value)
+    stack.check_activation("act", "linear")
