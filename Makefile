@@ -27,9 +27,10 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
-# The modules that say `pytestmark = pytest.mark.backend_neutral`.
+# The modules that say `pytestmark = pytest.mark.backend_neutral`. Those of the model pass too, but XLA compiles a
+# training for each, which takes as long as all the others; tests/test_backends.py trains on JAX as part of `make test`.
 test-jax: $(INSTALLED)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -m "backend_neutral and not slow"
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -m "backend_neutral and not slow" --ignore tests/test_model.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
