@@ -245,7 +245,9 @@ def test_alignment_has_a_row_per_output_piece_and_a_column_per_source_piece(
         assert target[-1] == "</s>"
         assert weights.shape == (len(target), len(source))
         np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
-        assert "".join(target[:-1]).replace("▁", " ") == translator(line)
+        # Random weights say special tokens too, which a text does not show.
+        said = [piece for piece in target[:-1] if piece not in ("<pad>", "<s>")]
+        assert "".join(said).replace("▁", " ") == translator(line)
 
 
 def test_alignment_of_a_long_text_warns_once(translator: Translator) -> None:
