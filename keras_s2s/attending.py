@@ -98,27 +98,20 @@ class AttendingStack(Design):
                 return self.attention.sequence(query, memory, attending, training)
 
             done = self._through(x, cells, fed, attending, layer, attend)
-        return self._answer(done, memory.mask[:, None, :])
+        return self._answer(done, memory)
 
     def run_step(self, x: Any, state: State, memory: Memory) -> tuple[Any, State, Any]:
         """One step: embeddings `(N, E)` to `(hidden (N, W), state, weights (N, S))`."""
         cells, fed, attending = self._split(state, memory)
         done = self._step(x, cells, fed, attending, memory)
-        # Each row with the mask of its source, for a decoder that attends to nothing.
-        mask = memory.mask
-        if self.attention is None:
-            batch = ops.shape(mask)[0]
-            spread = ops.zeros_like(ops.reshape(x[:, :1], (batch, -1, 1)))
-            mask = ops.cast(mask, x.dtype)[:, None, :] + spread
-            mask = ops.reshape(mask, (-1, ops.shape(mask)[-1]))
-        return self._answer(done, mask)
+        return self._answer(done, memory)
 
-    def _answer(self, done: Passage, mask: Any) -> tuple[Any, State, Any]:
+    def _answer(self, done: Passage, memory: Memory) -> tuple[Any, State, Any]:
         weights = done.weights
         if self.attention is None:
             # Nothing is attended to: zeros of (…, S), so that callers need no special case.
-            dtype = weights_dtype(self)
-            weights = ops.zeros_like(ops.cast(done.hidden[..., :1], dtype) * ops.cast(mask, dtype))
+            shape = (*ops.shape(done.hidden)[:-1], ops.shape(memory.mask)[1])
+            weights = ops.zeros(shape, dtype=weights_dtype(self))
         return done.hidden, self._whole(done.cells, done.fed, done.attending), weights
 
     def _step(
@@ -160,12 +153,11 @@ class AttendingStack(Design):
         for i in range(self.depth):
             x, state = layer(i, x, cells[i], extra)
             after.append(state)
-            extra = vector
             if self.attention is not None and i == attends:
                 if self.attend_with == "current":
                     context, weights, attending = attend(x, attending)
                 vector = self._vector(context, x) if self.has_vector else None
-                extra = vector
+            extra = vector
         hidden = vector if self.from_attention else x
         fed = (ops.cast(vector, self.compute_dtype),) if self.input_feeding else ()
         return Passage(hidden, weights, tuple(after), fed, attending)

@@ -8,7 +8,8 @@ import keras
 from keras import ops
 
 from keras_s2s.attention import Encoded
-from keras_s2s.stack import State, check_activation
+from keras_s2s.checks import check_activation, is_size
+from keras_s2s.stack import State
 
 Sizes = tuple[tuple[int, ...], ...]
 
@@ -183,8 +184,7 @@ def _checked_sizes(sizes: Any) -> Sizes:
     except TypeError:
         layers = ()
     every = [size for layer in layers for size in layer]
-    is_size = (isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in every)
-    if not layers or not all(layers) or not all(is_size):
+    if not layers or not all(layers) or not all(map(is_size, every)):
         raise ValueError(
             "`state_sizes` must hold, for each layer, the positive widths of its state tensors, as "
             f"`decoder.state_sizes` does; got state_sizes={sizes!r}."

@@ -9,7 +9,8 @@ from keras import ops
 
 from keras_s2s.attending import AttendingStack
 from keras_s2s.attention import Encoded, Mechanism, Memory, Score
-from keras_s2s.stack import State, check_flags, check_shares, check_stack, embedding_dropouts
+from keras_s2s.checks import check_flags, check_shares
+from keras_s2s.stack import State, check_stack, embedding_dropouts
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

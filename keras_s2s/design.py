@@ -12,7 +12,7 @@ import keras
 
 from keras_s2s import stack
 from keras_s2s.attention import mechanism, values_shape
-from keras_s2s.stack import (
+from keras_s2s.checks import (
     check_activation,
     check_choice,
     check_flags,
@@ -201,7 +201,7 @@ def _check(decoder: Any) -> None:
             if value is not None:
                 raise ValueError(f"`{name}` needs attention; got attention=None, {name}={value!r}.")
         return
-    if decoder.looped and decoder.input_feeding and decoder.attend_with == "previous":
+    if decoder.input_feeding and decoder.attend_with == "previous":
         raise ValueError(
             "Attention with the previous state feeds its context already: leave "
             "`input_feeding` out; got attend_with='previous', input_feeding=True."

@@ -9,13 +9,14 @@ from keras import ops
 
 from keras_s2s.attention import Memory
 from keras_s2s.bridge import Bridge, bridge_between
+from keras_s2s.checks import check_flags
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
 from keras_s2s.losses import GuidedAlignment, TokenCrossEntropy
 from keras_s2s.metrics import Perplexity, TokenAccuracy
 from keras_s2s.schedules import Schedule, mixed_tokens
 from keras_s2s.search import GreedySearch, Search, SearchResult
-from keras_s2s.stack import State, check_flags
+from keras_s2s.stack import State
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

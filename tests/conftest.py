@@ -101,3 +101,17 @@ if BACKEND == "torch":
         monkeypatch.setattr(keras.Model, "fit", torch.enable_grad()(keras.Model.fit))
         with torch.no_grad():
             yield
+
+
+if BACKEND == "jax":
+    import jax
+
+    @pytest.fixture(autouse=True, scope="module")
+    def programs_are_dropped() -> Iterator[None]:
+        """Frees what XLA compiled for a module.
+
+        Each compiled program keeps its own pieces of memory mapped, and a process may map 65,530
+        (Linux' `vm.max_map_count`): after some thousand programs the compiler itself crashes.
+        """
+        yield
+        jax.clear_caches()

@@ -34,22 +34,24 @@ class Rule(NamedTuple):
 
 TABLE = {
     # The modelling core: keras.ops only, so that it runs on every Keras backend.
-    "attention": Rule("keras numpy", "scan"),
+    "checks": Rule("keras"),
+    "attention": Rule("keras numpy", "checks scan"),
     "scan": Rule("keras tensorflow"),  # one function per backend; see BACKEND_SPECIFIC
-    "recurrent": Rule("keras numpy", "scan"),
-    "stack": Rule("keras", "recurrent scan"),
-    "encoder": Rule("keras numpy", "attention stack"),
-    "bridge": Rule("keras numpy", "attention stack"),
-    "design": Rule("keras", "attention stack"),
+    "recurrent": Rule("keras numpy", "checks scan"),
+    "stack": Rule("keras", "checks recurrent scan"),
+    "encoder": Rule("keras numpy", "attention checks stack"),
+    "bridge": Rule("keras numpy", "attention checks stack"),
+    "design": Rule("keras", "attention checks stack"),
     "attending": Rule("keras", "attention design scan stack"),
-    "decoder": Rule("keras numpy", "attending attention stack"),
+    "decoder": Rule("keras numpy", "attending attention checks stack"),
     "schedules": Rule("keras", "attention decoder scan stack"),
     "losses": Rule("keras"),
     "metrics": Rule("keras", "losses"),
     "penalties": Rule("keras"),
-    "search": Rule("keras", "penalties"),
+    "search": Rule("keras", "checks penalties"),
     "model": Rule(
-        "keras numpy", "attention bridge decoder encoder losses metrics schedules search stack"
+        "keras numpy",
+        "attention bridge checks decoder encoder losses metrics schedules search stack",
     ),
     "migration": Rule("numpy", "attention decoder recurrent"),
     # Text and data.
@@ -87,7 +89,17 @@ TABLE = {
 # Core modules with a TensorFlow branch, imported inside the function that runs on that backend.
 BACKEND_SPECIFIC = {"scan"}
 CORE = {
-    *("attention", "scan", "recurrent", "stack", "encoder", "bridge", "design", "attending"),
+    *(
+        "checks",
+        "attention",
+        "scan",
+        "recurrent",
+        "stack",
+        "encoder",
+        "bridge",
+        "design",
+        "attending",
+    ),
     *("decoder", "schedules", "model", "migration"),
     *("losses", "metrics", "penalties", "search"),
 }

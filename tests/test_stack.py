@@ -1,4 +1,4 @@
-"""What stacks are built from: widths, residuals, one cell a layer, embeddings' dropout, checks."""
+"""What stacks are built from: widths, residuals, one cell a layer, embeddings' dropout."""
 
 import keras
 import numpy as np
@@ -128,31 +128,3 @@ def test_embedding_dropout_drops_single_numbers():
 def test_without_either_there_is_no_layer():
     assert stack.embedding_dropouts(0.0, 0.0, "float32") == []
     assert len(stack.embedding_dropouts(0.1, 0.1, "float32")) == 2
-
-
-@pytest.mark.parametrize("value", [1, 0, 1.0, "last", None])
-def test_what_equals_a_choice_but_is_of_another_type_is_no_choice(value):
-    """`1 == True`, yet a test by `is True` later would miss it."""
-    with pytest.raises(ValueError, match=r"`way` must be one of True, 'first'; got way="):
-        stack.check_choice("way", value, (True, "first"))
-    stack.check_choice("way", True, (True, "first"))
-    stack.check_choice("way", "first", (True, "first"))
-
-
-@pytest.mark.parametrize("value", [-0.1, 1, 1.0, "0.5", None, True, float("nan")])
-def test_shares_are_from_zero_to_below_one(value):
-    with pytest.raises(ValueError, match=r"`rate` must be at least 0 and below 1; got rate="):
-        stack.check_shares(rate=value)
-
-
-@pytest.mark.parametrize("value", [0, 1, "yes", None])
-def test_flags_are_true_or_false(value):
-    with pytest.raises(TypeError, match=r"`flag` must be True or False; got flag="):
-        stack.check_flags(flag=value)
-
-
-@pytest.mark.parametrize("value", ["tahn", "", 3, None, np.tanh])
-def test_activations_are_names_that_keras_knows(value):
-    with pytest.raises(ValueError, match=r"`act` must be the name of a Keras activation"):
-        stack.check_activation("act", value)
-    stack.check_activation("act", "linear")

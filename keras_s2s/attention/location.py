@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_s2s.attention.memory import Shape
 from keras_s2s.attention.scores import ConcatScore, named_score
+from keras_s2s.checks import check_size
 from keras_s2s.scan import Tensors
 
 
@@ -55,9 +56,8 @@ class LocationScore(ConcatScore):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, **kwargs)
-        for name, value in (("filters", filters), ("width", width)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer; got {name}={value!r}.")
+        check_size("filters", filters)
+        check_size("width", width)
         if not isinstance(cumulative, bool):
             raise TypeError(f"`cumulative` must be True or False; got {cumulative!r}.")
         self.filters = filters

@@ -212,10 +212,3 @@ def named(given: Any) -> str:
     if isinstance(given, type):
         return f"the class {given.__name__}, not {given.__name__}(...)"
     return type(given).__name__
-
-
-def check_share(name: str, value: float) -> None:
-    """Raises ValueError unless `value` is a share that can be dropped."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value < 1:
-        raise ValueError(f"`{name}` must be at least 0 and below 1; got {name}={value!r}.")

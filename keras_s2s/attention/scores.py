@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from keras_s2s.attention.memory import Shape
+from keras_s2s.checks import check_optional_size
 from keras_s2s.scan import Tensors
 
 SCORES: dict[str, type[Score]] = {}
@@ -193,9 +194,7 @@ class ConcatScore(Score):
 
     def __init__(self, units: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        is_count = isinstance(units, int) and not isinstance(units, bool) and units > 0
-        if units is not None and not is_count:
-            raise ValueError(f"`units` must be a positive integer or None; got units={units!r}.")
+        check_optional_size("units", units)
         self.units = units
 
     def build(self, query_shape: Shape, values_shape: Shape) -> None:

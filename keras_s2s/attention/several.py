@@ -14,6 +14,7 @@ from keras_s2s.attention.memory import Memory, Shape, values_shape
 from keras_s2s.attention.probability import PROBABILITIES, Probability
 from keras_s2s.attention.scores import SCORES, Score
 from keras_s2s.attention.windows import Window
+from keras_s2s.checks import check_size
 
 
 class Group(Mechanism):
@@ -163,10 +164,9 @@ class MultiHeadAttention(Group):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in (("heads", heads), ("units", units)):
-            is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
-            if not is_count and not (name == "units" and value is None):
-                raise ValueError(f"`{name}` must be a positive integer; got {name}={value!r}.")
+        check_size("heads", heads)
+        if units is not None:
+            check_size("units", units)
         policy = self.dtype_policy
         self.heads = heads
         self.units = units

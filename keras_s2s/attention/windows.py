@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_s2s.attention.memory import Shape, positions, weights_dtype
+from keras_s2s.checks import check_optional_size, check_size
 from keras_s2s.scan import Tensors
 
 
@@ -25,8 +26,7 @@ class Window(keras.layers.Layer):
     def __init__(self, radius: int, **kwargs: Any) -> None:
         # Positions and their factors stay in float32 whatever the policy.
         super().__init__(autocast=False, **kwargs)
-        if not isinstance(radius, int) or isinstance(radius, bool) or radius < 1:
-            raise ValueError(f"`radius` must be a positive integer; got radius={radius!r}.")
+        check_size("radius", radius)
         self.radius = radius
 
     def build(self, query_shape: Shape, values_shape: Shape) -> None:
@@ -127,9 +127,7 @@ class LocalPredictiveWindow(Window):
 
     def __init__(self, radius: int, units: int | None = None, **kwargs: Any) -> None:
         super().__init__(radius, **kwargs)
-        is_count = isinstance(units, int) and not isinstance(units, bool) and units > 0
-        if units is not None and not is_count:
-            raise ValueError(f"`units` must be a positive integer or None; got units={units!r}.")
+        check_optional_size("units", units)
         self.units = units
 
     def build(self, query_shape: Shape, values_shape: Shape) -> None:

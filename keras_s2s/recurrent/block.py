@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_s2s.checks import check_flags
 from keras_s2s.recurrent.foreign import CellRecurrent, check_cell
 from keras_s2s.recurrent.layer import CELLS, Recurrent
 from keras_s2s.scan import Tensors
@@ -51,13 +52,7 @@ class RecurrentBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in (
-            ("bidirectional", bidirectional),
-            ("residual", residual),
-            ("layer_norm", layer_norm),
-        ):
-            if not isinstance(value, bool):
-                raise TypeError(f"`{name}` must be True or False; got {name}={value!r}.")
+        check_flags(bidirectional=bidirectional, residual=residual, layer_norm=layer_norm)
         policy = self.dtype_policy
         self.cell = cell
         self.bidirectional = bidirectional

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_s2s.checks import check_shares, check_size
 from keras_s2s.scan import Tensors, scan
 
 CELLS: dict[str, type[Recurrent]] = {}
@@ -31,14 +32,8 @@ class Recurrent(keras.layers.Layer):
 
     def __init__(self, units: int, recurrent_dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not isinstance(units, int) or isinstance(units, bool) or units < 1:
-            raise ValueError(f"`units` must be a positive integer; got units={units!r}.")
-        is_number = isinstance(recurrent_dropout, (int, float))
-        if not is_number or not 0 <= recurrent_dropout < 1:
-            raise ValueError(
-                "`recurrent_dropout` must be at least 0 and below 1; got "
-                f"recurrent_dropout={recurrent_dropout!r}."
-            )
+        check_size("units", units)
+        check_shares(recurrent_dropout=recurrent_dropout)
         self.units = units
         self.recurrent_dropout = recurrent_dropout
         self.dropping = keras.layers.Dropout(recurrent_dropout, dtype=self.dtype_policy)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_s2s.checks import check_size
 from keras_s2s.penalties import GNMT, LengthPenalty
 from keras_s2s.search.greedy import GreedySearch
 from keras_s2s.search.hypotheses import (
@@ -15,7 +16,6 @@ from keras_s2s.search.hypotheses import (
     Search,
     SearchResult,
     Step,
-    check_positive,
     finish,
     is_real,
 )
@@ -60,8 +60,8 @@ class BeamSearch(Search):
         max_length: int = 100,
     ) -> None:
         super().__init__(max_length)
-        check_positive("width", width)
-        check_positive("n_best", n_best)
+        check_size("width", width)
+        check_size("n_best", n_best)
         if n_best > width:
             raise ValueError(
                 f"`n_best` must be at most `width`; got n_best={n_best}, width={width}."

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_s2s.checks import check_size
 from keras_s2s.penalties import LengthPenalty
 
 Step = Callable[[Any, Any], tuple[Any, ...]]
@@ -55,7 +56,7 @@ class Search:
     """What greedy and beam share: the longest output, the special ids, the loop. Use a subclass."""
 
     def __init__(self, max_length: int = 100) -> None:
-        check_positive("max_length", max_length)
+        check_size("max_length", max_length)
         self.max_length = max_length
 
     def __call__(
@@ -210,9 +211,3 @@ def _shaped_like(new: Any, old: Any) -> Any:
     if tuple(new.shape) == tuple(old.shape):
         return new
     return ops.reshape(new, ops.shape(old))
-
-
-def check_positive(name: str, value: int) -> None:
-    """Raises ValueError unless `value` is a whole number above 0."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer; got {name}={value!r}.")
