@@ -50,9 +50,11 @@ def search_ids(translator: Translator, search: Search, source_ids: tf.Tensor) ->
     source_ids = tf.pad(source_ids, [[0, 0], [0, missing]], constant_values=pad_id)
     memory, state = model.encode(source_ids)
     return search(
-        lambda tokens, state: model.step(tokens, state, memory)[:2],
+        lambda tokens, state: model.step(tokens, state, memory),
         state,
         batch_size=tf.shape(source_ids)[0],
+        source_mask=tf.not_equal(source_ids, pad_id),
+        keep_weights=False,
         start_id=target.start_id,
         end_id=target.end_id,
         pad_id=pad_id,

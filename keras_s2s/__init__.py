@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from keras_s2s.migration import load_tfa_decoder as load_tfa_decoder
     from keras_s2s.model import InferenceModel as InferenceModel
     from keras_s2s.model import Seq2Seq as Seq2Seq
-    from keras_s2s.penalties import GNMT as GNMT
-    from keras_s2s.penalties import LengthPenalty as LengthPenalty
     from keras_s2s.recurrent import GRU as GRU
     from keras_s2s.recurrent import LSTM as LSTM
     from keras_s2s.recurrent import LayerNormLSTM as LayerNormLSTM
@@ -54,10 +52,24 @@ if TYPE_CHECKING:
     from keras_s2s.schedules import ExponentialSchedule as ExponentialSchedule
     from keras_s2s.schedules import InverseSigmoidSchedule as InverseSigmoidSchedule
     from keras_s2s.schedules import LinearSchedule as LinearSchedule
+    from keras_s2s.search import GNMT as GNMT
+    from keras_s2s.search import TFA as TFA
     from keras_s2s.search import BeamSearch as BeamSearch
+    from keras_s2s.search import CoveragePenalty as CoveragePenalty
+    from keras_s2s.search import DiverseBeamSearch as DiverseBeamSearch
+    from keras_s2s.search import GNMTCoverage as GNMTCoverage
+    from keras_s2s.search import GoogleSeq2Seq as GoogleSeq2Seq
     from keras_s2s.search import GreedySearch as GreedySearch
+    from keras_s2s.search import JoeyNMT as JoeyNMT
+    from keras_s2s.search import LengthPenalty as LengthPenalty
+    from keras_s2s.search import Marian as Marian
+    from keras_s2s.search import NoPenalty as NoPenalty
+    from keras_s2s.search import OpenNMTtf as OpenNMTtf
+    from keras_s2s.search import SamplingSearch as SamplingSearch
     from keras_s2s.search import Search as Search
     from keras_s2s.search import SearchResult as SearchResult
+    from keras_s2s.search import Sockeye as Sockeye
+    from keras_s2s.search import length_penalty as length_penalty
     from keras_s2s.text import CharTokenizer as CharTokenizer
     from keras_s2s.text import SentencePieceTokenizer as SentencePieceTokenizer
     from keras_s2s.text import Tokenizer as Tokenizer
@@ -118,10 +130,6 @@ _MODULES = {
         "InferenceModel",
         "Seq2Seq",
     ),
-    "penalties": (
-        "GNMT",
-        "LengthPenalty",
-    ),
     "recurrent": (
         "GRU",
         "LSTM",
@@ -135,9 +143,23 @@ _MODULES = {
     ),
     "search": (
         "BeamSearch",
+        "CoveragePenalty",
+        "DiverseBeamSearch",
+        "GNMT",
+        "GNMTCoverage",
+        "GoogleSeq2Seq",
         "GreedySearch",
+        "JoeyNMT",
+        "LengthPenalty",
+        "Marian",
+        "NoPenalty",
+        "OpenNMTtf",
+        "SamplingSearch",
         "Search",
         "SearchResult",
+        "Sockeye",
+        "TFA",
+        "length_penalty",
     ),
     "text": (
         "CharTokenizer",

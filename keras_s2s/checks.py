@@ -60,3 +60,10 @@ def check_activation(name: str, value: Any) -> None:
             f"`{name}` must be the name of a Keras activation, such as 'tanh', 'relu' or "
             f"'linear'; got {name}={value!r}."
         )
+
+
+def check_number(name: str, value: Any, least: float) -> None:
+    """A number, finite, from `least` on."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not least <= value < float("inf"):
+        raise ValueError(f"`{name}` must be a number from {least} on; got {name}={value!r}.")

@@ -314,7 +314,7 @@ class InferenceModel(keras.Model):
             lambda tokens, state: self.seq2seq.step(tokens, state, memory),
             state,
             batch_size=ops.shape(source_ids)[0],
-            source_length=ops.shape(source_ids)[1],
+            source_mask=ops.not_equal(source_ids, self.seq2seq.encoder.pad_id),
             start_id=self.start_id,
             end_id=self.end_id,
             pad_id=self.seq2seq.encoder.pad_id,

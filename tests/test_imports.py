@@ -47,8 +47,7 @@ TABLE = {
     "schedules": Rule("keras", "attention decoder scan stack"),
     "losses": Rule("keras"),
     "metrics": Rule("keras", "losses"),
-    "penalties": Rule("keras"),
-    "search": Rule("keras", "checks penalties"),
+    "search": Rule("keras numpy", "checks"),
     "model": Rule(
         "keras numpy",
         "attention bridge checks decoder encoder losses metrics schedules search stack",
@@ -101,7 +100,7 @@ CORE = {
         "attending",
     ),
     *("decoder", "schedules", "model", "migration"),
-    *("losses", "metrics", "penalties", "search"),
+    *("losses", "metrics", "search"),
 }
 # `cli`, and the modules it hands a whole command to, are the only ones that know the exporters.
 MAY_IMPORT_EXPORT = {"cli", "quickstart"}
@@ -223,7 +222,7 @@ def test_importing_the_modelling_core_needs_only_keras(module: str) -> None:
         ("keras_s2s.attention", "from keras_s2s.export import onnx", "export"),
         ("keras_s2s.attention", "from .export.spec import GraphSpec", "export"),
         ("keras_s2s.search", "import importlib\nimportlib.import_module('torch')", "torch"),
-        ("keras_s2s.search", "if TYPE_CHECKING:\n    import numpy", "numpy"),
+        ("keras_s2s.attending", "if TYPE_CHECKING:\n    import numpy", "numpy"),
         ("keras_s2s.attention.scores", "from .. import export", "export"),
         ("keras_s2s.translator", "from .cli import main", "cli"),
         ("keras_s2s.export.spec", "from keras_s2s.quickstart import run", "quickstart"),

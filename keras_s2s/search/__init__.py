@@ -1,17 +1,62 @@
 """Search: from a step callable and an opaque state to the best sequences of ids.
 
-`hypotheses` holds what all searches share, `greedy` and `beam` the searches. A search sees a
-callable, never a network: `step(tokens, state)` takes `(N,)` int32 and a structure of tensors with
-`N` rows, and returns `(logits (N, V), state)` or `(logits, state, weights (N, S))`. The loop is one
-`ops.while_loop` over shapes that do not change, so it runs eagerly, compiled and exported.
+A search sees a callable, never a network: `step(tokens, state)` takes `(N,)` int32 and a structure
+of tensors with `N` rows, and returns `(logits (N, V), state)` or `(logits, state, weights (N, S))`.
+The loop is one `ops.while_loop` over shapes that do not change, so it runs eagerly, compiled and
+exported.
 
-Every hypothesis ends with the end token: at the last of `max_length` steps nothing else may follow.
-So every returned score is the score of a whole sentence, and is what re-scoring the returned ids
-gives.
+- `search`: settings and loop of all searches; `request`: what one call asks for; `result`.
+- `greedy`, `beam`, `diverse`, `sampling`: the searches.
+- `candidates`: the tokens a hypothesis may go on with; `controls`, `phrases`, `required`: what it
+  should not, may not and must say.
+- `penalties`: what hypotheses are ranked by; `history`: how they are written and read back.
+
+Every hypothesis ends with the end token: at the last of its steps nothing else may follow. So every
+returned score is the score of a whole sentence, and is what re-scoring the returned ids gives.
 """
 
 from keras_s2s.search.beam import BeamSearch
+from keras_s2s.search.diverse import DiverseBeamSearch
 from keras_s2s.search.greedy import GreedySearch
-from keras_s2s.search.hypotheses import Search, SearchResult
+from keras_s2s.search.penalties import (
+    GNMT,
+    PENALTIES,
+    TFA,
+    CoveragePenalty,
+    GNMTCoverage,
+    GoogleSeq2Seq,
+    JoeyNMT,
+    LengthPenalty,
+    Marian,
+    NoPenalty,
+    OpenNMTtf,
+    Sockeye,
+    length_penalty,
+    named_penalty,
+)
+from keras_s2s.search.result import SearchResult
+from keras_s2s.search.sampling import SamplingSearch
+from keras_s2s.search.search import Search
 
-__all__ = ["BeamSearch", "GreedySearch", "Search", "SearchResult"]
+__all__ = [
+    "GNMT",
+    "PENALTIES",
+    "TFA",
+    "BeamSearch",
+    "CoveragePenalty",
+    "DiverseBeamSearch",
+    "GNMTCoverage",
+    "GoogleSeq2Seq",
+    "GreedySearch",
+    "JoeyNMT",
+    "LengthPenalty",
+    "Marian",
+    "NoPenalty",
+    "OpenNMTtf",
+    "SamplingSearch",
+    "Search",
+    "SearchResult",
+    "Sockeye",
+    "length_penalty",
+    "named_penalty",
+]

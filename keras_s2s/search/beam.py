@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_size
-from keras_s2s.penalties import GNMT, LengthPenalty
-from keras_s2s.search.greedy import GreedySearch
-from keras_s2s.search.hypotheses import (
-    IMPOSSIBLE,
-    Hypotheses,
-    Search,
-    SearchResult,
-    Step,
-    finish,
-    is_real,
-)
+from keras_s2s.checks import check_choice, check_size
+from keras_s2s.search import penalties, required
+from keras_s2s.search.candidates import Candidates, candidates
+from keras_s2s.search.penalties import CoveragePenalty, GNMTCoverage, LengthPenalty
+from keras_s2s.search.request import Request
+from keras_s2s.search.result import IMPOSSIBLE, SearchResult, is_real
+from keras_s2s.search.search import Hypotheses, Prediction, Search
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -29,16 +24,26 @@ class BeamSearch(Search):
        places.
     2. A hypothesis that takes the end token keeps its place, its log-probability frozen.
     3. A sentence is done when all places hold finished hypotheses, or when no live one can still
-       reach the best `n_best` under the length penalty (an exact bound: log-probabilities only
-       fall).
-    4. The finished hypotheses are ranked by `length_penalty(log_prob, length)`.
+       reach the best `n_best` under the penalties (an exact bound: log-probabilities only fall), or
+       with `stop="first"` as soon as one has finished.
+    4. The finished hypotheses are ranked by
+       `length_penalty(log_prob, length) + coverage_penalty(coverage)`, those that hold all required
+       phrases before those that do not.
+
+    With required phrases the places go to hypotheses that have come more or less far with them; see
+    `keras_s2s.search.required`. Each then holds them all if they fit `max_length` and the model
+    gives them any probability; `satisfied` says which do.
 
     Args:
-        width: places per sentence, `K`.
-        length_penalty: a `LengthPenalty`; a number is the weight of `GNMT`; 0 ranks by
-            log-probability.
+        width: places per sentence, `W`, at most as many as there are token ids.
+        length_penalty: a `LengthPenalty`, the name of one, or a number for the weight of `GNMT`; 0
+            ranks by log-probability.
         n_best: hypotheses returned per sentence, at most `width`.
         max_length: longest output in tokens, the end token counted.
+        coverage_penalty: a `CoveragePenalty`, a number for the weight of `GNMTCoverage`, or
+            None; it needs a step that returns attention weights.
+        stop: 'exact' or 'first'.
+        **controls: the other arguments of `Search`.
 
     Example: a "network" that begins with "a" or, less likely, with "b", and then ends.
     >>> import numpy as np
@@ -55,128 +60,171 @@ class BeamSearch(Search):
     def __init__(
         self,
         width: int = 5,
-        length_penalty: LengthPenalty | float = 1.0,
+        length_penalty: LengthPenalty | float | str = 1.0,
         n_best: int = 1,
         max_length: int = 100,
+        *,
+        coverage_penalty: CoveragePenalty | float | None = None,
+        stop: Literal["exact", "first"] = "exact",
+        **controls: Any,
     ) -> None:
-        super().__init__(max_length)
+        super().__init__(max_length, **controls)
         check_size("width", width)
         check_size("n_best", n_best)
         if n_best > width:
             raise ValueError(
                 f"`n_best` must be at most `width`; got n_best={n_best}, width={width}."
             )
-        if not isinstance(length_penalty, LengthPenalty):
-            length_penalty = GNMT(length_penalty)
+        check_choice("stop", stop, ("exact", "first"))
         self.width = width
-        self.length_penalty = length_penalty
+        self.length_penalty = penalties.length_penalty(length_penalty)
         self.n_best = n_best
+        if coverage_penalty == 0:
+            coverage_penalty = None
+        elif coverage_penalty is not None and not isinstance(coverage_penalty, CoveragePenalty):
+            coverage_penalty = GNMTCoverage(coverage_penalty)
+        self.coverage_penalty = coverage_penalty
+        self.stop = stop
 
-    def __call__(
-        self,
-        step: Step,
-        state: Any,
-        *,
-        batch_size: Any,
-        source_length: Any = None,
-        start_id: int = 2,
-        end_id: int = 3,
-        pad_id: int = 0,
-    ) -> SearchResult:
-        width = self.width
-        rows = batch_size * width
-        state = keras.tree.map_structure(lambda x: ops.repeat(x, width, axis=0), state)
-        first_rows = ops.arange(batch_size, dtype="int32")[:, None] * width  # (B, 1)
+    @property
+    def needs_weights(self) -> bool:
+        return self.coverage_penalty is not None
 
-        def advance(t: Any, hypotheses: Hypotheses) -> Hypotheses:
-            log_probs, state, weights = self._predict(step, hypotheses, t, end_id)  # (R, V)
-            vocabulary = ops.shape(log_probs)[-1]
-            totals = hypotheses.log_probs[:, None] + log_probs
-            # A finished hypothesis has one extension, by the end again, that outranks every live
-            # one. Empty places stay below: they may take the end too, but must make room.
-            frozen = ops.logical_and(hypotheses.finished, is_real(hypotheses.log_probs))
-            is_end = ops.equal(ops.arange(vocabulary), end_id)[None]
-            extension = ops.where(is_end, -IMPOSSIBLE, 4 * IMPOSSIBLE)
-            totals = ops.where(frozen[:, None], extension, totals)
-            totals = ops.reshape(totals, (batch_size, width * vocabulary))
-            best, flat = ops.top_k(totals, width)  # (B, K)
-            flat = ops.cast(flat, "int32")
-            parents = ops.reshape(first_rows + flat // vocabulary, (rows,))
-            tokens = ops.reshape(flat % vocabulary, (rows,))
+    @property
+    def needs_source(self) -> bool:
+        return super().needs_source or self.length_penalty.needs_source
 
-            new = keras.tree.map_structure(
-                lambda x: ops.take(x, parents, axis=0), hypotheses._replace(state=state)
-            )
-            if not isinstance(new.weights, tuple):
-                weights = ops.take(weights, parents, axis=0)
-            kept = ops.where(new.finished, new.log_probs, ops.reshape(best, (rows,)))
-            new = self._append(new._replace(log_probs=kept), t, tokens, end_id, weights)
-            return self._retire(new, batch_size)
+    def _start(self, state: Any, request: Request, keep_weights: bool) -> Hypotheses:
+        start = super()._start(state, request, keep_weights)
+        # All hypotheses start alike: only the first of each sentence may be extended.
+        first = ops.equal(ops.arange(request.rows) % self._alike(), 0)
+        return start._replace(totals=ops.where(first, 0.0, IMPOSSIBLE))
 
-        start = self._start(state, rows, source_length, start_id, pad_id)
-        # All beams start alike: only the first of each sentence may be extended.
-        first = ops.equal(ops.arange(rows) % width, 0)
-        start = start._replace(log_probs=ops.where(first, 0.0, IMPOSSIBLE))
-        end = self._loop(advance, start)
+    def _alike(self) -> int:
+        """Places that start alike and of which one may be extended first."""
+        return self.width
 
-        log_probs = ops.reshape(end.log_probs, (batch_size, width))
-        lengths = ops.reshape(end.lengths, (batch_size, width))
-        scores, places = ops.top_k(self._scores(log_probs, lengths), self.n_best)  # (B, N)
-        chosen = ops.reshape(first_rows + ops.cast(places, "int32"), (-1,))
+    def _advance(
+        self, t: Any, hypotheses: Hypotheses, prediction: Prediction, request: Request
+    ) -> Hypotheses:
+        found = candidates(self.width, prediction, hypotheses, t, request, self.allow_unknown)
+        count = found.tokens.shape[-1]
+        totals = hypotheses.totals[:, None] + found.values
+        # A finished hypothesis has one extension, by the end again, that outranks every live one.
+        # Empty places stay below: they may take the end too, but must make room.
+        frozen = ops.logical_and(hypotheses.finished, is_real(hypotheses.totals))[:, None]
+        first = ops.equal(ops.arange(count), 0)[None]
+        totals = ops.where(frozen, ops.where(first, -IMPOSSIBLE, 4 * IMPOSSIBLE), totals)
+        tokens = ops.where(hypotheses.finished[:, None], request.end_id, found.tokens)
+        places = self._choose(found._replace(tokens=tokens), totals, request)  # (B, W)
 
-        def pick(x: Any) -> Any:
-            shape = (batch_size, self.n_best, *ops.shape(x)[1:])
-            return ops.reshape(ops.take(x, chosen, axis=0), shape)
+        first_rows = ops.arange(request.batch_size, dtype="int32")[:, None] * self.width
+        parents = ops.reshape(first_rows + places // count, (-1,))
+        chosen = ops.reshape(first_rows * count + places, (-1,))
+        # What was written stays where it is; everything else goes with its hypothesis.
+        new = keras.tree.map_structure(
+            lambda x: ops.take(x, parents, axis=0), hypotheses._replace(history=())
+        )._replace(history=hypotheses.history)
 
-        weights = end.weights if isinstance(end.weights, tuple) else pick(end.weights)
-        return finish(
-            SearchResult(pick(end.ids), pick(end.lengths), pick(end.log_probs), scores, weights),
-            pad_id,
+        def picked(x: Any) -> Any:
+            return ops.take(ops.reshape(x, (-1, *x.shape[2:])), chosen, axis=0)
+
+        weights = prediction.weights
+        if not isinstance(weights, tuple):
+            weights = ops.take(weights, parents, axis=0)
+        if not isinstance(found.met, tuple):
+            new = new._replace(met=ops.where(new.finished[:, None], new.met, picked(found.met)))
+        new = new._replace(totals=ops.where(new.finished, new.totals, picked(totals)))
+        new = self._append(
+            new, t, picked(tokens), picked(found.log_probs), weights, request, parents
         )
+        return self._retire(new, request)
 
-    def _scores(self, log_probs: Any, lengths: Any) -> Any:
-        scores = self.length_penalty(log_probs, ops.maximum(lengths, 1))
-        return ops.where(is_real(log_probs), scores, IMPOSSIBLE)
+    def _fan_out(self) -> int:
+        return self.width
 
-    def _retire(self, hypotheses: Hypotheses, batch_size: Any) -> Hypotheses:
+    def _choose(self, found: Candidates, totals: Any, request: Request) -> Any:
+        """Which extensions go on: `(B, W)` int32 among the `W·k` of a sentence."""
+        shape = (request.batch_size, self.width * found.tokens.shape[-1])
+        totals = ops.reshape(totals, shape)
+        if isinstance(found.banks, tuple):
+            return ops.cast(ops.top_k(totals, self.width)[1], "int32")
+        # Finished hypotheses keep their places.
+        keep = totals > -IMPOSSIBLE / 2
+        banks = ops.where(keep, 0, ops.reshape(found.banks, shape))
+        return required.dealt(totals, banks, keep, self.width)
+
+    def _scores(self, hypotheses: Hypotheses, request: Request) -> Any:
+        """Of every place, `(B, W)` float32, as if it had ended; `IMPOSSIBLE` for empty ones."""
+        totals, lengths = (request.by_sentence(x) for x in (hypotheses.totals, hypotheses.lengths))
+        scores = self.length_penalty(totals, ops.maximum(lengths, 1), request.source_lengths)
+        if self.coverage_penalty is not None:
+            mask = request.source_mask[:, None]
+            scores = scores + self.coverage_penalty(request.by_sentence(hypotheses.coverage), mask)
+        return ops.where(is_real(totals), scores, IMPOSSIBLE)
+
+    def _retire(self, hypotheses: Hypotheses, request: Request) -> Hypotheses:
         """Ends the live hypotheses of sentences whose best `n_best` they can no longer reach."""
-        shape = (batch_size, self.width)
-        finished = ops.reshape(hypotheses.finished, shape)
-        log_probs = ops.reshape(hypotheses.log_probs, shape)
-        lengths = ops.reshape(hypotheses.lengths, shape)
-        scores = ops.where(finished, self._scores(log_probs, lengths), IMPOSSIBLE)
-        to_beat = ops.top_k(scores, self.n_best)[0][:, -1:]  # (B, 1)
-        reach = self.length_penalty.bound(log_probs, lengths + 1, self.max_length)
-        hopeless = ops.logical_and(is_real(to_beat), reach <= to_beat)
-        done = ops.all(ops.logical_or(finished, hopeless), axis=1, keepdims=True)
+        finished, totals, lengths = (
+            request.by_sentence(x)
+            for x in (hypotheses.finished, hypotheses.totals, hypotheses.lengths)
+        )
+        counts = finished
+        if not isinstance(hypotheses.met, tuple):
+            met = ops.all(hypotheses.met, axis=-1)
+            counts = ops.logical_and(finished, request.by_sentence(met))
+        scores = ops.where(counts, self._scores(hypotheses, request), IMPOSSIBLE)
+        if self.stop == "first":
+            done = ops.any(is_real(scores), axis=1, keepdims=True)
+        else:
+            to_beat = ops.top_k(scores, self.n_best)[0][:, -1:]  # (B, 1)
+            shortest = lengths + 1
+            if request.shortest is not None:
+                shortest = ops.maximum(shortest, request.shortest)
+            # Coverage penalties are at most 0, so they need no bound of their own.
+            reach = self.length_penalty.bound(
+                totals, shortest, request.longest, request.source_lengths
+            )
+            hopeless = ops.logical_and(is_real(to_beat), reach <= to_beat)
+            done = ops.all(ops.logical_or(finished, hopeless), axis=1, keepdims=True)
         retired = ops.reshape(ops.logical_and(done, ops.logical_not(finished)), (-1,))
         return hypotheses._replace(
-            log_probs=ops.where(retired, IMPOSSIBLE, hypotheses.log_probs),
+            totals=ops.where(retired, IMPOSSIBLE, hypotheses.totals),
             finished=ops.logical_or(hypotheses.finished, retired),
         )
 
-    def like(
-        self,
-        *,
-        width: int | None = None,
-        length_penalty: LengthPenalty | float | None = None,
-        n_best: int | None = None,
-    ) -> Search:
-        return GreedySearch(self.max_length).like(
-            width=self.width if width is None else width,
-            length_penalty=self.length_penalty if length_penalty is None else length_penalty,
-            n_best=self.n_best if n_best is None else n_best,
-        )
+    def _best(self, end: Hypotheses, request: Request) -> tuple[SearchResult, Any]:
+        scores = self._scores(end, request)
+        best, places = ops.top_k(scores, self.width)
+        if not isinstance(end.met, tuple):
+            met = request.by_sentence(ops.all(end.met, axis=-1))
+            met = ops.take_along_axis(met, ops.cast(places, "int32"), axis=-1)
+            order = ops.cast(met, "float32") * self.width - ops.arange(self.width, dtype="float32")
+            _, order = ops.top_k(order, self.width)
+            best, places = (
+                ops.take_along_axis(x, ops.cast(order, "int32"), axis=-1) for x in (best, places)
+            )
+        first_rows = ops.arange(request.batch_size, dtype="int32")[:, None] * self.width
+        rows = ops.reshape(first_rows + ops.cast(places, "int32")[:, : self.n_best], (-1,))
+        result = self._read(end, rows, ops.reshape(best[:, : self.n_best], (-1,)), request)
+        return result, request.by_sentence(end.broken)[:, :1]
 
     def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
             "width": self.width,
-            "length_penalty": keras.saving.serialize_keras_object(self.length_penalty),
+            "length_penalty": serialize(self.length_penalty),
             "n_best": self.n_best,
+            "coverage_penalty": serialize(self.coverage_penalty),
+            "stop": self.stop,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> BeamSearch:
-        penalty = keras.saving.deserialize_keras_object(config["length_penalty"])
-        return cls(**{**config, "length_penalty": penalty})
+        given: dict[str, Any] = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("length_penalty", "coverage_penalty")
+            if name in config
+        }
+        return cls(**{**config, **given})

@@ -1,0 +1,87 @@
+"""What a search gives back, and the error when a model gave it something that is not a number."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+# Below every log-probability a search can meet, and far enough from float32's end to add to.
+IMPOSSIBLE = -1e30
+
+
+class SearchResult(NamedTuple):
+    """Hypotheses of each sentence, best first: `N` of them (1 for greedy) of `L = max_length` ids.
+
+    Where the logits of a sentence were not finite, its `scores` and `log_probs` are NaN, its
+    `lengths` say at which step (0 is the first), and `check` raises.
+
+    Attributes:
+        ids: `(B, N, L)` int32, without the start token, with the end token, then pad.
+        lengths: `(B, N)` int32, the end token counted; 0 where there are fewer than `N` sequences
+            at all.
+        log_probs: `(B, N)` float32, sum of the tokens' log-probabilities, the end token's included:
+            the model's own, whatever the search changed in choosing.
+        scores: `(B, N)` float32, what the hypotheses are ranked by.
+        weights: `(B, N, L, S)` float32 attention weights of each target position, zero after the
+            end; None when none were kept.
+        token_log_probs: `(B, N, L)` float32, the summands of `log_probs`, zero after the end.
+        satisfied: `(B, N)` bool, whether a hypothesis holds all required phrases.
+    """
+
+    ids: Any
+    lengths: Any
+    log_probs: Any
+    scores: Any
+    weights: Any
+    token_log_probs: Any
+    satisfied: Any
+
+    def check(self) -> SearchResult:
+        """The result itself, of arrays or tensors with values.
+
+        Raises:
+            ValueError: the model's logits were not finite.
+        """
+        broken = np.isnan(ops.convert_to_numpy(self.scores))
+        if broken.any():
+            row = int(np.argmax(broken.any(axis=-1)))
+            step = int(ops.convert_to_numpy(self.lengths)[row, 0])
+            raise ValueError(
+                f"The model gave logits that are not finite at step {step} of sentence {row} of "
+                f"the batch (both counted from 0); {int(broken.any(axis=-1).sum())} sentences of "
+                f"{len(broken)} are affected. Look for NaN or infinity in its weights and inputs: "
+                "a training that diverged leaves them behind."
+            )
+        return self
+
+
+def is_real(log_probs: Any) -> Any:
+    """False for empty places, which only stand in for sequences, and for NaN."""
+    return log_probs > IMPOSSIBLE / 2
+
+
+def finish(result: SearchResult, broken: Any, pad_id: int) -> SearchResult:
+    """Blanks the places that hold no sequence, and marks the sentences that broke.
+
+    Args:
+        result: as read from the loop; `weights` may be `()`.
+        broken: `(B, 1)` int32, the step at which logits were not finite, or −1.
+        pad_id: what blank places hold.
+    """
+    failed = broken >= 0
+    real = ops.logical_and(is_real(result.log_probs), ops.logical_not(failed))  # (B, N)
+    nothing = ops.where(failed, float("nan"), ops.full_like(result.scores, -float("inf")))
+    weights = None
+    if not isinstance(result.weights, tuple):
+        weights = ops.where(real[:, :, None, None], result.weights, 0.0)
+    return SearchResult(
+        ids=ops.where(real[:, :, None], result.ids, pad_id),
+        lengths=ops.where(real, result.lengths, ops.where(failed, broken, 0)),
+        log_probs=ops.where(real, result.log_probs, nothing),
+        scores=ops.where(real, result.scores, nothing),
+        weights=weights,
+        token_log_probs=ops.where(real[:, :, None], result.token_log_probs, 0.0),
+        satisfied=ops.logical_and(result.satisfied, real),
+    )

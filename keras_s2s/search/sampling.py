@@ -1,0 +1,187 @@
+"""Sampling: outputs drawn from the model's distribution, or from its more probable part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_s2s.checks import check_number, check_size
+from keras_s2s.search.candidates import ends_allowed, forced_tokens
+from keras_s2s.search.request import Request
+from keras_s2s.search.result import IMPOSSIBLE
+from keras_s2s.search.search import Hypotheses, Prediction, Search
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class SamplingSearch(Search):
+    """Draws each token from `softmax(log_probs / temperature)`, cut and normalised anew.
+
+    A token is kept if it passes all cuts that are given, each of which sees the distribution under
+    the temperature; the most probable token always is.
+
+    - `top_k`: it is among the `k` most probable (Fan et al. 2018).
+    - `top_p`: the more probable ones together have less than `p` (nucleus, Holtzman et al. 2020).
+    - `epsilon`: its probability is at least `ε` (Hewitt et al. 2022).
+
+    The samples of a sentence are in the order drawn: sorted, the first would be no sample any more.
+    `log_probs` and `scores` are the model's own log-probabilities.
+
+    A token is found in the cumulative distribution by one uniform number. Those numbers come from
+    `seed`, or as `noise` from the caller; a `Translator` draws them for each text by its place, so
+    that neither the batch size nor other texts change what is drawn.
+
+    Args:
+        samples: hypotheses drawn per sentence.
+        temperature: below 1 sharper, above 1 flatter than the model.
+        top_k: tokens to draw from; None for all.
+        top_p: probability to draw from, in (0, 1]; None for all.
+        epsilon: least probability, in [0, 1); None for 0.
+        seed: an int for the same samples at every call; None for others each time.
+        max_length: longest output in tokens, the end token counted.
+        **controls: the other arguments of `Search`.
+
+    Example: heads or tails, six times in each of two samples.
+    >>> import numpy as np
+    >>> table = np.tile(np.float32([-99, -99, -99, -99, 0, 0]), (6, 1))
+    >>> def step(tokens, state):
+    ...     return ops.take(table, tokens, axis=0), state
+    >>> result = SamplingSearch(samples=2, seed=1, max_length=7)(step, (), batch_size=1)
+    >>> set(np.array(result.ids)[0, :, :6].ravel().tolist())
+    {4, 5}
+    """
+
+    def __init__(
+        self,
+        samples: int = 1,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        epsilon: float | None = None,
+        seed: int | None = None,
+        max_length: int = 100,
+        **controls: Any,
+    ) -> None:
+        super().__init__(max_length, **controls)
+        check_size("samples", samples)
+        check_number("temperature", temperature, 0)
+        if temperature == 0:
+            raise ValueError(
+                "`temperature` must be above 0; at 0 only the most probable token is left: use "
+                "GreedySearch."
+            )
+        if top_k is not None:
+            check_size("top_k", top_k)
+        if top_p is not None:
+            check_number("top_p", top_p, 0)
+            if not 0 < top_p <= 1:
+                raise ValueError(f"`top_p` must be above 0 and at most 1; got top_p={top_p}.")
+        if epsilon is not None:
+            check_number("epsilon", epsilon, 0)
+            if epsilon >= 1:
+                raise ValueError(f"`epsilon` must be below 1; got epsilon={epsilon}.")
+        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
+            raise ValueError(f"`seed` must be an integer from 0 on, or None; got seed={seed!r}.")
+        self.samples = samples
+        self.temperature = float(temperature)
+        self.top_k = top_k
+        self.top_p = top_p
+        self.epsilon = epsilon
+        self.seed = seed
+        self.width = self.n_best = samples
+
+    @property
+    def needs_noise(self) -> bool:
+        return True
+
+    def __call__(self, *args: Any, required: Any = None, **kwargs: Any) -> Any:
+        if required is not None:
+            raise ValueError("`required` phrases cannot be drawn; use BeamSearch.")
+        return super().__call__(*args, **kwargs)
+
+    def _noise(self, request: Request) -> Any:
+        shape = (request.batch_size, self.samples, self.max_length)
+        if request.noise is None:
+            return keras.random.uniform(shape, seed=self.seed)
+        if tuple(request.noise.shape)[1:] != shape[1:]:
+            raise ValueError(
+                f"`noise` must have the shape (B, samples, max_length) = (B, {self.samples}, "
+                f"{self.max_length}); got {tuple(request.noise.shape)}."
+            )
+        return ops.cast(request.noise, "float32")
+
+    def _advance(
+        self, t: Any, hypotheses: Hypotheses, prediction: Prediction, request: Request
+    ) -> Hypotheses:
+        draws = ops.reshape(ops.take(request.noise, t, axis=2), (request.rows, 1))
+        token = self._draw(self._values(prediction, hypotheses, t, request), draws)
+        forced = forced_tokens(t, request)
+        token = ops.where(forced >= 0, forced, token)
+        token = ops.where(hypotheses.finished[:, None], request.end_id, token)
+        log_probs = prediction.log_probs(token)[:, 0]
+        new = self._append(hypotheses, t, token[:, 0], log_probs, prediction.weights, request)
+        return new._replace(totals=new.log_probs)
+
+    def _values(
+        self, prediction: Prediction, hypotheses: Hypotheses, t: Any, request: Request
+    ) -> Any:
+        """`(R, V)`: log-probabilities of what may be drawn."""
+        values = prediction.values
+        if isinstance(values, tuple):
+            values = prediction.logits - prediction.normalizer
+        ids = ops.arange(ops.shape(values)[-1])[None]
+        ends = ends_allowed(hypotheses, t, request)
+        if ends is not True:
+            values = ops.where(
+                ops.logical_or(ends, ops.not_equal(ids, request.end_id)), values, IMPOSSIBLE
+            )
+        if not self.allow_unknown:
+            values = ops.where(ops.equal(ids, request.unknown_id), IMPOSSIBLE, values)
+        return values
+
+    def _draw(self, values: Any, draws: Any) -> Any:
+        """A token `(R, 1)` int32 for each uniform number `(R, 1)`."""
+        if self.top_k is None and self.top_p is None:
+            probabilities = ops.softmax(values / self.temperature, axis=-1)
+            highest = ops.max(probabilities, axis=-1, keepdims=True)
+            return _found(self._cut(probabilities, highest), draws)
+        # In falling order; only a nucleus has to see all of the vocabulary so.
+        most = values.shape[-1] if self.top_p is not None else min(self.top_k, values.shape[-1])
+        best, tokens = ops.top_k(values, most)
+        normalizer = ops.logsumexp(values / self.temperature, axis=-1, keepdims=True)
+        probabilities = ops.exp(best / self.temperature - normalizer)
+        kept = self._cut(probabilities, probabilities[:, :1])
+        if self.top_k is not None:
+            kept = ops.where(ops.arange(most)[None] < self.top_k, kept, 0.0)
+        if self.top_p is not None:
+            before = ops.cumsum(probabilities, axis=-1) - probabilities
+            first = ops.equal(ops.arange(most), 0)[None]
+            kept = ops.where(ops.logical_or(before < self.top_p, first), kept, 0.0)
+        place = _found(kept, draws)
+        return ops.take_along_axis(ops.cast(tokens, "int32"), place, axis=-1)
+
+    def _cut(self, probabilities: Any, highest: Any) -> Any:
+        if self.epsilon is None:
+            return probabilities
+        least = ops.minimum(self.epsilon, highest)
+        return ops.where(probabilities >= least, probabilities, 0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "samples": self.samples,
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+            "epsilon": self.epsilon,
+            "seed": self.seed,
+        }
+
+
+def _found(shares: Any, draws: Any) -> Any:
+    """The places `(R, 1)` at which the cumulative `shares` `(R, n)` pass `draws` of their sum."""
+    reached = ops.cumsum(shares, axis=-1)
+    # A little less than the whole, so that rounding cannot lead behind the last share.
+    target = draws * (reached[:, -1:] * (1 - 1e-6))
+    return ops.sum(ops.cast(reached <= target, "int32"), axis=-1, keepdims=True)
