@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from keras_s2s.decoder import Decoder as Decoder
     from keras_s2s.embeddings import load_embedding as load_embedding
     from keras_s2s.encoder import Encoder as Encoder
+    from keras_s2s.ensemble import Ensemble as Ensemble
+    from keras_s2s.ensemble import ensemble_translators as ensemble_translators
     from keras_s2s.losses import GuidedAlignment as GuidedAlignment
     from keras_s2s.losses import TokenCrossEntropy as TokenCrossEntropy
     from keras_s2s.metrics import Perplexity as Perplexity
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from keras_s2s.schedules import ExponentialSchedule as ExponentialSchedule
     from keras_s2s.schedules import InverseSigmoidSchedule as InverseSigmoidSchedule
     from keras_s2s.schedules import LinearSchedule as LinearSchedule
+    from keras_s2s.scoring import TargetScore as TargetScore
     from keras_s2s.search import BeamSearch as BeamSearch
     from keras_s2s.search import GreedySearch as GreedySearch
     from keras_s2s.search import Search as Search
@@ -63,7 +66,8 @@ if TYPE_CHECKING:
     from keras_s2s.text import Tokenizer as Tokenizer
     from keras_s2s.text import WordTokenizer as WordTokenizer
     from keras_s2s.text import train_tokenizer as train_tokenizer
-    from keras_s2s.translator import Translation as Translation
+    from keras_s2s.translation import Alignment as Alignment
+    from keras_s2s.translation import Translation as Translation
     from keras_s2s.translator import Translator as Translator
     from keras_s2s.translator import load_translator as load_translator
 
@@ -105,6 +109,10 @@ _MODULES = {
     "decoder": ("Decoder",),
     "embeddings": ("load_embedding",),
     "encoder": ("Encoder",),
+    "ensemble": (
+        "Ensemble",
+        "ensemble_translators",
+    ),
     "losses": (
         "GuidedAlignment",
         "TokenCrossEntropy",
@@ -133,6 +141,7 @@ _MODULES = {
         "InverseSigmoidSchedule",
         "LinearSchedule",
     ),
+    "scoring": ("TargetScore",),
     "search": (
         "BeamSearch",
         "GreedySearch",
@@ -146,8 +155,11 @@ _MODULES = {
         "WordTokenizer",
         "train_tokenizer",
     ),
-    "translator": (
+    "translation": (
+        "Alignment",
         "Translation",
+    ),
+    "translator": (
         "Translator",
         "load_translator",
     ),

@@ -10,6 +10,7 @@ from keras import ops
 from keras_s2s.attention import Memory
 from keras_s2s.bridge import Bridge, bridge_between
 from keras_s2s.checks import check_flags
+from keras_s2s.decodable import Decodable
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
 from keras_s2s.losses import GuidedAlignment, TokenCrossEntropy
@@ -20,7 +21,7 @@ from keras_s2s.stack import State
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class Seq2Seq(keras.Model):
+class Seq2Seq(Decodable):
     """Encoder, bridge and decoder as one Keras model, trained with teacher forcing.
 
     The inputs are `{"source_ids": (B, S), "target_ids": (B, T)}`, the target beginning with the
@@ -95,6 +96,31 @@ class Seq2Seq(keras.Model):
             _share_embedding(encoder, decoder)
         self.supports_jit = _compiles()
 
+    @property
+    def pad_id(self) -> int:
+        """The id that fills rows up to the longest."""
+        return self.encoder.pad_id
+
+    @property
+    def source_vocabulary_size(self) -> int:
+        """Number of source ids."""
+        return self.encoder.vocabulary_size
+
+    @property
+    def target_vocabulary_size(self) -> int:
+        """Number of target ids."""
+        return self.decoder.vocabulary_size
+
+    @property
+    def attends(self) -> bool:
+        """Whether the decoder has attention."""
+        return self.decoder.attention is not None
+
+    @property
+    def compute_dtypes(self) -> set[str]:
+        """The dtypes that encoder and decoder compute in."""
+        return {self.encoder.compute_dtype, self.decoder.compute_dtype}
+
     def build(self, input_shape: Any = None) -> None:
         """Makes all weights; their shapes follow from the encoder's and decoder's own sizes."""
         encoder_state = [[(None, size) for size in layer] for layer in self.encoder.state_sizes]
@@ -127,7 +153,7 @@ class Seq2Seq(keras.Model):
                 the only compiler, on JAX.
             **kwargs: the other arguments of `keras.Model.compile`.
         """
-        pad_id = self.encoder.pad_id
+        pad_id = self.pad_id
         if optimizer is None:
             optimizer = keras.optimizers.Adam(1e-3, global_clipnorm=1.0)
         if loss is None:
@@ -196,7 +222,7 @@ class Seq2Seq(keras.Model):
             memory,
             probability,
             self.seeds,
-            self.encoder.pad_id,
+            self.pad_id,
         )
 
     def _guide(self, alignments: Any, weights: Any) -> None:
@@ -257,7 +283,7 @@ class InferenceModel(keras.Model):
     depend on the others in its batch.
 
     Args:
-        seq2seq: the trained model.
+        seq2seq: the trained model, a `Seq2Seq` or an `Ensemble`.
         search: a `Search`; `GreedySearch()` when omitted.
         start_id: the token that starts every target.
         end_id: the token that ends every target.
@@ -277,7 +303,7 @@ class InferenceModel(keras.Model):
 
     def __init__(
         self,
-        seq2seq: Seq2Seq,
+        seq2seq: Decodable,
         search: Search | None = None,
         start_id: int = 2,
         end_id: int = 3,
@@ -285,7 +311,7 @@ class InferenceModel(keras.Model):
     ) -> None:
         super().__init__(**kwargs)
         search = GreedySearch() if search is None else search
-        _check_type("seq2seq", seq2seq, Seq2Seq)
+        _check_type("seq2seq", seq2seq, Decodable)
         _check_type("search", search, Search)
         self.seq2seq = seq2seq
         self.search = search
@@ -317,7 +343,7 @@ class InferenceModel(keras.Model):
             source_length=ops.shape(source_ids)[1],
             start_id=self.start_id,
             end_id=self.end_id,
-            pad_id=self.seq2seq.encoder.pad_id,
+            pad_id=self.seq2seq.pad_id,
         )
 
     def get_config(self) -> dict[str, Any]:

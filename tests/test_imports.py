@@ -49,9 +49,10 @@ TABLE = {
     "metrics": Rule("keras", "losses"),
     "penalties": Rule("keras"),
     "search": Rule("keras", "checks penalties"),
+    "decodable": Rule("keras"),
     "model": Rule(
         "keras numpy",
-        "attention bridge checks decoder encoder losses metrics schedules search stack",
+        "attention bridge checks decodable decoder encoder losses metrics schedules search stack",
     ),
     "migration": Rule("numpy", "attention decoder recurrent"),
     # Text and data.
@@ -64,7 +65,13 @@ TABLE = {
     "dates": Rule("babel"),
     # What joins them.
     "folder": Rule(),
-    "translator": Rule("keras numpy tensorflow", "attention folder model search text"),
+    "translation": Rule("numpy", "search text"),
+    "scoring": Rule("keras numpy", "decodable translation"),
+    "translator": Rule(
+        "keras numpy tensorflow",
+        "attention decodable folder model scoring search text translation",
+    ),
+    "ensemble": Rule("keras numpy", "checks decodable model search translator"),
     "settings": Rule("", "reading"),
     "callbacks": Rule("keras numpy rich"),
     "training": Rule(
@@ -100,7 +107,7 @@ CORE = {
         "design",
         "attending",
     ),
-    *("decoder", "schedules", "model", "migration"),
+    *("decoder", "schedules", "decodable", "model", "migration"),
     *("losses", "metrics", "penalties", "search"),
 }
 # `cli`, and the modules it hands a whole command to, are the only ones that know the exporters.

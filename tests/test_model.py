@@ -683,7 +683,7 @@ def test_parts_of_another_type_are_named():
     ):
         with pytest.raises(TypeError, match=f"`{name}` must be a"):
             Seq2Seq(*arguments)
-    with pytest.raises(TypeError, match="`seq2seq` must be a Seq2Seq; got Encoder"):
+    with pytest.raises(TypeError, match="`seq2seq` must be a Decodable; got Encoder"):
         InferenceModel(model.encoder)
     with pytest.raises(TypeError, match="`search` must be a Search; got str"):
         model.inference_model("beam")
