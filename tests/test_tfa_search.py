@@ -53,9 +53,8 @@ def test_fixtures_of_tfa_come_out_again(width, length_weight, coverage_weight):
 
     def run(state):
         def step(tokens, state):
-            return decoder.step(tokens, state, tiled)
+            return decoder.step(tokens, state, memory)
 
-        tiled = keras.tree.map_structure(lambda x: ops.repeat(x, width, axis=0), memory)
         arguments = {
             "batch_size": 3,
             "source_mask": encoded(model).mask,
