@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from keras_s2s.search import Search as Search
     from keras_s2s.search import SearchResult as SearchResult
     from keras_s2s.search import Sockeye as Sockeye
+    from keras_s2s.search import TFABeamSearch as TFABeamSearch
+    from keras_s2s.search import TFAResult as TFAResult
     from keras_s2s.search import length_penalty as length_penalty
     from keras_s2s.text import CharTokenizer as CharTokenizer
     from keras_s2s.text import SentencePieceTokenizer as SentencePieceTokenizer
@@ -165,6 +167,8 @@ _MODULES = {
         "Search",
         "SearchResult",
         "Sockeye",
+        "TFABeamSearch",
+        "TFAResult",
         "TFA",
         "length_penalty",
     ),

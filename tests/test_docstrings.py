@@ -22,7 +22,7 @@ MODELLING = (
     "schedules", "search",
 )  # fmt: skip
 # Plain records, and base classes that say what a subclass has to give.
-WITHOUT_EXAMPLES = {"Encoded", "Memory", "Probability", "SearchResult", "Search"}
+WITHOUT_EXAMPLES = {"Encoded", "Memory", "Probability", "SearchResult", "Search", "TFAResult"}
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)

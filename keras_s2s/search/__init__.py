@@ -6,7 +6,7 @@ The loop is one `ops.while_loop` over shapes that do not change, so it runs eage
 exported.
 
 - `search`: settings and loop of all searches; `request`: what one call asks for; `result`.
-- `greedy`, `beam`, `diverse`, `sampling`: the searches.
+- `greedy`, `beam`, `diverse`, `sampling`: the searches; `tfa`: that of TensorFlow Addons.
 - `candidates`: the tokens a hypothesis may go on with; `controls`, `phrases`, `required`: what it
   should not, may not and must say.
 - `penalties`: what hypotheses are ranked by; `history`: how they are written and read back.
@@ -37,6 +37,7 @@ from keras_s2s.search.penalties import (
 from keras_s2s.search.result import SearchResult
 from keras_s2s.search.sampling import SamplingSearch
 from keras_s2s.search.search import Search
+from keras_s2s.search.tfa import TFABeamSearch, TFAResult
 
 __all__ = [
     "GNMT",
@@ -57,6 +58,8 @@ __all__ = [
     "Search",
     "SearchResult",
     "Sockeye",
+    "TFABeamSearch",
+    "TFAResult",
     "length_penalty",
     "named_penalty",
 ]

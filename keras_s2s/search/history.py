@@ -78,7 +78,7 @@ def read(history: History, rows: Any) -> History:
     def pick(written: Any) -> Any:
         rest = ops.shape(written)[2:]
         picked = ops.take(ops.reshape(written, (-1, *rest)), ops.transpose(flat), axis=0)
-        return picked
+        return ops.reshape(picked, (ops.shape(rows)[0], steps, *rest))
 
     return History(
         tokens=pick(history.tokens),
@@ -100,5 +100,6 @@ def _rows_through(parents: Any, steps: int, count: Any, rows: Any) -> Any:
         beyond = ops.broadcast_to(own, (reach, count))
         further = ops.concatenate([through[reach:], beyond], axis=0)
         through = ops.take(ops.reshape(through, (-1,)), offsets + further, axis=0)
+        through = ops.reshape(through, (steps, count))  # JAX drops the shape of nothing taken
         reach *= 2
     return ops.take(through, rows, axis=1)
