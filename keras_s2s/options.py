@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from keras_s2s.settings import AttentionKind, CellKind, ProbabilityKind, TokenizerKind
 
+# The base of all argument errors: click's class, wherever this version of typer keeps click.
+ArgumentError: Any = typer.BadParameter.__mro__[1]
+
+EnsembleMean: TypeAlias = Literal["probabilities", "log_probabilities"]
 BleuTokenizer: TypeAlias = Literal[
     "13a",
     "none",
@@ -46,6 +50,29 @@ LengthPenalty = Annotated[
     float | None, typer.Option(min=0, max=99, help="GNMT length penalty weight. Default: as saved.")
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Sentences per batch.")]
+Ensemble = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="OTHER", help="Decode with this model too; may be given several times."),
+]
+Mean = Annotated[
+    EnsembleMean | None,
+    typer.Option(
+        metavar="MEAN",
+        help="Of an ensemble: probabilities or log_probabilities. Default: probabilities.",
+    ),
+]
+ReplaceUnknown = Annotated[
+    bool,
+    typer.Option("--replace-unknown", help="Put the most attended source word for unknown ones."),
+]
+Dictionary = Annotated[
+    Path | None,
+    _file(help="The same, but look words up first: lines of source word, tab, replacement."),
+]
+MBR = Annotated[
+    bool,
+    typer.Option("--mbr", help="Of all outputs of the beam, take the one most like the others."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is in the output folder.")]
 
 # Of `train`, by the names of its settings.
@@ -138,6 +165,9 @@ BatchTokens = Annotated[
 ]
 Epochs = Annotated[int, _training(help="Most epochs.")]
 Patience = Annotated[int, _training(help="Stop after so many epochs without improvement.")]
+KeepCheckpoints = Annotated[
+    int, _training(help="Leave the translators of so many last epochs in epochs/, to average.")
+]
 LearningRate = Annotated[float, _training(help="Adam's step size.")]
 LearningRateDecay = Annotated[
     float, _training(help="Factor on it after an epoch without improvement.")
@@ -158,6 +188,19 @@ TestSource = Annotated[Path | None, _file("--source", help="Source, a sentence a
 References = Annotated[Path | None, _file("--target", help="References, line for line.")]
 TestData = Annotated[
     Path | None, _file("--data", help="In place of the two: lines of source, tab, reference.")
+]
+Targets = Annotated[Path | None, _file("--target", help="Targets to score, line for line.")]
+ScoredData = Annotated[
+    Path | None, _file("--data", help="In place of the two: lines of source, tab, target.")
+]
+Tokens = Annotated[bool, typer.Option("--tokens", help="Also the score of every token.")]
+Models = Annotated[
+    list[Path], typer.Argument(help="Translators, as for the other commands.", metavar="MODEL...")
+]
+AverageFile = Annotated[Path, typer.Option("--output", help="The .keras file to write.")]
+Weights = Annotated[
+    list[float] | None,
+    typer.Option("--weight", help="Of each model, in their order; given as often. Default: equal."),
 ]
 BleuTokens = Annotated[
     BleuTokenizer,
