@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_s2s.export.spec import IdsSpec, TextSpec, ids_spec, text_spec
-from keras_s2s.search import BeamSearch, Search, SearchResult
+from keras_s2s.search import Search, SearchResult
 from keras_s2s.translator import Translator
 
 
@@ -20,7 +20,7 @@ def spec_of_ids(translator: Translator, name: str, search: Search) -> IdsSpec:
     return ids_spec(
         name,
         translator.source_tokenizer,
-        n_best=search.n_best if isinstance(search, BeamSearch) else 1,
+        n_best=search.n_best,
         max_length=search.max_length,
     )
 
@@ -58,6 +58,7 @@ def search_ids(translator: Translator, search: Search, source_ids: tf.Tensor) ->
         start_id=target.start_id,
         end_id=target.end_id,
         pad_id=pad_id,
+        unknown_id=target.unknown_id,
     )
 
 

@@ -127,6 +127,7 @@ def export_translator(
     tell = progress or (lambda message: None)
     output = Path(output)
     _check_formats(formats)
+    _check_settings(translator)
     if "onnx" in formats:
         _check_onnx(translator)
     saved_model = version_folder(output, name, version, force) if "saved_model" in formats else None
@@ -167,6 +168,22 @@ def _check_formats(formats: Sequence[str]) -> None:
         raise ValueError(
             f"`formats` must be one or more of {', '.join(map(repr, FORMATS))}; got {formats!r}."
         )
+
+
+def _check_settings(translator: Translator) -> None:
+    if translator.search.needs_noise:
+        raise ValueError(
+            "`translator.search` draws its outputs, and an exported graph that draws cannot be "
+            f"proven equal to Keras; it is {type(translator.search).__name__}. Set it to a "
+            "GreedySearch or a BeamSearch to export."
+        )
+    for name in ("unknown_replacement", "choice"):
+        if getattr(translator, name) is not None:
+            raise ValueError(
+                f"`translator.{name}` is not part of exported graphs, which would give other texts "
+                f"than the translator; it is {type(getattr(translator, name)).__name__}. Set it to "
+                "None to export."
+            )
 
 
 def _check_onnx(translator: Translator) -> None:

@@ -100,7 +100,7 @@ def gap(
 
     Args:
         translator: the model.
-        search: gives the length penalty.
+        search: gives the length penalty; other controls it has are not counted.
         source: source ids, the end id last.
         expected: target ids, the end id last.
         received: other target ids, the end id last.
@@ -111,7 +111,7 @@ def gap(
         return None
     tables = [_log_probs(translator, source, ids) for ids in outputs]
     scores = [
-        _score(search, table[np.arange(len(ids)), ids].sum(), len(ids))
+        _score(search, table[np.arange(len(ids)), ids].sum(), len(ids), len(source))
         for table, ids in zip(tables, outputs, strict=True)
     ]
     both = zip(*outputs, strict=False)
@@ -135,8 +135,9 @@ def _log_probs(translator: Translator, source: Sequence[int], target: Sequence[i
     return table
 
 
-def _score(search: Search, log_prob: float, length: int) -> float:
+def _score(search: Search, log_prob: float, length: int, source_length: int) -> float:
     if not isinstance(search, BeamSearch):
         return float(log_prob)
-    scores = search.length_penalty(np.array([log_prob], "float32"), np.array([length], "int32"))
+    lengths, source_lengths = np.array([length], "int32"), np.array([source_length], "int32")
+    scores = search.length_penalty(np.array([log_prob], "float32"), lengths, source_lengths)
     return float(keras.ops.convert_to_numpy(scores)[0])

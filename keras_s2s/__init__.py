@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from keras_s2s.attention import SeveralAttentions as SeveralAttentions
     from keras_s2s.attention import Softmax as Softmax
     from keras_s2s.attention import Sparsemax as Sparsemax
+    from keras_s2s.averaging import average_translators as average_translators
     from keras_s2s.bridge import CopyBridge as CopyBridge
     from keras_s2s.bridge import DenseBridge as DenseBridge
     from keras_s2s.bridge import MeanBridge as MeanBridge
     from keras_s2s.bridge import ZeroBridge as ZeroBridge
+    from keras_s2s.constraints import Constraints as Constraints
     from keras_s2s.corpus import Corpus as Corpus
     from keras_s2s.decoder import Decoder as Decoder
     from keras_s2s.embeddings import load_embedding as load_embedding
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from keras_s2s.recurrent import GRU as GRU
     from keras_s2s.recurrent import LSTM as LSTM
     from keras_s2s.recurrent import LayerNormLSTM as LayerNormLSTM
+    from keras_s2s.risk import MinimumBayesRisk as MinimumBayesRisk
     from keras_s2s.schedules import ConstantSchedule as ConstantSchedule
     from keras_s2s.schedules import ExponentialSchedule as ExponentialSchedule
     from keras_s2s.schedules import InverseSigmoidSchedule as InverseSigmoidSchedule
@@ -84,6 +87,7 @@ if TYPE_CHECKING:
     from keras_s2s.translation import Translation as Translation
     from keras_s2s.translator import Translator as Translator
     from keras_s2s.translator import load_translator as load_translator
+    from keras_s2s.unknowns import UnknownReplacement as UnknownReplacement
 
 __version__ = "0.1.0"
 
@@ -113,12 +117,14 @@ _MODULES = {
         "Softmax",
         "Sparsemax",
     ),
+    "averaging": ("average_translators",),
     "bridge": (
         "CopyBridge",
         "DenseBridge",
         "MeanBridge",
         "ZeroBridge",
     ),
+    "constraints": ("Constraints",),
     "corpus": ("Corpus",),
     "inference": ("InferenceModel",),
     "decoder": ("Decoder",),
@@ -143,6 +149,7 @@ _MODULES = {
         "LSTM",
         "LayerNormLSTM",
     ),
+    "risk": ("MinimumBayesRisk",),
     "schedules": (
         "ConstantSchedule",
         "ExponentialSchedule",
@@ -187,6 +194,7 @@ _MODULES = {
         "Translator",
         "load_translator",
     ),
+    "unknowns": ("UnknownReplacement",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -141,6 +141,53 @@ class Checkpoint(keras.callbacks.Callback):
                 shutil.rmtree(other)
 
 
+class LastEpochs(keras.callbacks.Callback):
+    """Leaves a file for each of the last epochs: `folder/epoch-012.keras`, and none older.
+
+    It belongs before `Checkpoint` in a list of callbacks: a run that is killed between the two
+    finishes the epoch once more, and writes its file anew. An epoch whose `monitor` is not a number
+    leaves none.
+
+    Args:
+        folder: where the files go.
+        save: writes a file to the path it is given; must write atomically.
+        count: number of epochs kept; 0 keeps none.
+        monitor: name of a value in the epoch's logs.
+
+    Raises:
+        ValueError: `count` below 0.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        save: Callable[[Path], None],
+        count: int,
+        *,
+        monitor: str = "val_perplexity",
+    ) -> None:
+        super().__init__()
+        if count < 0:
+            raise ValueError(f"`count` must be at least 0; got {count}.")
+        self.folder = folder
+        self.save = save
+        self.count = count
+        self.monitor = monitor
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self.count:
+            return
+        finished = epoch + 1
+        if not math.isnan(float((logs or {}).get(self.monitor, 0.0))):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.save(self.folder / f"epoch-{finished:03d}.keras")
+        for file in self.folder.glob("epoch-*.keras"):
+            number = file.stem.removeprefix("epoch-")
+            # Later ones are those of a run that went further and was not resumed.
+            if number.isdecimal() and not finished - self.count < int(number) <= finished:
+                file.unlink()
+
+
 def _random_states(model: keras.Model) -> list[Any]:
     """What dropout draws from: variables that are no weights, so that Keras saves none of them."""
     weights = {id(weight) for weight in model.weights}

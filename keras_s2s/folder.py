@@ -18,10 +18,11 @@ TRANSLATOR = "translator.keras"
 SETTINGS = "settings.json"
 HISTORY = "history.json"
 CHECKPOINT = "checkpoint"
+EPOCHS = "epochs"
 TOKENIZERS = "tokenizers.json"  # in the checkpoint
 
 # What a training needs none of to be told apart from another, and may change when it goes on.
-_MAY_DIFFER = ("output", "epochs", "patience")
+_MAY_DIFFER = ("output", "epochs", "patience", "keep_checkpoints")
 
 
 def find_translator(path: str | os.PathLike[str]) -> Path:
@@ -104,13 +105,14 @@ def make_room(output: str | os.PathLike[str], force: bool = False) -> None:
     _check_room(output, force)
     for name in (SETTINGS, TRANSLATOR, HISTORY):
         (output / name).unlink(missing_ok=True)
-    shutil.rmtree(output / CHECKPOINT, ignore_errors=True)
+    for name in (CHECKPOINT, EPOCHS):
+        shutil.rmtree(output / name, ignore_errors=True)
     remove_leftovers(output)
 
 
 def remove_leftovers(output: Path) -> None:
-    """Removes the half-written files that a killed process left in a folder."""
-    for file in output.glob(".tmp-*"):
+    """Removes the half-written files that a killed process left in the folder of a training."""
+    for file in (*output.glob(".tmp-*"), *(output / EPOCHS).glob(".tmp-*")):
         if file.is_file():
             file.unlink()
 
@@ -118,7 +120,9 @@ def remove_leftovers(output: Path) -> None:
 def _check_room(output: Path, force: bool) -> None:
     if output.exists() and not output.is_dir():
         raise FileExistsError(f"The output `{output}` is a file. Expected a folder to write to.")
-    taken = [name for name in (TRANSLATOR, SETTINGS, CHECKPOINT) if (output / name).exists()]
+    taken = [
+        name for name in (TRANSLATOR, SETTINGS, CHECKPOINT, EPOCHS) if (output / name).exists()
+    ]
     if taken and not force:
         raise FileExistsError(
             f"The output `{output}` already holds {', '.join(taken)}. Go on with that training "

@@ -79,7 +79,8 @@ class InferenceModel(keras.Model):
         unknown_id: the token of unknown words.
 
     Example:
-    >>>     >>> from keras_s2s import BeamSearch, Decoder, Encoder, Seq2Seq
+    >>> import numpy as np
+    >>> from keras_s2s import BeamSearch, Decoder, Encoder, Seq2Seq
     >>> model = Seq2Seq(
     ...     Encoder(vocabulary_size=9, embedding_size=8, units=8),
     ...     Decoder(vocabulary_size=9, embedding_size=8, units=16),

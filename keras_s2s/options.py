@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from keras_s2s.settings import AttentionKind, CellKind, ProbabilityKind, TokenizerKind
 
+# The base of all argument errors: click's class, wherever this version of typer keeps click.
+ArgumentError: Any = typer.BadParameter.__mro__[1]
+
+EnsembleMean: TypeAlias = Literal["probabilities", "log_probabilities"]
 BleuTokenizer: TypeAlias = Literal[
     "13a",
     "none",
@@ -42,10 +46,30 @@ Model = Annotated[
 Beam = Annotated[
     int | None, typer.Option(min=1, help="Beam width; 1 is greedy. Default: as saved.")
 ]
-LengthPenalty = Annotated[
-    float | None, typer.Option(min=0, max=99, help="GNMT length penalty weight. Default: as saved.")
-]
 BatchSize = Annotated[int, typer.Option(min=1, help="Sentences per batch.")]
+Ensemble = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="OTHER", help="Decode with this model too; may be given several times."),
+]
+Mean = Annotated[
+    EnsembleMean | None,
+    typer.Option(
+        metavar="MEAN",
+        help="Of an ensemble: probabilities or log_probabilities. Default: probabilities.",
+    ),
+]
+ReplaceUnknown = Annotated[
+    bool,
+    typer.Option("--replace-unknown", help="Put the most attended source word for unknown ones."),
+]
+Dictionary = Annotated[
+    Path | None,
+    _file(help="The same, but look words up first: lines of source word, tab, replacement."),
+]
+MBR = Annotated[
+    bool,
+    typer.Option("--mbr", help="Of all outputs of the beam, take the one most like the others."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is in the output folder.")]
 
 # Of `train`, by the names of its settings.
@@ -138,6 +162,9 @@ BatchTokens = Annotated[
 ]
 Epochs = Annotated[int, _training(help="Most epochs.")]
 Patience = Annotated[int, _training(help="Stop after so many epochs without improvement.")]
+KeepCheckpoints = Annotated[
+    int, _training(help="Leave the translators of so many last epochs in epochs/, to average.")
+]
 LearningRate = Annotated[float, _training(help="Adam's step size.")]
 LearningRateDecay = Annotated[
     float, _training(help="Factor on it after an epoch without improvement.")
@@ -150,7 +177,10 @@ Text = Annotated[
     Path | None,
     typer.Argument(help="Text, a sentence a line. Default, and -: standard input."),
 ]
-NBest = Annotated[int, typer.Option(min=1, help="Outputs per sentence, at most the beam width.")]
+NBest = Annotated[
+    int | None,
+    typer.Option(min=1, help="Outputs per sentence. Default: 1; of drawn ones, all."),
+]
 Scores = Annotated[
     bool, typer.Option("--scores", help="Put the score and a tab before each output.")
 ]
@@ -158,6 +188,19 @@ TestSource = Annotated[Path | None, _file("--source", help="Source, a sentence a
 References = Annotated[Path | None, _file("--target", help="References, line for line.")]
 TestData = Annotated[
     Path | None, _file("--data", help="In place of the two: lines of source, tab, reference.")
+]
+Targets = Annotated[Path | None, _file("--target", help="Targets to score, line for line.")]
+ScoredData = Annotated[
+    Path | None, _file("--data", help="In place of the two: lines of source, tab, target.")
+]
+Tokens = Annotated[bool, typer.Option("--tokens", help="Also the score of every token.")]
+Models = Annotated[
+    list[Path], typer.Argument(help="Translators, as for the other commands.", metavar="MODEL...")
+]
+AverageFile = Annotated[Path, typer.Option("--output", help="The .keras file to write.")]
+Weights = Annotated[
+    list[float] | None,
+    typer.Option("--weight", help="Of each model, in their order; given as often. Default: equal."),
 ]
 BleuTokens = Annotated[
     BleuTokenizer,
@@ -176,3 +219,63 @@ Version = Annotated[
     int | None, typer.Option(min=1, help="VERSION. Default: one more than the highest there is.")
 ]
 Sentences = Annotated[Path | None, _file(help="Sentences to verify with. Default: random ones.")]
+Constraints = Annotated[
+    Path | None,
+    _file(
+        help="A JSON object a line for each text: prefix, forbidden, required; {} for no wishes.",
+        rich_help_panel="Search",
+    ),
+]
+
+# Of searches, by the names of their settings; what is not given stays as saved with the model.
+_search = partial(typer.Option, rich_help_panel="Search")
+SEARCH: dict[str, Any] = {
+    "beam": Annotated[int | None, _search(min=1, help="Beam width; 1 is greedy.")],
+    "length_penalty": Annotated[
+        str | None,
+        _search(
+            metavar="PENALTY",
+            help="A number, the weight of GNMT's; or none, gnmt, tfa, opennmt_tf, joeynmt, "
+            "google_seq2seq, sockeye or marian, with arguments as in 'marian(normalize=0.7)'.",
+        ),
+    ],
+    "coverage_penalty": Annotated[
+        float | None, _search(min=0, help="Weight of GNMT's coverage penalty.")
+    ],
+    "stop": Annotated[
+        str | None,
+        _search(
+            metavar="WHEN",
+            help="exact: when no better output can come; first: when the first one is complete.",
+        ),
+    ],
+    "groups": Annotated[int | None, _search(min=1, help="Diverse beam search in so many groups.")],
+    "diversity": Annotated[
+        float | None, _search(min=0, help="How strongly groups avoid each other's tokens.")
+    ],
+    "samples": Annotated[int | None, _search(min=1, help="Draw so many outputs a text.")],
+    "temperature": Annotated[
+        float | None, _search(help="Of draws: below 1 sharper, above 1 flatter.")
+    ],
+    "top_k": Annotated[int | None, _search(min=1, help="Draw from so many tokens.")],
+    "top_p": Annotated[float | None, _search(help="Draw from so much of the probability.")],
+    "epsilon": Annotated[float | None, _search(help="Draw from tokens at least so probable.")],
+    "seed": Annotated[int | None, _search(min=0, help="Draw the same every time.")],
+    "max_length": Annotated[int | None, _search(min=1, help="Longest output in ids.")],
+    "min_length": Annotated[
+        str | None, _search(metavar="B|A,B", help="At least B, or A·S + B, ids of an output.")
+    ],
+    "length_limit": Annotated[
+        str | None, _search(metavar="A,B", help="At most A·S + B ids for S ids of source.")
+    ],
+    "allow_unknown": Annotated[
+        bool | None, _search("--allow-unknown/--no-unknown", help="Whether to say unknown words.")
+    ],
+    "repetition_penalty": Annotated[
+        float | None,
+        _search(min=1, help="Factor on the log-probability of tokens that were said."),
+    ],
+    "no_repeat_ngram": Annotated[
+        int | None, _search(min=0, help="Never say so many tokens twice; 0 for no such rule.")
+    ],
+}

@@ -111,6 +111,23 @@ def score_rows(
     return [found[i] for i in range(len(targets))]
 
 
+def check_pairs(sources: Sequence[str], targets: Sequence[str]) -> None:
+    """Raises unless there is one target for each source.
+
+    Raises:
+        TypeError: one string in place of a sequence.
+        ValueError: counts differ.
+    """
+    for name, texts in (("sources", sources), ("targets", targets)):
+        if isinstance(texts, str):
+            raise TypeError(f"`{name}` must be a sequence of strings; got one string. Pass [text].")
+    if len(sources) != len(targets):
+        raise ValueError(
+            f"There must be one target for each source; got {len(sources)} sources and "
+            f"{len(targets)} targets."
+        )
+
+
 def perplexity(log_probs: Sequence[float], lengths: Sequence[int]) -> float:
     """Perplexity per token of targets together.
 

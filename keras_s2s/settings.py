@@ -59,6 +59,7 @@ LEAST = {
     "batch_tokens": 1,
     "epochs": 1,
     "patience": 1,
+    "keep_checkpoints": 0,
     "max_source_length": 2,
     "max_target_length": 2,
     "beam": 1,
@@ -129,6 +130,8 @@ class TrainingSettings:
         batch_tokens: ids per batch, both sides and padding counted; 4096 when neither is given.
         epochs: most epochs to run.
         patience: epochs without a lower validation perplexity before stopping.
+        keep_checkpoints: number of epochs, the last ones, each of which leaves its translator in
+            `epochs/`, for `average_translators`.
         learning_rate: Adam's step size.
         learning_rate_decay: factor on it after each epoch without improvement.
         clip_norm: largest global norm of the gradients.
@@ -179,6 +182,7 @@ class TrainingSettings:
     batch_tokens: int | None = None
     epochs: int = 30
     patience: int = 5
+    keep_checkpoints: int = 0
     learning_rate: float = 1e-3
     learning_rate_decay: float = 0.5
     clip_norm: float = 1.0

@@ -16,12 +16,12 @@ from rich.console import Console
 
 from keras_s2s import folder
 from keras_s2s.attention import Attention
-from keras_s2s.callbacks import Checkpoint, ProgressBar
+from keras_s2s.callbacks import Checkpoint, LastEpochs, ProgressBar
 from keras_s2s.corpus import Corpus
 from keras_s2s.decoder import Decoder
 from keras_s2s.embeddings import load_embedding
 from keras_s2s.encoder import Encoder
-from keras_s2s.folder import CHECKPOINT, HISTORY, SETTINGS, TRANSLATOR
+from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS, TRANSLATOR
 from keras_s2s.folder import make_room as make_room
 from keras_s2s.model import Seq2Seq
 from keras_s2s.reading import has_text
@@ -64,8 +64,8 @@ def train(
     1. Read the training pairs, train the tokenizers, tokenise; filter by length. Up to here nothing
        is written, so a mistake in the data costs no earlier training.
     2. Fit a `Seq2Seq` with teacher forcing. Whenever the validation perplexity falls, write
-       `translator.keras`; after every epoch write the whole state below `checkpoint/`, both
-       atomically.
+       `translator.keras`; after every epoch write the whole state below `checkpoint/`, and with
+       `keep_checkpoints` the translator below `epochs/`; all of them atomically.
     3. Stop after `patience` epochs without improvement, or after `epochs`.
 
     The folder then holds `translator.keras`, `settings.json` (every setting as it was used; the
@@ -75,8 +75,8 @@ def train(
     Args:
         settings: everything that decides the result.
         resume: go on after the last finished epoch in `settings.output`, to the weights that the
-            run would have had without the break. All settings but `output`, `epochs` and `patience`
-            must be those it began with.
+            run would have had without the break. All settings but `output`, `epochs`, `patience`
+            and `keep_checkpoints` must be those it began with.
         force: replace an earlier training in `settings.output`.
         console: where progress is printed; standard error when omitted.
 
@@ -135,6 +135,11 @@ def train(
 
     if checkpoint.epoch < settings.epochs and not checkpoint.finished:
         bar = ProgressBar(settings.epochs, console or Console(stderr=True))
+        kept = LastEpochs(
+            output / EPOCHS,
+            lambda path: save_translator(translator, path),
+            settings.keep_checkpoints,
+        )
         try:
             model.fit(
                 training.dataset(
@@ -152,7 +157,7 @@ def train(
                 epochs=settings.epochs,
                 verbose=0,
                 shuffle=False,  # the corpus shuffles
-                callbacks=[checkpoint, bar],
+                callbacks=[kept, checkpoint, bar],
             )
         finally:
             bar.close()

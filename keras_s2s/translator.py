@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from typing import Any
@@ -10,15 +9,24 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_s2s.checks import check_size
+from keras_s2s.constraints import Constraints, Controls
 from keras_s2s.folder import find_translator
 from keras_s2s.inference import Decodable, InferenceModel
-from keras_s2s.scoring import ScoringModel, TargetScore, score_rows
+from keras_s2s.risk import MinimumBayesRisk
+from keras_s2s.scoring import ScoringModel, TargetScore, check_pairs, score_rows
 from keras_s2s.search import BeamSearch, Search, SearchResult
 from keras_s2s.text import Tokenizer
-from keras_s2s.translation import Alignment, Translation, padded, translations
+from keras_s2s.translation import Alignment, Translation, in_batches, padded, source_rows
+from keras_s2s.unknowns import UnknownReplacement
 
-# Sorted by length together: enough that little is padded, few enough to hold in memory.
-_SORTED_BATCHES = 64
+# What may be set to something else at any time, and its type.
+_SETTINGS = {
+    "search": Search,
+    "unknown_replacement": UnknownReplacement,
+    "choice": MinimumBayesRisk,
+}
+_PARTS = ("source_tokenizer", "target_tokenizer", *_SETTINGS)
 
 
 class _Cache:
@@ -43,6 +51,10 @@ class Translator(keras.Model):
         target_tokenizer: a `Tokenizer` with the decoder's vocabulary size.
         search: a `Search`; `BeamSearch()` when omitted.
         max_source_length: longest source in ids, the end id counted.
+        unknown_replacement: an `UnknownReplacement` for unknown tokens in outputs; None leaves
+            them.
+        choice: a `MinimumBayesRisk` that orders the hypotheses of a text; None leaves them in the
+            order of the search.
 
     Example:
     >>> from keras_s2s import CharTokenizer, Decoder, Encoder, Seq2Seq
@@ -68,6 +80,8 @@ class Translator(keras.Model):
         target_tokenizer: Tokenizer,
         search: Search | None = None,
         max_source_length: int = 100,
+        unknown_replacement: UnknownReplacement | None = None,
+        choice: MinimumBayesRisk | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -81,10 +95,7 @@ class Translator(keras.Model):
                     f"{part} was made for {size}. Make the model with the tokenizer's "
                     "vocabulary_size."
                 )
-        if not isinstance(max_source_length, int) or max_source_length < 1:
-            raise ValueError(
-                f"`max_source_length` must be a positive integer; got {max_source_length!r}."
-            )
+        check_size("max_source_length", max_source_length)
         self.model = model
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
@@ -92,13 +103,22 @@ class Translator(keras.Model):
         self.supports_jit = False
         self._cache = _Cache()
         self.search = search or BeamSearch()
+        self.unknown_replacement = unknown_replacement
+        self.choice = choice
         self.build()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "search":
-            if not isinstance(value, Search):
-                raise TypeError(f"`search` must be a Search; got {type(value).__name__}.")
-            self._cache.model = None
+        kind = _SETTINGS.get(name)
+        if kind is not None:
+            if not isinstance(value, kind) and (value is not None or name == "search"):
+                raise TypeError(f"`{name}` must be a {kind.__name__}; got {type(value).__name__}.")
+            if name == "search":
+                self._cache.model = None
+            if name == "unknown_replacement" and value is not None and not self.model.attends:
+                raise ValueError(
+                    "`unknown_replacement` goes by attention, and this model has none. Train one "
+                    "with attention, or leave it out."
+                )
         super().__setattr__(name, value)
 
     def build(self, input_shape: Any = None) -> None:
@@ -112,17 +132,13 @@ class Translator(keras.Model):
             search or self.search,
             start_id=self.target_tokenizer.start_id,
             end_id=self.target_tokenizer.end_id,
+            unknown_id=self.target_tokenizer.unknown_id,
         )
 
     def with_model(self, model: Decodable) -> Translator:
         """A translator with another model; tokenizers and all settings are those of this one."""
-        return Translator(
-            model,
-            self.source_tokenizer,
-            self.target_tokenizer,
-            self.search,
-            self.max_source_length,
-        )
+        parts: dict[str, Any] = {name: getattr(self, name) for name in _PARTS}
+        return Translator(model, max_source_length=self.max_source_length, **parts)
 
     def copy(self) -> Translator:
         """One with weights of its own, never compiled: saved, it takes no optimizer along."""
@@ -163,12 +179,20 @@ class Translator(keras.Model):
             )
         return super().__call__(texts, *args, **kwargs)
 
-    def translate(self, texts: Sequence[str], *, batch_size: int = 32) -> list[list[Translation]]:
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 32,
+        constraints: Constraints | Sequence[Constraints] | None = None,
+    ) -> list[list[Translation]]:
         """Translates texts, with everything that is known of each hypothesis.
 
         Args:
             texts: any number of strings; an empty string is a source of its end token alone.
             batch_size: sentences per batch; it changes the speed, not the result.
+            constraints: what outputs must begin with, must not say and must say: a `Constraints`
+                for all texts, or one for each.
 
         Returns:
             For every text, in order, its hypotheses, best first: one for greedy search, up to
@@ -176,34 +200,42 @@ class Translator(keras.Model):
 
         Raises:
             TypeError: one string, or something in the sequence that is not a string.
-            ValueError: `batch_size` below 1.
+            ValueError: `batch_size` below 1; constraints that no output can fulfil; a model whose
+                logits are not finite.
         """
-        return list(self.stream(texts, batch_size=batch_size))
+        return list(self.stream(texts, batch_size=batch_size, constraints=constraints))
 
-    def stream(self, texts: Sequence[str], *, batch_size: int = 32) -> Iterator[list[Translation]]:
+    def stream(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 32,
+        constraints: Constraints | Sequence[Constraints] | None = None,
+    ) -> Iterator[list[Translation]]:
         """The items of `translate`, each given out as soon as those before it are there.
 
-        For texts that are too many to hold all their alignments: at most 64 batches are sorted by
-        length and kept at a time.
-
-        Arguments and errors are those of `translate`; texts are checked, and warned about, at once.
+        For texts that are too many to hold all their alignments: at most 64 batches are kept at a
+        time. Arguments and errors are those of `translate`; texts are checked at once.
         """
         if isinstance(texts, str):
             raise TypeError("`texts` must be a sequence of strings; got one string. Pass [text].")
-        _check_batch_size(batch_size)
-        return self._stream(self._source_rows(texts), batch_size)
+        check_size("batch_size", batch_size)
+        rows = self._source_rows(texts)
+        controls = Controls(len(rows), constraints, self.target_tokenizer, self.search)
 
-    def _stream(self, rows: list[list[int]], batch_size: int) -> Iterator[list[Translation]]:
-        for start in range(0, len(rows), _SORTED_BATCHES * batch_size):
-            window = rows[start : start + _SORTED_BATCHES * batch_size]
-            order = sorted(range(len(window)), key=lambda i: len(window[i]))
-            results: list[list[Translation]] = [[] for _ in window]
-            for first in range(0, len(order), batch_size):
-                chosen = order[first : first + batch_size]
-                found = self._search(padded([window[i] for i in chosen]))
-                for place, i in enumerate(chosen):
-                    results[i] = translations(found, place, len(window[i]), self.target_tokenizer)
-            yield from results
+        def search(places: Sequence[int]) -> SearchResult:
+            return self._search([rows[place] for place in places], controls.of(places))
+
+        found = in_batches(rows, batch_size, search, self.target_tokenizer)
+        return (self._finished(*pair) for pair in zip(texts, found, strict=True))
+
+    def _finished(self, source: str, found: list[Translation]) -> list[Translation]:
+        """Hypotheses of the search with what the settings make of them."""
+        replace = self.unknown_replacement
+        if replace is not None:
+            sides = self.source_tokenizer, self.target_tokenizer
+            found = [replace(each, source, *sides) for each in found]
+        return found if self.choice is None else self.choice(found)
 
     def source_ids(self, texts: Sequence[str]) -> np.ndarray:
         """Texts to padded source ids `(B, S)` int32, each row ending with the end id."""
@@ -211,13 +243,10 @@ class Translator(keras.Model):
 
     def align(self, text: str) -> Alignment:
         """Translates one text; gives the pieces of both sides with the attention between them."""
-        rows = self._source_rows([text])
-        best = next(self._stream(rows, 1))[0]
-        return Alignment(
-            self.source_tokenizer.pieces(rows[0]),
-            self.target_tokenizer.pieces(best.ids),
-            best.weights,
-        )
+        best = self.translate([text])[0][0]
+        source = self.source_tokenizer
+        ids = [*source.encode([text])[0][: self.max_source_length - 1], source.end_id]
+        return Alignment(source.pieces(ids), self.target_tokenizer.pieces(best.ids), best.weights)
 
     def score(
         self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 32
@@ -236,72 +265,44 @@ class Translator(keras.Model):
             TypeError: one string, or something in a sequence that is not a string.
             ValueError: counts differ, or `batch_size` below 1.
         """
-        for name, texts in (("sources", sources), ("targets", targets)):
-            if isinstance(texts, str):
-                raise TypeError(
-                    f"`{name}` must be a sequence of strings; got one string. Pass [text]."
-                )
-        if len(sources) != len(targets):
-            raise ValueError(
-                f"There must be one target for each source; got {len(sources)} sources and "
-                f"{len(targets)} targets."
-            )
-        _check_batch_size(batch_size)
+        check_pairs(sources, targets)
+        check_size("batch_size", batch_size)
         if self._cache.scoring is None:
             self._cache.scoring = ScoringModel(self.model)
-        end_id = self.target_tokenizer.end_id
+        target = self.target_tokenizer
         return score_rows(
             self._cache.scoring,
             self._source_rows(sources),
-            [[*ids, end_id] for ids in self.target_tokenizer.encode(targets)],
-            start_id=self.target_tokenizer.start_id,
+            [[*ids, target.end_id] for ids in target.encode(targets)],
+            start_id=target.start_id,
             pad_id=self.model.pad_id,
             batch_size=batch_size,
         )
 
     def _source_rows(self, texts: Sequence[str]) -> list[list[int]]:
-        for i, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise TypeError(f"`texts` must hold strings; got {type(text).__name__} at {i}.")
-        room = self.max_source_length - 1
-        encoded = self.source_tokenizer.encode(texts)
-        long = [i for i, ids in enumerate(encoded) if len(ids) > room]
-        if long:
-            warnings.warn(
-                f"{len(long)} of {len(texts)} texts are longer than {room} source tokens and are "
-                f"cut there; the first is text {long[0] + 1}, with {len(encoded[long[0]])} tokens.",
-                stacklevel=3,
-            )
-        return [[*ids[:room], self.source_tokenizer.end_id] for ids in encoded]
+        return source_rows(texts, self.source_tokenizer, self.max_source_length)
 
-    def _search(self, source_ids: np.ndarray) -> SearchResult:
+    def _search(self, rows: list[list[int]], controls: dict[str, np.ndarray]) -> SearchResult:
         if self._cache.model is None:
             self._cache.model = self.inference_model()
-        return SearchResult(*self._cache.model.predict_on_batch(source_ids))
+        return self._cache.model.predict_on_batch({"source_ids": padded(rows), **controls})
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "model": serialize(self.model),
-            "source_tokenizer": serialize(self.source_tokenizer),
-            "target_tokenizer": serialize(self.target_tokenizer),
-            "search": serialize(self.search),
             "max_source_length": self.max_source_length,
+            **{name: serialize(getattr(self, name)) for name in ("model", *_PARTS)},
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Translator:
         parts = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in ("model", "source_tokenizer", "target_tokenizer", "search")
+            for name in ("model", *_PARTS)
+            if name in config  # files of earlier versions lack the newest
         }
         return cls(**{**config, **parts})
-
-
-def _check_batch_size(batch_size: int) -> None:
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1; got {batch_size}.")
 
 
 def load_translator(path: str | PathLike[str]) -> Translator:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from keras_s2s.callbacks import Checkpoint, ProgressBar
+from keras_s2s.callbacks import Checkpoint, LastEpochs, ProgressBar
 
 
 class Killed(BaseException):
@@ -288,3 +288,40 @@ def test_cursor_comes_back(interrupted: bool) -> None:
     printed = shown(terminal=True, interrupted=interrupted)
 
     assert printed.rindex("\x1b[?25h") > printed.rindex("\x1b[?25l")
+
+
+def epochs_in(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.glob("*"))
+
+
+def test_files_of_the_last_epochs_are_kept(tmp_path: Path) -> None:
+    saved: list[str] = []
+
+    def save(path: Path) -> None:
+        saved.append(path.name)
+        path.write_text("weights", encoding="utf-8")
+
+    kept = LastEpochs(tmp_path / "epochs", save, 2)
+    for epoch in range(4):
+        kept.on_epoch_end(epoch, {"val_perplexity": 5.0})
+        assert epochs_in(tmp_path / "epochs")[-1] == f"epoch-{epoch + 1:03d}.keras"
+    assert saved == [f"epoch-{number:03d}.keras" for number in (1, 2, 3, 4)]
+    assert epochs_in(tmp_path / "epochs") == ["epoch-003.keras", "epoch-004.keras"]
+
+    # Going on after epoch 2: what a longer run left behind is not of this one.
+    kept.on_epoch_end(2, {"val_perplexity": 5.0})
+    assert epochs_in(tmp_path / "epochs") == ["epoch-003.keras"]
+
+
+def test_epoch_that_diverged_leaves_no_file(tmp_path: Path) -> None:
+    kept = LastEpochs(tmp_path, lambda path: path.touch(), 3)
+    kept.on_epoch_end(0, {"val_perplexity": 5.0})
+    kept.on_epoch_end(1, {"val_perplexity": float("nan")})
+    assert epochs_in(tmp_path) == ["epoch-001.keras"]
+
+
+def test_no_epochs_are_kept_unless_asked_for(tmp_path: Path) -> None:
+    LastEpochs(tmp_path / "epochs", lambda path: path.touch(), 0).on_epoch_end(0, {})
+    assert not (tmp_path / "epochs").exists()
+    with pytest.raises(ValueError, match="`count` must be at least 0; got -1"):
+        LastEpochs(tmp_path, lambda path: None, -1)

@@ -1,5 +1,6 @@
 import inspect
 import json
+import math
 import os
 import random
 import re
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from keras_s2s import cli
+from keras_s2s.risk import expected_utilities
 from keras_s2s.settings import TrainingSettings
 
 LEXICON = {"red": "rot", "dog": "Hund", "big": "groß", "cat": "Katze", "tree": "Baum"}
@@ -223,6 +225,142 @@ def test_evaluate_prints_every_score(
     assert re.search(r"^chrF2 +\d+\.\d\d   nrefs:1\|", found.out, re.MULTILINE)
 
 
+def scored(out: str) -> list[list[str]]:
+    return [line.split("\t") for line in out.splitlines()]
+
+
+def test_score_prints_log_probability_and_perplexity(
+    command: Command, model: Path, texts: Path, tmp_path: Path
+) -> None:
+    files = ["--source", texts / "val.en", "--target", texts / "val.de"]
+    found = command("score", model, *files)
+    tokens = command("score", model, "--data", texts / "val.tsv", "--tokens", "--batch-size", 5)
+
+    assert (found.code, tokens.code) == (0, 0)
+    rows = scored(tokens.out)
+    targets = (texts / "val.de").read_text(encoding="utf-8").splitlines()
+    total, count = 0.0, 0
+    for row, plain, target in zip(rows, scored(found.out), targets, strict=True):
+        assert row[:2] == plain
+        pieces, log_probs = row[2::2], [float(value) for value in row[3::2]]
+        assert pieces == [*target.replace(" ", "▁"), "</s>"]
+        # Four digits each.
+        assert float(row[0]) == pytest.approx(sum(log_probs), abs=1e-4 * len(pieces))
+        assert float(row[1]) == pytest.approx(
+            math.exp(-float(row[0]) / len(pieces)), rel=1e-3, abs=1e-4
+        )
+        total += float(row[0])
+        count += len(pieces)
+    (summary,) = found.err.splitlines()
+    said = re.fullmatch(rf"12 pairs, {count} tokens: perplexity (\d+\.\d{{4}})", summary)
+    assert float(said[1]) == pytest.approx(math.exp(-total / count), abs=1e-3)
+
+
+def test_score_of_an_output_is_that_of_the_search(
+    command: Command, model: Path, tmp_path: Path
+) -> None:
+    source = write(tmp_path / "in.en", ["red cat"])
+    given = ("--beam", 1, "--length-penalty", 0, "--scores")
+    score, text = command("translate", model, source, *given).out.rstrip("\n").split("\t")
+    target = write(tmp_path / "out.de", [text])
+
+    found = command("score", model, "--source", source, "--target", target)
+
+    assert float(found.out.split("\t")[0]) == pytest.approx(float(score), abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def epochs(model: Path, texts: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Models of the last epochs of the same training."""
+    output = tmp_path_factory.mktemp("epochs") / "m"
+    arguments = ["train", *two_files(texts), *SMALL, "--epochs", "6", "--output", str(output)]
+    assert cli.main([*arguments, "--keep-checkpoints", "2"]) == 0
+    return sorted((output / "epochs").iterdir())
+
+
+def test_average_writes_a_model(
+    command: Command, epochs: list[Path], texts: Path, tmp_path: Path
+) -> None:
+    assert [file.name for file in epochs] == ["epoch-005.keras", "epoch-006.keras"]
+    output = tmp_path / "mean.keras"
+
+    found = command("average", *epochs, "--output", output)
+
+    assert found == Answer(0, f"{output}: the mean of 2 models\n", "")
+    assert list(tmp_path.iterdir()) == [output]
+    translated = command("translate", output, texts / "val.en")
+    assert len(translated.out.splitlines()) == 12
+    again = command("average", epochs[0], "--output", output)
+    assert (again.code, again.out) == (1, "")
+    assert f"`{output}` exists. Replace it (--force)" in one_line(again.err)
+    weighted = ["average", *epochs, "--weight", 1e9, "--weight", 1e-9, "--output", output]
+    assert command(*weighted, "--force").code == 0
+    # Nearly all of it is the first.
+    assert (
+        command("translate", output, texts / "val.en").out
+        == command("translate", epochs[0], texts / "val.en").out
+    )
+
+
+def test_ensemble_is_decoded_together(
+    command: Command, model: Path, epochs: list[Path], texts: Path
+) -> None:
+    def log_probs(*arguments: object) -> list[float]:
+        found = command("score", *arguments, "--data", texts / "val.tsv")
+        assert found.code == 0
+        return [float(row[0]) for row in scored(found.out)]
+
+    # A model with itself is itself.
+    alone = log_probs(epochs[0])
+    assert log_probs(epochs[0], "--ensemble", epochs[0]) == pytest.approx(alone, abs=1e-3)
+    others = ["--ensemble", epochs[1]]
+    mean = ["--ensemble-mean", "log_probabilities"]
+    assert log_probs(epochs[0], *others) != log_probs(epochs[0], *others, *mean)
+    translated = command("translate", epochs[0], texts / "val.en", *others, *mean)
+    assert translated.code == 0
+    assert len(translated.out.splitlines()) == 12
+    line = failure(command, "translate", model, texts / "val.en", "--ensemble", texts / "val.en")
+    assert "is not a model" in line
+
+
+def test_unknown_words_come_from_the_source(command: Command, texts: Path, tmp_path: Path) -> None:
+    output = tmp_path / "words"
+    words = ["--tokenizer", "word", "--target-vocabulary-size", "5"]
+    trained = command("train", *tsv(texts), *SMALL, *words, "--epochs", 3, "--output", output)
+    assert trained.code == 0
+    file = write(tmp_path / "in", ["red dog", "tree"])
+    dictionary = write(tmp_path / "d.tsv", [f"{en}\t{de}" for en, de in LEXICON.items()])
+    plain, copied, looked_up = (
+        command("translate", output, file, *given).out
+        for given in ([], ["--replace-unknown"], ["--dictionary", dictionary])
+    )
+
+    assert "⁇" in plain
+    assert "⁇" not in copied + looked_up
+    for before, after in zip(copied.split(), looked_up.split(), strict=True):
+        assert after == LEXICON.get(before, before)
+    assert set(copied.split()) & {"red", "dog", "tree"}
+
+
+def test_minimum_bayes_risk_takes_the_output_most_like_the_others(
+    command: Command, model: Path, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "in", ["red cat", "", "big tree"])
+    given = ("--beam", 6, "--scores")
+    all_outputs = scored(command("translate", model, file, *given, "--n-best", 6).out)
+    found = scored(command("translate", model, file, *given, "--mbr").out)
+    several = scored(command("translate", model, file, *given, "--mbr", "--n-best", 2).out)
+
+    assert len(found) == 3
+    assert [row[0] for row in several] == ["1", "1", "2", "3", "3"]
+    said = [text for number, _, text in all_outputs if number == "1"]
+    utilities = expected_utilities(said)
+    assert found[0] == [f"{max(utilities):.4f}", said[utilities.index(max(utilities))]]
+    refused = command("translate", model, file, "--beam", 1, "--mbr")
+    assert refused.code == 2
+    assert "--mbr chooses among several outputs" in one_line(refused.err)
+
+
 def test_explain_draws_a_picture(command: Command, model: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     found = command("explain", model, "red cat", "--output", tmp_path / "map.png")
@@ -291,7 +429,10 @@ def test_help_names_every_command(command: Command) -> None:
     found = command("--help")
 
     assert found.code == 0
-    for name in ("train", "translate", "evaluate", "explain", "export", "quickstart"):
+    for name in (
+        *("train", "average", "translate", "evaluate", "score", "explain", "export"),
+        "quickstart",
+    ):
         assert f" {name} " in found.out
         assert command(name, "--help").code == 0
 
@@ -362,6 +503,15 @@ def test_argument_error_of_train_is_one_line(
         ("translate m --length-penalty -1", "Invalid value for '--length-penalty'"),
         ("evaluate m", "Give --source and --target, or --data alone"),
         ("evaluate m --tokenize words", "'words' is not one of '13a', 'none'"),
+        ("score m", "Give --source and --target, or --data alone"),
+        ("translate m --ensemble-mean probabilities", "--ensemble-mean needs --ensemble OTHER"),
+        ("translate m --ensemble o --ensemble-mean median", "'median' is not one of"),
+        ("translate m --dictionary none.tsv", "none.tsv' does not exist"),
+        ("average", "Missing argument"),
+        ("average m", "Missing option '--output'"),
+        ("average m --output m.h5", "--output must be a .keras file in a folder that exists"),
+        ("average m --output none/m.keras", "got none/m.keras"),
+        ("average a b --weight 1 --output m.keras", "once for each model; got 1 for 2"),
         ("explain m text", "Missing option '--output'"),
         ("explain m text --output map.txt", "must end in one of .png, .svg, .pdf; got map.txt"),
         ("export m --output x --formats tflite", "--formats must be saved_model, onnx or both"),
@@ -459,6 +609,8 @@ def test_path_that_is_no_model_is_refused(
         for name, *rest in (
             ("translate", texts / "val.en"),
             ("evaluate", "--data", texts / "val.tsv"),
+            ("score", "--data", texts / "val.tsv"),
+            ("average", "--output", tmp_path / "mean.keras"),
             ("explain", "dog", "--output", tmp_path / "map.png"),
             ("export", "--output", tmp_path / "x"),
         ):

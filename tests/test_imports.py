@@ -65,12 +65,17 @@ TABLE = {
     # What joins them.
     "folder": Rule(),
     "translation": Rule("numpy", "search text"),
+    "constraints": Rule("numpy", "search text"),
     "scoring": Rule("keras numpy", "inference translation"),
+    "unknowns": Rule("keras numpy", "reading text translation"),
+    "risk": Rule("keras numpy sacrebleu", "translation"),
     "translator": Rule(
         "keras numpy tensorflow",
-        "attention inference folder model scoring search text translation",
+        "attention checks constraints folder inference model risk scoring search text translation "
+        "unknowns",
     ),
     "ensemble": Rule("keras numpy", "checks inference model search translator"),
+    "averaging": Rule("numpy", "ensemble translator"),
     "settings": Rule("", "reading"),
     "callbacks": Rule("keras numpy rich"),
     "training": Rule(
@@ -86,6 +91,7 @@ TABLE = {
     "__main__": Rule("", "cli"),
     "terminal": Rule("rich"),
     "options": Rule("typer", "settings"),
+    "commands": Rule(ANY, ANY),
     "cli": Rule(ANY, ANY),
     "quickstart": Rule(ANY, ANY),
     # The exporters see the library from outside.
@@ -109,9 +115,10 @@ CORE = {
     *("decoder", "schedules", "inference", "model", "migration"),
     *("losses", "metrics", "search"),
 }
-# `cli`, and the modules it hands a whole command to, are the only ones that know the exporters.
-MAY_IMPORT_EXPORT = {"cli", "quickstart"}
-FRONT_DOORS = {"cli", "quickstart", "__main__"}
+# The commands, and the modules they hand a whole command to, are the only ones that know the
+# exporters.
+MAY_IMPORT_EXPORT = {"cli", "commands", "quickstart"}
+FRONT_DOORS = {"cli", "commands", "quickstart", "__main__"}
 
 # Nothing a command's help needs; each is imported where it is used.
 HEAVY = {

@@ -53,7 +53,7 @@ def test_command_lines_name_real_commands_and_options(
     # Files to read must exist for the arguments to be accepted.
     monkeypatch.chdir(tmp_path)
     for word in words:
-        if Path(word).suffix in (".en", ".de"):
+        if Path(word).suffix in (".en", ".de", ".tsv"):
             Path(word).touch()
     group = get_command(app)
     command = group.commands[words[1]]  # type: ignore[attr-defined]

@@ -111,7 +111,13 @@ def test_nothing_gives_nothing(translator: Translator) -> None:
         (["a", "b"], ["a"], {}, ValueError, "got 2 sources and 1 targets"),
         (["a", 1], ["a", "b"], {}, TypeError, "got int at 1"),
         (["a"], [None], {}, TypeError, "got NoneType"),
-        (["a"], ["a"], {"batch_size": 0}, ValueError, "`batch_size` must be at least 1; got 0"),
+        (
+            ["a"],
+            ["a"],
+            {"batch_size": 0},
+            ValueError,
+            "`batch_size` must be a positive integer; got batch_size=0",
+        ),
     ],
 )
 def test_what_cannot_be_scored_is_refused(

@@ -86,6 +86,7 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
         ({"batch_tokens": -1}, "`batch_tokens` must be at least 1"),
         ({"batch_size": 2, "batch_tokens": 3}, "batch_size=2 and batch_tokens=3. Give one"),
         ({"epochs": 0}, "`epochs` must be at least 1"),
+        ({"keep_checkpoints": -1}, "`keep_checkpoints` must be at least 0"),
         ({"patience": 0}, "`patience` must be at least 1"),
         ({"max_source_length": 1}, "`max_source_length` must be at least 2"),
         ({"max_target_length": 1}, "`max_target_length` must be at least 2"),

@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from keras_s2s import callbacks, training
+from keras_s2s.averaging import average_translators
 from keras_s2s.corpus import CorpusError
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.training import TrainingResult, train
@@ -290,6 +291,53 @@ def test_resumed_training_ends_with_the_weights_of_one_without_a_break(
             ours["output"] = theirs["output"]
         assert ours == theirs
     assert not list((tmp_path / "out").rglob(".tmp-*"))
+
+
+def kill_in_epoch_file(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """A kill after the first half of the file that an epoch leaves."""
+    save = keras.Model.save
+
+    def half(model: keras.Model, path: Path, **given: Any) -> None:
+        save(model, path, **given)
+        if path.name.endswith(f"epoch-{epoch:03d}.keras"):
+            os.truncate(path, path.stat().st_size // 2)
+            raise Killed
+
+    monkeypatch.setattr(keras.Model, "save", half)
+
+
+@pytest.mark.parametrize("kill", [None, kill_in_save, kill_in_epoch_file])
+def test_last_epochs_leave_translators_to_average(
+    texts: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: Any
+) -> None:
+    settings = settings_for(texts, tmp_path / "out", keep_checkpoints=2)
+    if kill is not None:
+        kill(monkeypatch, 3)
+        with pytest.raises(Killed):
+            run(settings)
+        monkeypatch.undo()
+    result, _ = run(settings, resume=kill is not None)
+
+    epochs = tmp_path / "out" / "epochs"
+    assert sorted(file.name for file in epochs.iterdir()) == [
+        "epoch-002.keras",
+        "epoch-003.keras",
+    ]
+    assert result.best_epoch == EPOCHS
+    # Keeping them changes nothing else, and the best epoch's file is that epoch's.
+    assert_same_weights(whole, tmp_path / "out")
+    assert_same_weights(epochs / "epoch-003.keras", whole)
+    average = average_translators(sorted(epochs.iterdir()))
+    for mean, ours, theirs in zip(
+        average.get_weights(), *(weights_in(file) for file in sorted(epochs.iterdir())), strict=True
+    ):
+        np.testing.assert_allclose(mean, (ours + theirs) / 2, atol=1e-7)  # of weights up to 1
+
+
+def test_forced_training_removes_the_epochs_of_the_last(texts: Path, tmp_path: Path) -> None:
+    run(settings_for(texts, tmp_path, keep_checkpoints=1, epochs=1))
+    run(settings_for(texts, tmp_path, epochs=1), force=True)
+    assert not (tmp_path / "epochs").exists()
 
 
 def test_killed_process_can_be_resumed(texts: Path, whole: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from keras_s2s import translation
 from keras_s2s import translator as module
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
@@ -131,7 +132,9 @@ def test_translate_takes_no_single_string(translator: Translator) -> None:
 
 
 def test_batch_size_below_one_is_refused(translator: Translator) -> None:
-    with pytest.raises(ValueError, match="`batch_size` must be at least 1; got 0"):
+    with pytest.raises(
+        ValueError, match="`batch_size` must be a positive integer; got batch_size=0"
+    ):
         translator(["a"], batch_size=0)
 
 
@@ -159,7 +162,7 @@ def test_order_is_kept_beyond_what_is_sorted_together(
     expected: dict[str, list[Translation]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_SORTED_BATCHES", 2)
+    monkeypatch.setattr(translation, "_SORTED_BATCHES", 2)
     lines = [LINES[(5 * i) % len(LINES)] for i in range(19)]
 
     found = translator(lines, batch_size=2)
@@ -170,7 +173,7 @@ def test_order_is_kept_beyond_what_is_sorted_together(
 def test_stream_gives_outputs_before_the_last_is_there(
     translator: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_SORTED_BATCHES", 1)
+    monkeypatch.setattr(translation, "_SORTED_BATCHES", 1)
     searched: list[int] = []
     search = Translator._search
 

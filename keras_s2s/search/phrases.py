@@ -11,7 +11,7 @@ from keras import ops
 def checked(
     given: dict[str, Any], batch_size: Any, max_length: int, end_id: int
 ) -> tuple[dict[str, Any], int]:
-    """Prefixes and phrases as int32 tensors, and the highest id among them.
+    """Prefixes and phrases as int32 tensors, and the highest id known among them.
 
     Shapes are checked always; ids, and whether all can hold at once, where the values are known:
     NumPy arrays and lists.
@@ -46,15 +46,27 @@ def checked(
             continue
         if isinstance(value, (np.ndarray, list, tuple)):
             known[name] = np.asarray(value)
-            _check_ids(name, known[name], end_id)
         tensors[name] = ops.cast(value, "int32")
         if name == "prefix" and isinstance(shape[1], int) and shape[1] >= max_length:
             raise ValueError(
                 f"`prefix` must leave room for the end token within max_length={max_length}; got "
                 f"{shape[1]} tokens. Search with a larger max_length."
             )
-    _check_together(known, max_length)
+    check(known, max_length, end_id)
     return tensors, max((int(ids.max()) for ids in known.values() if ids.size), default=-1)
+
+
+def check(known: dict[str, np.ndarray], max_length: int, end_id: int) -> None:
+    """Raises ValueError for ids that cannot be, and for demands that no output can fulfil.
+
+    Args:
+        known: as `checked` takes them, but arrays all.
+        max_length: longest output, the end token counted.
+        end_id: the end token, which no phrase may hold.
+    """
+    for name, ids in known.items():
+        _check_ids(name, ids, end_id)
+    _check_together(known, max_length)
 
 
 def _differ(size: Any, batch_size: Any) -> bool:

@@ -137,6 +137,7 @@ class TFABeamSearch(Search):
         start_id: int = 2,
         end_id: int = 3,
         pad_id: int = 0,
+        unknown_id: int = 1,
     ) -> SearchResult:
         """Searches; `N = width`, and there are no constraints to satisfy.
 
@@ -153,6 +154,8 @@ class TFABeamSearch(Search):
             start_id: the token the first step reads.
             end_id: the token that ends a beam.
             pad_id: what follows the end.
+            unknown_id: taken from callers that name all special ids; to tfa it is a token like
+                others.
 
         Raises:
             ValueError: arguments that cannot be; called with values and not within a graph, also

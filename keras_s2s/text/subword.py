@@ -102,3 +102,15 @@ class SentencePieceTokenizer(Tokenizer):
 
     def _piece(self, token: int) -> str:
         return str(self._processor.id_to_piece(token))
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        places = {0: 0}  # SentencePiece counts bytes
+        for number, character in enumerate(text, 1):
+            places[next(reversed(places)) + len(character.encode())] = number
+        pieces = self._processor.EncodeAsProto(text).pieces
+        return [(places[piece.begin], places[piece.end]) for piece in pieces]
+
+    def _surfaces(self, row: list[int]) -> list[str]:
+        if not row:
+            return []
+        return [str(piece.surface) for piece in self._processor.DecodeIdsAsProto(row).pieces]

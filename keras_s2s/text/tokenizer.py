@@ -106,6 +106,12 @@ class Tokenizer(abc.ABC):
     @abc.abstractmethod
     def _piece(self, token: int) -> str: ...
 
+    @abc.abstractmethod
+    def _spans(self, text: str) -> list[tuple[int, int]]: ...
+
+    @abc.abstractmethod
+    def _surfaces(self, row: list[int]) -> list[str]: ...
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, without start and end.
 
@@ -181,6 +187,47 @@ class Tokenizer(abc.ABC):
             special[token] if token < FIRST_ID else _printable(self._piece(token))
             for token in self._checked(ids, "`ids`")
         ]
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in a text each of its ids comes from.
+
+        Args:
+            text: One string.
+
+        Returns:
+            For each id of `encode([text])[0]` the place of its first character in
+            `valid_text(text)` and the place behind its last; equal where an id comes from nothing.
+
+        Example:
+            >>> CharTokenizer(["a", "b"]).spans("ab")
+            [(0, 1), (1, 2)]
+        """
+        return self._spans(valid_text(text))
+
+    def surfaces(self, ids: Sequence[int]) -> list[str]:
+        """What each id adds to the decoded text: joined they are `decode([ids])[0]`.
+
+        Args:
+            ids: One row of ids.
+
+        Returns:
+            As many strings as ids; "" for padding, start, and all from the first end id on.
+
+        Raises:
+            TypeError: If `ids` is not one row of integers.
+            ValueError: If an id is negative or not below `vocabulary_size`.
+
+        Example:
+            >>> CharTokenizer(["a", "b"]).surfaces([4, 1, 5, 3])
+            ['a', '⁇', 'b', '']
+        """
+        row = self._checked(ids, "`ids`")
+        dropped = (self.pad_id, self.start_id)
+        kept = [i for i, token in enumerate(self._sentence(row)) if token not in dropped]
+        found = [""] * len(row)
+        for i, surface in zip(kept, self._surfaces([row[i] for i in kept]), strict=True):
+            found[i] = surface
+        return found
 
     def _sentence(self, row: list[int]) -> list[int]:
         return row[: row.index(self.end_id)] if self.end_id in row else row

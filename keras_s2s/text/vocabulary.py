@@ -83,6 +83,9 @@ class VocabularyTokenizer(Tokenizer):
     def _decode(self, rows: list[list[int]]) -> list[str]:
         return [self.separator.join(map(self._piece, row)) for row in rows]
 
+    def _surfaces(self, row: list[int]) -> list[str]:
+        return [(self.separator if i else "") + self._piece(token) for i, token in enumerate(row)]
+
     def _piece(self, token: int) -> str:
         return UNKNOWN_TEXT if token == self.unknown_id else self.vocabulary[token - FIRST_ID]
 
@@ -110,6 +113,9 @@ class CharTokenizer(VocabularyTokenizer):
     def split(text: str) -> list[str]:
         """The code points of a text."""
         return list(text)
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        return [(i, i + 1) for i in range(len(text))]
 
     def module(self) -> tf.Module:
         """The same tokenizer as TensorFlow operations; see `Tokenizer.module`."""
@@ -141,6 +147,9 @@ class WordTokenizer(VocabularyTokenizer):
     def split(text: str) -> list[str]:
         """The words of a text."""
         return _WORD.findall(text)
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        return [word.span() for word in _WORD.finditer(text)]
 
     def module(self) -> tf.Module:
         """The same tokenizer as TensorFlow operations; see `Tokenizer.module`."""

@@ -1,0 +1,45 @@
+"""The command that hands a model on: `export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_s2s import options
+from keras_s2s.commands.models import check_models, load_models
+from keras_s2s.options import ArgumentError
+from keras_s2s.terminal import quiet_start, say
+
+
+def export(
+    model: options.Model,
+    output: Annotated[Path, typer.Option(help="Folder that receives serving/ and onnx/.")],
+    formats: options.Formats = "saved_model,onnx",
+    name: options.ServingName = None,
+    version: options.Version = None,
+    sentences: options.Sentences = None,
+    force: options.Force = False,
+) -> None:
+    """Export to SavedModel and ONNX; kept only if all of it gives the same outputs as Keras."""
+    from keras_s2s.reading import read_lines
+
+    chosen = [part.strip() for part in formats.split(",")]
+    if not set(chosen) <= {"saved_model", "onnx"}:
+        raise ArgumentError(f"--formats must be saved_model, onnx or both; got {formats!r}.")
+    check_models(model)
+    texts = None if sentences is None else list(read_lines(sentences))
+    with quiet_start():
+        from keras_s2s.export import export_translator
+    report = export_translator(
+        load_models(model),
+        output,
+        name=name,
+        version=version,
+        formats=chosen,
+        sentences=texts,
+        force=force,
+        progress=say,
+    )
+    print(report)
