@@ -44,7 +44,7 @@ def search_ids(translator: Translator, search: Search, source_ids: tf.Tensor) ->
         reads.
     """
     model, target = translator.model, translator.target_tokenizer
-    pad_id = model.encoder.pad_id
+    pad_id = model.pad_id
     # An encoder cannot run over no position at all; an empty batch of texts has none.
     missing = tf.maximum(1 - tf.shape(source_ids)[1], 0)
     source_ids = tf.pad(source_ids, [[0, 0], [0, missing]], constant_values=pad_id)
@@ -69,7 +69,7 @@ def ids_function(translator: Translator, search: Search, spec: IdsSpec) -> Any:
     Returns:
         A `tf.function` with one signature, that of `spec`.
     """
-    pad_id = translator.model.encoder.pad_id
+    pad_id = translator.model.pad_id
 
     def run(input_ids: tf.Tensor, input_lengths: tf.Tensor) -> dict[str, tf.Tensor]:
         real = tf.sequence_mask(input_lengths, tf.shape(input_ids)[1])
@@ -106,7 +106,7 @@ class TextGraph(tf.Module):
         self.weights = list(translator.model.variables)
         room = translator.max_source_length - 1
         end_id = translator.source_tokenizer.end_id
-        pad_id = translator.model.encoder.pad_id
+        pad_id = translator.model.pad_id
 
         def serve(text: tf.Tensor) -> dict[str, tf.Tensor]:
             tokens = self.source.encode(text)[:, :room]

@@ -180,7 +180,7 @@ def _check_onnx(translator: Translator) -> None:
             f"An ONNX export needs {', '.join(missing)}, which cannot be found. Install with "
             "pip install 'keras-s2s[onnx]', or leave 'onnx' out of the formats."
         )
-    dtypes = {part.compute_dtype for part in (translator.model.encoder, translator.model.decoder)}
+    dtypes = translator.model.compute_dtypes
     if dtypes != {"float32"}:
         raise ValueError(
             f"A model must compute in float32 to become ONNX; got {', '.join(sorted(dtypes))}. "

@@ -38,12 +38,14 @@ if TYPE_CHECKING:
     from keras_s2s.decoder import Decoder as Decoder
     from keras_s2s.embeddings import load_embedding as load_embedding
     from keras_s2s.encoder import Encoder as Encoder
+    from keras_s2s.ensemble import Ensemble as Ensemble
+    from keras_s2s.ensemble import ensemble_translators as ensemble_translators
+    from keras_s2s.inference import InferenceModel as InferenceModel
     from keras_s2s.losses import GuidedAlignment as GuidedAlignment
     from keras_s2s.losses import TokenCrossEntropy as TokenCrossEntropy
     from keras_s2s.metrics import Perplexity as Perplexity
     from keras_s2s.metrics import TokenAccuracy as TokenAccuracy
     from keras_s2s.migration import load_tfa_decoder as load_tfa_decoder
-    from keras_s2s.model import InferenceModel as InferenceModel
     from keras_s2s.model import Seq2Seq as Seq2Seq
     from keras_s2s.recurrent import GRU as GRU
     from keras_s2s.recurrent import LSTM as LSTM
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from keras_s2s.schedules import ExponentialSchedule as ExponentialSchedule
     from keras_s2s.schedules import InverseSigmoidSchedule as InverseSigmoidSchedule
     from keras_s2s.schedules import LinearSchedule as LinearSchedule
+    from keras_s2s.scoring import TargetScore as TargetScore
     from keras_s2s.search import GNMT as GNMT
     from keras_s2s.search import TFA as TFA
     from keras_s2s.search import BeamSearch as BeamSearch
@@ -77,7 +80,8 @@ if TYPE_CHECKING:
     from keras_s2s.text import Tokenizer as Tokenizer
     from keras_s2s.text import WordTokenizer as WordTokenizer
     from keras_s2s.text import train_tokenizer as train_tokenizer
-    from keras_s2s.translator import Translation as Translation
+    from keras_s2s.translation import Alignment as Alignment
+    from keras_s2s.translation import Translation as Translation
     from keras_s2s.translator import Translator as Translator
     from keras_s2s.translator import load_translator as load_translator
 
@@ -116,9 +120,14 @@ _MODULES = {
         "ZeroBridge",
     ),
     "corpus": ("Corpus",),
+    "inference": ("InferenceModel",),
     "decoder": ("Decoder",),
     "embeddings": ("load_embedding",),
     "encoder": ("Encoder",),
+    "ensemble": (
+        "Ensemble",
+        "ensemble_translators",
+    ),
     "losses": (
         "GuidedAlignment",
         "TokenCrossEntropy",
@@ -128,10 +137,7 @@ _MODULES = {
         "TokenAccuracy",
     ),
     "migration": ("load_tfa_decoder",),
-    "model": (
-        "InferenceModel",
-        "Seq2Seq",
-    ),
+    "model": ("Seq2Seq",),
     "recurrent": (
         "GRU",
         "LSTM",
@@ -143,6 +149,7 @@ _MODULES = {
         "InverseSigmoidSchedule",
         "LinearSchedule",
     ),
+    "scoring": ("TargetScore",),
     "search": (
         "BeamSearch",
         "CoveragePenalty",
@@ -172,8 +179,11 @@ _MODULES = {
         "WordTokenizer",
         "train_tokenizer",
     ),
-    "translator": (
+    "translation": (
+        "Alignment",
         "Translation",
+    ),
+    "translator": (
         "Translator",
         "load_translator",
     ),

@@ -23,7 +23,8 @@ from keras_s2s.settings import TrainingSettings
 from keras_s2s.terminal import console, one_line_warnings, quiet_start, say, say_error
 
 if TYPE_CHECKING:
-    from keras_s2s.translator import Translation, Translator
+    from keras_s2s.translation import Translation
+    from keras_s2s.translator import Translator
 
 app = typer.Typer(
     name="keras-s2s",

@@ -1,4 +1,4 @@
-"""The models: `Seq2Seq` trains, `InferenceModel` decodes with the same weights."""
+"""Seq2Seq: encoder, bridge and decoder as one model to train."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from keras_s2s.bridge import Bridge, bridge_between
 from keras_s2s.checks import check_flags
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
+from keras_s2s.inference import Decodable
 from keras_s2s.losses import GuidedAlignment, TokenCrossEntropy
 from keras_s2s.metrics import Perplexity, TokenAccuracy
 from keras_s2s.schedules import Schedule, mixed_tokens
-from keras_s2s.search import GreedySearch, Search, SearchResult
 from keras_s2s.stack import State
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class Seq2Seq(keras.Model):
+class Seq2Seq(Decodable):
     """Encoder, bridge and decoder as one Keras model, trained with teacher forcing.
 
     The inputs are `{"source_ids": (B, S), "target_ids": (B, T)}`, the target beginning with the
@@ -95,6 +95,31 @@ class Seq2Seq(keras.Model):
             _share_embedding(encoder, decoder)
         self.supports_jit = _compiles()
 
+    @property
+    def pad_id(self) -> int:
+        """The id that fills rows up to the longest."""
+        return self.encoder.pad_id
+
+    @property
+    def source_vocabulary_size(self) -> int:
+        """Number of source ids."""
+        return self.encoder.vocabulary_size
+
+    @property
+    def target_vocabulary_size(self) -> int:
+        """Number of target ids."""
+        return self.decoder.vocabulary_size
+
+    @property
+    def attends(self) -> bool:
+        """Whether the decoder has attention."""
+        return self.decoder.attention is not None
+
+    @property
+    def compute_dtypes(self) -> set[str]:
+        """The dtypes that encoder and decoder compute in."""
+        return {self.encoder.compute_dtype, self.decoder.compute_dtype}
+
     def build(self, input_shape: Any = None) -> None:
         """Makes all weights; their shapes follow from the encoder's and decoder's own sizes."""
         encoder_state = [[(None, size) for size in layer] for layer in self.encoder.state_sizes]
@@ -127,7 +152,7 @@ class Seq2Seq(keras.Model):
                 the only compiler, on JAX.
             **kwargs: the other arguments of `keras.Model.compile`.
         """
-        pad_id = self.encoder.pad_id
+        pad_id = self.pad_id
         if optimizer is None:
             optimizer = keras.optimizers.Adam(1e-3, global_clipnorm=1.0)
         if loss is None:
@@ -196,7 +221,7 @@ class Seq2Seq(keras.Model):
             memory,
             probability,
             self.seeds,
-            self.encoder.pad_id,
+            self.pad_id,
         )
 
     def _guide(self, alignments: Any, weights: Any) -> None:
@@ -218,10 +243,6 @@ class Seq2Seq(keras.Model):
     def step(self, tokens: Any, state: State, memory: Memory) -> tuple[Any, State, Any]:
         """One decoder step; see `Decoder.step`."""
         return self.decoder.step(tokens, state, memory)
-
-    def inference_model(self, search: Search | None = None, **ids: int) -> InferenceModel:
-        """A model of its own that decodes with these weights; see `InferenceModel`."""
-        return InferenceModel(self, search, **ids)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
@@ -245,96 +266,6 @@ class Seq2Seq(keras.Model):
             name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
             for name in ("encoder", "decoder", "bridge", "teacher_forcing", "guided_alignment")
             if name in config
-        }
-        return cls(**{**config, **parts})
-
-
-@keras.saving.register_keras_serializable(package="keras_s2s")
-class InferenceModel(keras.Model):
-    """Decodes autoregressively, with the weights of a `Seq2Seq`: source ids to a `SearchResult`.
-
-    `predict(source_ids)` gives a `SearchResult` of NumPy arrays. A sentence's result does not
-    depend on the others in its batch.
-
-    Args:
-        seq2seq: the trained model.
-        search: a `Search`; `GreedySearch()` when omitted.
-        start_id: the token that starts every target.
-        end_id: the token that ends every target.
-
-    Example:
-    >>> import numpy as np
-    >>> from keras_s2s import BeamSearch
-    >>> model = Seq2Seq(
-    ...     Encoder(vocabulary_size=9, embedding_size=8, units=8),
-    ...     Decoder(vocabulary_size=9, embedding_size=8, units=16),
-    ... )
-    >>> inference = InferenceModel(model, BeamSearch(width=4, n_best=2, max_length=6))
-    >>> result = inference(np.array([[5, 6, 7, 3]]))
-    >>> result.ids.shape, result.weights.shape
-    (TensorShape([1, 2, 6]), TensorShape([1, 2, 6, 4]))
-    """
-
-    def __init__(
-        self,
-        seq2seq: Seq2Seq,
-        search: Search | None = None,
-        start_id: int = 2,
-        end_id: int = 3,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        search = GreedySearch() if search is None else search
-        _check_type("seq2seq", seq2seq, Seq2Seq)
-        _check_type("search", search, Search)
-        self.seq2seq = seq2seq
-        self.search = search
-        self.start_id = start_id
-        self.end_id = end_id
-        self.supports_jit = _compiles()
-        if seq2seq.built:
-            # It adds no weights, so it is complete; saving a model that is not built is warned of.
-            self.build()
-
-    def build(self, input_shape: Any = None) -> None:
-        if not self.seq2seq.built:
-            self.seq2seq.build()
-
-    def call(self, source_ids: Any) -> SearchResult:
-        """Searches: source ids `(B, S)` int to a `SearchResult`.
-
-        For an encoder with source features, `{"source_ids": (B, S), "source_features": (B, S, F)}`.
-        """
-        source_features = None
-        if isinstance(source_ids, dict):
-            source_features = source_ids.get("source_features")
-            source_ids = source_ids["source_ids"]
-        memory, state = self.seq2seq.encode(source_ids, source_features)
-        return self.search(
-            lambda tokens, state: self.seq2seq.step(tokens, state, memory),
-            state,
-            batch_size=ops.shape(source_ids)[0],
-            source_mask=ops.not_equal(source_ids, self.seq2seq.encoder.pad_id),
-            start_id=self.start_id,
-            end_id=self.end_id,
-            pad_id=self.seq2seq.encoder.pad_id,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "seq2seq": serialize(self.seq2seq),
-            "search": serialize(self.search),
-            "start_id": self.start_id,
-            "end_id": self.end_id,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> InferenceModel:
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in ("seq2seq", "search")
         }
         return cls(**{**config, **parts})
 

@@ -184,19 +184,8 @@ def save_translator(translator: Translator, path: Path) -> None:
         translator: what to save; it is not changed.
         path: a file name that ends with `.keras`.
     """
-    # A copy that was never compiled, because Keras saves the optimizer of a compiled model with it.
-    model = Seq2Seq.from_config(translator.model.get_config())
-    model.build()
-    model.set_weights(translator.model.get_weights())
-    bare = Translator(
-        model,
-        translator.source_tokenizer,
-        translator.target_tokenizer,
-        translator.search,
-        translator.max_source_length,
-    )
     temporary = folder.temporary_sibling(path)
-    bare.save(temporary)
+    translator.copy().save(temporary)
     temporary.replace(path)
 
 

@@ -5,55 +5,27 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_s2s.folder import find_translator
-from keras_s2s.model import InferenceModel, Seq2Seq
+from keras_s2s.inference import Decodable, InferenceModel
+from keras_s2s.scoring import ScoringModel, TargetScore, score_rows
 from keras_s2s.search import BeamSearch, Search, SearchResult
 from keras_s2s.text import Tokenizer
+from keras_s2s.translation import Alignment, Translation, padded, translations
 
 # Sorted by length together: enough that little is padded, few enough to hold in memory.
 _SORTED_BATCHES = 64
 
 
-class Translation(NamedTuple):
-    """One hypothesis for one text.
-
-    Attributes:
-        text: the output.
-        score: what hypotheses are ranked by: the log-probability under the search's length penalty.
-        log_prob: sum of the tokens' natural log-probabilities, the end token's included.
-        ids: the target ids, the end id last.
-        weights: `(len(ids), S)` float32, attention of each target token over the source ids, the
-            end id last.
-    """
-
-    text: str
-    score: float
-    log_prob: float
-    ids: list[int]
-    weights: np.ndarray
-
-
-class Alignment(NamedTuple):
-    """`S` source pieces, `T` target pieces, and how much each target piece looked at each source's.
-
-    `weights` is `(T, S)` float32; its rows sum to 1, or to less under monotonic or local-p
-    attention, and are zero in a model without attention. The last piece of both sides is the end's.
-    """
-
-    source: list[str]
-    target: list[str]
-    weights: np.ndarray
-
-
 class _Cache:
-    """Holds the compiled inference model. A plain object: Keras neither tracks nor saves it."""
+    """Holds the compiled models. A plain object: Keras neither tracks nor saves it."""
 
     model: InferenceModel | None = None
+    scoring: ScoringModel | None = None
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -66,14 +38,14 @@ class Translator(keras.Model):
     `import keras_s2s` has told Keras of the classes.
 
     Args:
-        model: a `Seq2Seq`.
+        model: a `Seq2Seq` or an `Ensemble`.
         source_tokenizer: a `Tokenizer` with the encoder's vocabulary size.
         target_tokenizer: a `Tokenizer` with the decoder's vocabulary size.
         search: a `Search`; `BeamSearch()` when omitted.
         max_source_length: longest source in ids, the end id counted.
 
     Example:
-    >>> from keras_s2s import CharTokenizer, Decoder, Encoder
+    >>> from keras_s2s import CharTokenizer, Decoder, Encoder, Seq2Seq
     >>> letters = CharTokenizer(["a", "b", "c"])
     >>> size = letters.vocabulary_size
     >>> translator = Translator(
@@ -91,7 +63,7 @@ class Translator(keras.Model):
 
     def __init__(
         self,
-        model: Seq2Seq,
+        model: Decodable,
         source_tokenizer: Tokenizer,
         target_tokenizer: Tokenizer,
         search: Search | None = None,
@@ -99,15 +71,15 @@ class Translator(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for side, tokenizer, part, layer in (
-            ("source", source_tokenizer, "encoder", model.encoder),
-            ("target", target_tokenizer, "decoder", model.decoder),
+        for side, tokenizer, part, size in (
+            ("source", source_tokenizer, "encoder", model.source_vocabulary_size),
+            ("target", target_tokenizer, "decoder", model.target_vocabulary_size),
         ):
-            if tokenizer.vocabulary_size != layer.vocabulary_size:
+            if tokenizer.vocabulary_size != size:
                 raise ValueError(
                     f"The {side} tokenizer has {tokenizer.vocabulary_size} ids, but the "
-                    f"{part} was made for {layer.vocabulary_size}. Make the model with the "
-                    "tokenizer's vocabulary_size."
+                    f"{part} was made for {size}. Make the model with the tokenizer's "
+                    "vocabulary_size."
                 )
         if not isinstance(max_source_length, int) or max_source_length < 1:
             raise ValueError(
@@ -141,6 +113,23 @@ class Translator(keras.Model):
             start_id=self.target_tokenizer.start_id,
             end_id=self.target_tokenizer.end_id,
         )
+
+    def with_model(self, model: Decodable) -> Translator:
+        """A translator with another model; tokenizers and all settings are those of this one."""
+        return Translator(
+            model,
+            self.source_tokenizer,
+            self.target_tokenizer,
+            self.search,
+            self.max_source_length,
+        )
+
+    def copy(self) -> Translator:
+        """One with weights of its own, never compiled: saved, it takes no optimizer along."""
+        model = type(self.model).from_config(self.model.get_config())
+        model.build()
+        model.set_weights(self.model.get_weights())
+        return self.with_model(model)
 
     def call(self, source_ids: Any) -> SearchResult:
         """Source ids `(B, S)` to a `SearchResult`; for texts, call the translator itself."""
@@ -201,8 +190,7 @@ class Translator(keras.Model):
         """
         if isinstance(texts, str):
             raise TypeError("`texts` must be a sequence of strings; got one string. Pass [text].")
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` must be at least 1; got {batch_size}.")
+        _check_batch_size(batch_size)
         return self._stream(self._source_rows(texts), batch_size)
 
     def _stream(self, rows: list[list[int]], batch_size: int) -> Iterator[list[Translation]]:
@@ -212,14 +200,14 @@ class Translator(keras.Model):
             results: list[list[Translation]] = [[] for _ in window]
             for first in range(0, len(order), batch_size):
                 chosen = order[first : first + batch_size]
-                found = self._search(_padded([window[i] for i in chosen]))
+                found = self._search(padded([window[i] for i in chosen]))
                 for place, i in enumerate(chosen):
-                    results[i] = self._translations(found, place, len(window[i]))
+                    results[i] = translations(found, place, len(window[i]), self.target_tokenizer)
             yield from results
 
     def source_ids(self, texts: Sequence[str]) -> np.ndarray:
         """Texts to padded source ids `(B, S)` int32, each row ending with the end id."""
-        return _padded(self._source_rows(texts))
+        return padded(self._source_rows(texts))
 
     def align(self, text: str) -> Alignment:
         """Translates one text; gives the pieces of both sides with the attention between them."""
@@ -229,6 +217,46 @@ class Translator(keras.Model):
             self.source_tokenizer.pieces(rows[0]),
             self.target_tokenizer.pieces(best.ids),
             best.weights,
+        )
+
+    def score(
+        self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 32
+    ) -> list[TargetScore]:
+        """How probable the model finds given targets, each as a whole: none is cut.
+
+        Args:
+            sources: texts; long ones are cut as in translation.
+            targets: as many texts, one for each source.
+            batch_size: pairs per batch; it changes the speed, not the result.
+
+        Returns:
+            A `TargetScore` for every pair, in order.
+
+        Raises:
+            TypeError: one string, or something in a sequence that is not a string.
+            ValueError: counts differ, or `batch_size` below 1.
+        """
+        for name, texts in (("sources", sources), ("targets", targets)):
+            if isinstance(texts, str):
+                raise TypeError(
+                    f"`{name}` must be a sequence of strings; got one string. Pass [text]."
+                )
+        if len(sources) != len(targets):
+            raise ValueError(
+                f"There must be one target for each source; got {len(sources)} sources and "
+                f"{len(targets)} targets."
+            )
+        _check_batch_size(batch_size)
+        if self._cache.scoring is None:
+            self._cache.scoring = ScoringModel(self.model)
+        end_id = self.target_tokenizer.end_id
+        return score_rows(
+            self._cache.scoring,
+            self._source_rows(sources),
+            [[*ids, end_id] for ids in self.target_tokenizer.encode(targets)],
+            start_id=self.target_tokenizer.start_id,
+            pad_id=self.model.pad_id,
+            batch_size=batch_size,
         )
 
     def _source_rows(self, texts: Sequence[str]) -> list[list[int]]:
@@ -251,24 +279,6 @@ class Translator(keras.Model):
             self._cache.model = self.inference_model()
         return SearchResult(*self._cache.model.predict_on_batch(source_ids))
 
-    def _translations(
-        self, found: SearchResult, place: int, source_length: int
-    ) -> list[Translation]:
-        kept = [n for n, length in enumerate(found.lengths[place]) if length > 0]
-        ids = [found.ids[place, n, : found.lengths[place, n]].tolist() for n in kept]
-        texts = self.target_tokenizer.decode(ids)
-        return [
-            Translation(
-                text,
-                float(found.scores[place, n]),
-                float(found.log_probs[place, n]),
-                row,
-                # A copy, or each would keep the weights of its whole batch in memory.
-                found.weights[place, n, : len(row), :source_length].copy(),
-            )
-            for n, row, text in zip(kept, ids, texts, strict=True)
-        ]
-
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
@@ -289,12 +299,9 @@ class Translator(keras.Model):
         return cls(**{**config, **parts})
 
 
-def _padded(rows: list[list[int]]) -> np.ndarray:
-    longest = max((len(row) for row in rows), default=1)
-    ids = np.zeros((len(rows), longest), dtype="int32")
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-    return ids
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1; got {batch_size}.")
 
 
 def load_translator(path: str | PathLike[str]) -> Translator:

@@ -48,9 +48,10 @@ TABLE = {
     "losses": Rule("keras"),
     "metrics": Rule("keras", "losses"),
     "search": Rule("keras numpy", "checks"),
+    "inference": Rule("keras", "search"),
     "model": Rule(
         "keras numpy",
-        "attention bridge checks decoder encoder losses metrics schedules search stack",
+        "attention bridge checks inference decoder encoder losses metrics schedules stack",
     ),
     "migration": Rule("numpy", "attention decoder recurrent"),
     # Text and data.
@@ -63,7 +64,13 @@ TABLE = {
     "dates": Rule("babel"),
     # What joins them.
     "folder": Rule(),
-    "translator": Rule("keras numpy tensorflow", "attention folder model search text"),
+    "translation": Rule("numpy", "search text"),
+    "scoring": Rule("keras numpy", "inference translation"),
+    "translator": Rule(
+        "keras numpy tensorflow",
+        "attention inference folder model scoring search text translation",
+    ),
+    "ensemble": Rule("keras numpy", "checks inference model search translator"),
     "settings": Rule("", "reading"),
     "callbacks": Rule("keras numpy rich"),
     "training": Rule(
@@ -99,7 +106,7 @@ CORE = {
         "design",
         "attending",
     ),
-    *("decoder", "schedules", "model", "migration"),
+    *("decoder", "schedules", "inference", "model", "migration"),
     *("losses", "metrics", "search"),
 }
 # `cli`, and the modules it hands a whole command to, are the only ones that know the exporters.

@@ -19,9 +19,10 @@ from keras import ops
 from keras_s2s.bridge import CopyBridge, DenseBridge
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
+from keras_s2s.inference import InferenceModel
 from keras_s2s.losses import GuidedAlignment, TokenCrossEntropy
 from keras_s2s.metrics import Perplexity, TokenAccuracy
-from keras_s2s.model import InferenceModel, Seq2Seq
+from keras_s2s.model import Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch, SearchResult
 
 pytestmark = pytest.mark.backend_neutral
@@ -391,7 +392,7 @@ def test_a_fresh_process_needs_only_the_two_imports(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     kinds = json.loads(run.stdout.splitlines()[-1])
-    assert kinds == ["keras_s2s.model", "keras_s2s.model", "SearchResult"]
+    assert kinds == ["keras_s2s.model", "keras_s2s.inference", "SearchResult"]
     with np.load(tmp_path / "found.npz") as found:
         for name, theirs in expected._asdict().items():
             np.testing.assert_array_equal(found[name], theirs)
@@ -520,6 +521,8 @@ def test_a_batch_of_no_sentences_gives_no_results():
         (0, 1),
         (0, 1),
         (0, 1, 4, 6),
+        (0, 1, 4),
+        (0, 1),
     ]
 
 
@@ -683,7 +686,7 @@ def test_parts_of_another_type_are_named():
     ):
         with pytest.raises(TypeError, match=f"`{name}` must be a"):
             Seq2Seq(*arguments)
-    with pytest.raises(TypeError, match="`seq2seq` must be a Seq2Seq; got Encoder"):
+    with pytest.raises(TypeError, match="`seq2seq` must be a Decodable; got Encoder"):
         InferenceModel(model.encoder)
     with pytest.raises(TypeError, match="`search` must be a Search; got str"):
         model.inference_model("beam")

@@ -19,7 +19,8 @@ from keras_s2s.encoder import Encoder
 from keras_s2s.model import Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch, SearchResult
 from keras_s2s.text import CharTokenizer, Tokenizer, train_tokenizer
-from keras_s2s.translator import Translation, Translator, load_translator
+from keras_s2s.translation import Translation
+from keras_s2s.translator import Translator, load_translator
 
 LETTERS = CharTokenizer(list("abcdef "))
 LINES = [
