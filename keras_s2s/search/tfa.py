@@ -173,6 +173,10 @@ class TFABeamSearch(Search):
         found, lengths, longest = self._traced(end, batch_size, end_id)
         inside = ops.arange(self.max_length)[None] < lengths[:, None]  # (R, L)
         token_log_probs = ops.where(inside, found.log_probs, 0.0)
+        # Also what follows the end: a finished beam that was continued by another token, where
+        # there was nothing else to fill a place with, is no sequence.
+        traced = ops.arange(self.max_length)[None] < longest[:, None]
+        log_probs = ops.sum(ops.where(traced, found.log_probs, 0.0), axis=1)
         weights = found.weights
         if kept:
             weights = ops.where(inside[:, :, None], weights, 0.0)
@@ -182,7 +186,7 @@ class TFABeamSearch(Search):
         result = SearchResult(
             ids=ops.where(inside, found.tokens, pad_id),
             lengths=lengths,
-            log_probs=ops.sum(token_log_probs, axis=1),
+            log_probs=log_probs,
             scores=ops.take(ops.reshape(end.scores, (-1,)), ordered_at, axis=0),
             weights=weights,
             token_log_probs=token_log_probs,
