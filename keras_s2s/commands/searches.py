@@ -31,9 +31,10 @@ def search_for(
         ArgumentError: `all_hypotheses` of a search that has only one.
     """
     if all_hypotheses:
-        n_best = beam or getattr(saved, "width", 1)
-        if n_best < 2:
+        width: int = beam or getattr(saved, "width", 1)
+        if width < 2:
             raise ArgumentError("--mbr chooses among several outputs; give --beam 2 or more.")
+        n_best = width
     if (beam, length_penalty, n_best) == (None, None, None):
         return saved
     return saved.like(width=beam, length_penalty=length_penalty, n_best=n_best)
