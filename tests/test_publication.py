@@ -20,8 +20,10 @@ from keras_s2s.export.comparison import Comparison, ParityReport
 from keras_s2s.export.parity import onnx_run
 from keras_s2s.export.saved_model import load_saved_model
 from keras_s2s.export.sentences import as_valid
+from keras_s2s.risk import MinimumBayesRisk
 from keras_s2s.search import BeamSearch, GreedySearch
 from keras_s2s.translator import Translator, load_translator
+from keras_s2s.unknowns import UnknownReplacement
 
 ROOT = Path(__file__).resolve().parent.parent
 ONNX_FILES = ["beam.ids.onnx", "greedy.ids.onnx", "model.onnx"]
@@ -365,6 +367,20 @@ def test_onnx_of_a_model_in_mixed_precision_is_refused(
 
     with pytest.raises(ValueError, match="must compute in float32 to become ONNX; got bfloat16"):
         export_translator(translator, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("unknown_replacement", UnknownReplacement()), ("choice", MinimumBayesRisk())],
+)
+def test_what_graphs_cannot_do_is_refused(
+    translator: Translator, tmp_path: Path, name: str, value: Any
+) -> None:
+    other = translator.copy()
+    setattr(other, name, value)
+    with pytest.raises(ValueError, match=rf"`translator\.{name}` is not part of exported graphs"):
+        export_translator(other, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_output_folders_name_is_the_models_name(

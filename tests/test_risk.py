@@ -27,9 +27,8 @@ LINES = [
 
 
 def hypotheses(*said: str) -> list[Translation]:
-    return [
-        Translation(text, -float(i), -1.0, [3], np.zeros((1, 1))) for i, text in enumerate(said)
-    ]
+    """With log-probabilities that rise, so that another order than the given one is seen."""
+    return [Translation(text, 0.0, float(i), [3], np.zeros((1, 1))) for i, text in enumerate(said)]
 
 
 def test_table_is_sacrebleus_sentence_chrf() -> None:
@@ -56,13 +55,15 @@ def test_best_is_first_and_its_score_is_its_utility() -> None:
     assert found[0].text == "a big cat"
     assert [one.score for one in found] == sorted([one.score for one in found], reverse=True)
     assert found[0].score == pytest.approx(expected_utilities([one.text for one in found])[0])
-    assert {one.log_prob for one in found} == {-1.0}
+    assert {one.log_prob for one in found} == {0, 1, 2, 3}
 
 
 def test_equals_keep_the_order_of_the_search() -> None:
     found = MinimumBayesRisk()(hypotheses("x", "same", "y", "same", "z"))
 
     assert [one.text for one in found] == ["same", "same", "x", "y", "z"]
+    # In the order they were given, which is not that of the log-probabilities.
+    assert [one.log_prob for one in found] == [1, 3, 0, 2, 4]
 
 
 def test_a_lone_hypothesis_agrees_with_itself() -> None:

@@ -96,6 +96,22 @@ def test_unknown_letters_of_one_word_stand_for_it_once() -> None:
     assert found.text == "asaw AachenJuli"
 
 
+def test_token_is_of_the_word_it_shares_most_with() -> None:
+    words = [(1, 4), (5, 9)]
+    for span, expected in (
+        ((0, 3), 0),  # white space in front of a word is part of its piece
+        ((3, 7), 1),
+        ((3, 6), 0),  # as much of both: the first
+        ((4, 5), None),
+        ((9, 10), None),
+        ((1, 1), 0),  # from no character of its own, where a word begins
+        ((4, 4), None),
+    ):
+        assert word_of_each([span], words) == [expected], span
+    assert word_of_each([(0, 3), (3, 4), (4, 6), (6, 9)], words) == [0, 0, 1, 1]
+    assert word_of_each([(0, 1)], []) == [None]
+
+
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_pieces_are_mapped_to_words(kind: Any) -> None:
     pieces = train_tokenizer(kind, LINES, {"unigram": 50, "bpe": 60}[kind])
