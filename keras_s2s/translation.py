@@ -38,8 +38,8 @@ class Translation(NamedTuple):
     log_prob: float
     ids: list[int]
     weights: np.ndarray
-    token_log_probs: list[float]
-    satisfied: bool
+    token_log_probs: Sequence[float] = ()
+    satisfied: bool = True
 
 
 class Alignment(NamedTuple):

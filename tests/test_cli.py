@@ -500,7 +500,10 @@ def test_argument_error_of_train_is_one_line(
         ("translate m --beam 2 --n-best 3", "--n-best can be at most --beam; got 3 and 2"),
         ("translate m --n-best 0", "Invalid value for '--n-best'"),
         ("translate m --batch-size 0", "Invalid value for '--batch-size'"),
-        ("translate m --length-penalty -1", "Invalid value for '--length-penalty'"),
+        (
+            "translate m --length-penalty -1",
+            "--length-penalty must be a number from 0 on",
+        ),
         ("evaluate m", "Give --source and --target, or --data alone"),
         ("evaluate m --tokenize words", "'words' is not one of '13a', 'none'"),
         ("score m", "Give --source and --target, or --data alone"),
@@ -625,8 +628,9 @@ def test_bad_input_of_translate_is_named(
     assert "not UTF-8: line 1" in failure(command, "translate", model, tmp_path / "latin")
     assert "No such file: `none`" in failure(command, "translate", model, "none")
     assert "Cannot read" in failure(command, "translate", model, tmp_path)
-    line = failure(command, "translate", model, texts / "val.en", "--n-best", 9)
-    assert "`n_best` must be at most `width`; got n_best=9, width=3" in line
+    found = command("translate", model, texts / "val.en", "--n-best", 9)
+    assert (found.code, found.out) == (2, "")
+    assert "--n-best must be at most --beam; got n_best=9, width=3" in one_line(found.err)
 
 
 def test_bad_input_of_evaluate_is_named(

@@ -177,9 +177,9 @@ def test_stream_gives_outputs_before_the_last_is_there(
     searched: list[int] = []
     search = Translator._search
 
-    def counting(self: Translator, source_ids: np.ndarray) -> SearchResult:
-        searched.append(len(source_ids))
-        return search(self, source_ids)
+    def counting(self: Translator, rows: Any, controls: Any) -> SearchResult:
+        searched.append(len(rows))
+        return search(self, rows, controls)
 
     monkeypatch.setattr(Translator, "_search", counting)
     stream = translator.stream(LINES, batch_size=2)

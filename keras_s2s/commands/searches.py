@@ -37,6 +37,21 @@ def with_search(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def check_search(given: dict[str, Any], n_best: int | None = None) -> None:
+    """Raises ArgumentError for what can be seen to be wrong without a model and without Keras."""
+    beam, penalty = given["beam"], given["length_penalty"]
+    if beam is not None and n_best is not None and n_best > beam:
+        raise ArgumentError(f"--n-best can be at most --beam; got {n_best} and {beam}.")
+    for name in ("min_length", "length_limit"):
+        if given[name] is not None:
+            _line(name, given[name])
+    if penalty is not None and not re.match(r"\d|\.|[a-z]", penalty):
+        raise ArgumentError(
+            "--length-penalty must be a number from 0 on, or the name of a penalty; got "
+            f"{penalty!r}."
+        )
+
+
 def search_for(
     saved: Search,
     given: dict[str, Any],

@@ -12,7 +12,7 @@ import typer
 
 from keras_s2s import options
 from keras_s2s.commands.models import check_models, load_models
-from keras_s2s.commands.searches import search_for, with_search
+from keras_s2s.commands.searches import check_search, search_for, with_search
 from keras_s2s.folder import write_text
 from keras_s2s.options import ArgumentError
 from keras_s2s.terminal import say
@@ -45,6 +45,7 @@ def translate(
     """
     from keras_s2s.reading import decode_lines, read_lines
 
+    check_search(search, n_best)
     check_models(model, ensemble, ensemble_mean)
     if file is not None and str(file) != "-":
         lines = list(read_lines(file))
@@ -96,6 +97,7 @@ def evaluate(
     _check_pair_files(source, target, data)
     if output is not None and not output.parent.is_dir():
         raise ArgumentError(f"--output must lie in a folder that exists; got {output}.")
+    check_search(search)
     check_models(model, ensemble, ensemble_mean)
     pairs = list(read_tsv(data) if data else read_parallel(str(source), str(target)))
     translator = load_models(model, ensemble, ensemble_mean)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -464,7 +465,9 @@ def _break(hypotheses: Hypotheses, prediction: Prediction, t: Any, request: Requ
 def _has_value(x: Any) -> bool:
     """Whether a tensor can be read now: not while a graph is traced."""
     try:
-        ops.convert_to_numpy(x)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what NumPy says of a graph's tensor before it fails
+            ops.convert_to_numpy(x)
     except Exception:  # each backend has an error of its own for this
         return False
     return True
