@@ -108,7 +108,7 @@ class BeamSearch(Search):
         self, t: Any, hypotheses: Hypotheses, prediction: Prediction, request: Request
     ) -> Hypotheses:
         found = candidates(self.width, prediction, hypotheses, t, request, self.allow_unknown)
-        count = found.tokens.shape[-1]
+        count = ops.shape(found.tokens)[-1]
         totals = hypotheses.totals[:, None] + found.values
         # A finished hypothesis has one extension, by the end again, that outranks every live one.
         # Empty places stay below: they may take the end too, but must make room.
@@ -145,7 +145,7 @@ class BeamSearch(Search):
 
     def _choose(self, found: Candidates, totals: Any, request: Request) -> Any:
         """Which extensions go on: `(B, W)` int32 among the `W·k` of a sentence."""
-        shape = (request.batch_size, self.width * found.tokens.shape[-1])
+        shape = (request.batch_size, self.width * ops.shape(found.tokens)[-1])
         totals = ops.reshape(totals, shape)
         if isinstance(found.banks, tuple):
             return ops.cast(ops.top_k(totals, self.width)[1], "int32")

@@ -100,7 +100,7 @@ def forced_tokens(t: Any, request: Request) -> Any:
     """The token that must follow at step `t`, `(R, 1)` int32; -1 where there is a choice."""
     forced = ops.where(t + 1 >= request.longest, request.end_id, -1)
     if request.prefix is not None:
-        last = request.prefix.shape[1] - 1
+        last = ops.shape(request.prefix)[1] - 1
         given = ops.take(request.prefix, ops.minimum(t, last), axis=1)[:, None]
         begins = ops.logical_and(given >= 0, t <= last)
         forced = ops.where(begins, given, forced)
@@ -110,7 +110,7 @@ def forced_tokens(t: Any, request: Request) -> Any:
 def _forced(found: Candidates, prediction: Prediction, t: Any, request: Request) -> Candidates:
     token = forced_tokens(t, request)
     forced = token >= 0
-    first = ops.equal(ops.arange(found.tokens.shape[-1]), 0)[None]
+    first = ops.equal(ops.arange(ops.shape(found.tokens)[-1]), 0)[None]
     token = ops.where(forced, token, request.end_id)
     its = prediction.log_probs(token)
     here = ops.logical_and(forced, first)
@@ -133,7 +133,7 @@ def _with_required(
     leading = ops.where(is_open, leading, request.end_id)  # any id; it may not be chosen
     values, log_probs = prediction.chosen_by(leading), prediction.log_probs(leading)
     known = ops.any(ops.equal(leading[:, :, None], found.tokens[:, None]), axis=-1)
-    count = phrases.shape[1]
+    count = ops.shape(phrases)[1]
     earlier = (ops.arange(count)[:, None] > ops.arange(count)[None])[None]
     twice = ops.logical_and(ops.equal(leading[:, :, None], leading[:, None]), earlier)
     new = ops.logical_and(is_open, ops.logical_not(ops.logical_or(known, ops.any(twice, axis=-1))))

@@ -63,7 +63,7 @@ def _repeating(window: Any, size: int) -> tuple[Any, Any]:
 def _completing(window: Any, forbidden: Any) -> tuple[Any, Any]:
     """The last token of each phrase, `(R, F)`, and where all those before it were just said."""
     lengths = phrases.sizes(forbidden)
-    at = ops.arange(forbidden.shape[-1], dtype="int32")
+    at = ops.arange(ops.shape(forbidden)[-1], dtype="int32")
     is_last = ops.equal(at, (lengths - 1)[:, :, None])  # (R, F, M); nowhere in an empty phrase
     last = ops.max(ops.where(is_last, forbidden, -1), axis=-1)
     said = ops.logical_and(is_last, phrases.begun(forbidden, window))

@@ -130,17 +130,19 @@ def begun(phrases: Any, window: Any) -> Any:
 
     Args:
         phrases: `(R, C, M)` int32, −1 behind each.
-        window: `(R, W)` int32, the last tokens, −1 before the first; `W ≥ M − 1`.
+        window: `(R, W)` int32, the last tokens, −1 before the first.
 
     Returns:
         `(R, C, M)` bool: at `p`, the last `p` tokens equal the phrase's first `p`. True at 0.
     """
-    most, width = phrases.shape[-1], window.shape[-1]
-    matches = [ops.ones_like(phrases[:, :, 0], dtype="bool")]
-    for p in range(1, most):
-        same = ops.equal(phrases[:, :, :p], window[:, None, width - p :])
-        matches.append(ops.all(same, axis=-1))
-    return ops.stack(matches, axis=-1)
+    width = window.shape[-1]
+    at = ops.arange(ops.shape(phrases)[-1], dtype="int32")
+    # Row p compares token i of a phrase with the token p − i before the next.
+    places = width - at[:, None] + at[None]  # (M, M)
+    inside = at[:, None] > at[None]
+    said = ops.take(window, ops.clip(places, 0, width - 1), axis=1)[:, None]  # (R, 1, M, M)
+    same = ops.logical_and(ops.equal(phrases[:, :, None], said), (places >= 0)[None, None])
+    return ops.all(ops.logical_or(same, ops.logical_not(inside)[None, None]), axis=-1)
 
 
 def sizes(phrases: Any) -> Any:

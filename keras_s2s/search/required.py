@@ -57,7 +57,7 @@ class Required(NamedTuple):
         return met, fulfilled + ops.max(ops.where(met, 0, progress), axis=-1)
 
     def _lengths(self) -> Any:
-        return ops.arange(self.ids.shape[-1], dtype="int32")[None, None]
+        return ops.arange(ops.shape(self.ids)[-1], dtype="int32")[None, None]
 
     def _within(self) -> Any:
         """`begun`, short of the whole phrase."""
@@ -86,7 +86,7 @@ def dealt(totals: Any, banks: Any, keep: Any, width: int) -> Any:
     Returns:
         `(B, width)` int32, places among the `n`.
     """
-    count = totals.shape[-1]
+    count = ops.shape(totals)[-1]
     banks = ops.where(keep, -1, banks)  # they take no turn of others
     totals, order = ops.top_k(totals, count)
     order = ops.cast(order, "int32")

@@ -32,7 +32,7 @@ class Hypotheses(NamedTuple):
     finished: Any  # (R,) bool
     broken: Any  # (R,) int32, the step at which logits were not finite, or -1
     coverage: Any  # (R, S) float32, sum of the weights, or ()
-    window: Any  # (R, W) int32, the last tokens, or ()
+    window: Any  # (R, L) int32, the tokens so far, the last one last, or ()
     met: Any  # (R, C) bool, required phrases, or ()
     state: Any  # the step's own
     history: Any  # History
@@ -315,7 +315,7 @@ class Search:
             coverage = ops.zeros((rows, source_length), dtype="float32")
         window: Any = ()
         if self._looks_back(request):
-            window = ops.full((rows, self._looks_back(request)), -1, dtype="int32")
+            window = ops.full((rows, self.max_length), -1, dtype="int32")
         met: Any = ()
         if request.required is not None:
             met = request.by_row(required.unmet(request.required))
@@ -339,12 +339,10 @@ class Search:
             ),
         )
 
-    def _looks_back(self, request: Request) -> int:
-        """Tokens that controls look back at."""
-        if self.repetition_penalty != 1 or self.no_repeat_ngram:
-            return self.max_length
-        given = [x for x in (request.forbidden, request.required) if x is not None]
-        return max((x.shape[-1] for x in given), default=0)
+    def _looks_back(self, request: Request) -> bool:
+        """Whether controls look back at the tokens said."""
+        own = self.repetition_penalty != 1 or self.no_repeat_ngram > 0
+        return own or request.forbidden is not None or request.required is not None
 
     def _loop(
         self, advance: Callable[[Any, Hypotheses], Hypotheses], start: Hypotheses
