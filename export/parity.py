@@ -19,10 +19,12 @@ import numpy as np
 
 from keras_s2s.export.comparison import SHOWN, Comparison
 from keras_s2s.export.errors import ExportError
+from keras_s2s.export.ids_tasks import IdsTask
 from keras_s2s.export.reference import source_rows, translations
 from keras_s2s.export.sentences import as_valid
 from keras_s2s.export.signatures import TEXT
-from keras_s2s.export.tasks import Arrays, Encode, IdsTask, Task, TextTask
+from keras_s2s.export.tasks import Arrays, Encode, Task
+from keras_s2s.export.text_tasks import TextTask
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
 
@@ -69,6 +71,8 @@ class Artefact(NamedTuple):
         task: the name of a task of the caller's, for a graph that is neither of these.
         origin: where it is and what runs it, so that it can be run again; None for what was made
             by hand.
+        sizes: the batch sizes to compare at.
+        takes_nothing: whether it can be given an empty batch.
     """
 
     name: str
@@ -77,6 +81,8 @@ class Artefact(NamedTuple):
     encode: Encode = as_valid
     task: str | None = None
     origin: Origin | None = None
+    sizes: Sequence[int] = BATCH_SIZES
+    takes_nothing: bool = True
 
 
 def compare(
@@ -102,7 +108,9 @@ def compare(
     """
     progress(f"Translating {len(texts)} sentences with Keras")
     tasks = {} if tasks is None else tasks
-    text_task = tasks.setdefault("text", TextTask.of(translator, texts))
+    if "text" not in tasks:
+        tasks["text"] = TextTask.of(translator, texts)
+    text_task = tasks["text"]
     keras_itself = Artefact("keras", _keras_run(translator), encode=_as_is)
     found = _compared(text_task, keras_itself, len(texts), BATCH_SIZES[:-1], samples=False)
     for artefact in artefacts:
@@ -120,7 +128,7 @@ def compare(
 def compare_on(task: Task, artefact: Artefact) -> list[Comparison]:
     """Compares one artefact with what a task expects: every batch size, then the samples."""
     sentences = task.samples[1][0]  # the samples come last
-    return _compared(task, artefact, sentences, BATCH_SIZES, samples=True)
+    return _compared(task, artefact, sentences, artefact.sizes, samples=True)
 
 
 def _compared(
@@ -133,7 +141,9 @@ def _compared(
         batches += [(comparison, order[i : i + size]) for i in range(0, len(order), size)]
     if samples:
         comparison = Comparison(artefact.name, None)
-        batches += [(comparison, places) for places in task.samples]
+        batches += [
+            (comparison, places) for places in task.samples if places or artefact.takes_nothing
+        ]
     comparisons = list({id(comparison): comparison for comparison, _ in batches}.values())
     inputs = [task.inputs(places, artefact.encode) for _, places in batches]
     try:
@@ -149,23 +159,29 @@ def _compared(
 def _compare_batch(
     task: Task, comparison: Comparison, places: list[int], given: Arrays, returned: Arrays
 ) -> None:
-    comparison.sentences += len(places)
     if objections := task.spec.objections(given, returned):
+        comparison.sentences += len(places)
         comparison.objections += objections
         return
     for place, received in zip(places, task.rows(returned), strict=True):
-        if not task.equal(place, received):
-            if len(comparison.mismatches) < SHOWN:
-                comparison.mismatches.append(task.mismatch(place, received))
-            continue
-        comparison.equal += 1
-        for difference in task.score_differences(place, received):
-            largest = comparison.largest_score_difference or 0.0
-            comparison.largest_score_difference = max(largest, difference)
-            if not difference <= TOLERANCE:  # NaN is not
-                comparison.objections.append(
-                    f"scores must be within {TOLERANCE:g}; one differs by {difference:g}"
-                )
+        compare_row(task, comparison, place, received)
+
+
+def compare_row(task: Task, comparison: Comparison, place: int, received: Any) -> None:
+    """Adds to a comparison what came out for one source."""
+    comparison.sentences += 1
+    if not task.equal(place, received):
+        if len(comparison.mismatches) < SHOWN:
+            comparison.mismatches.append(task.mismatch(place, received))
+        return
+    comparison.equal += 1
+    for difference in task.score_differences(place, received):
+        largest = comparison.largest_score_difference or 0.0
+        comparison.largest_score_difference = max(largest, difference)
+        if not difference <= TOLERANCE:  # NaN is not
+            comparison.objections.append(
+                f"scores must be within {TOLERANCE:g}; one differs by {difference:g}"
+            )
 
 
 def _keras_run(translator: Translator) -> Run:

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 
 from keras_s2s.export.comparison import ParityReport
 from keras_s2s.export.errors import ParityError
-from keras_s2s.export.expectation import SERVED_TASKS, tasks_of, write_expected, write_json
+from keras_s2s.export.expectation import (
+    EXPECTED,
+    SERVED_BY,
+    SERVED_TASKS,
+    tasks_of,
+    write_expected,
+    write_json,
+)
 from keras_s2s.export.places import onnx_folder, version_folder
 from keras_s2s.export.runtimes import runtimes_below
 from keras_s2s.export.serving.configuration import write_configuration
@@ -36,7 +43,6 @@ if TYPE_CHECKING:
 FORMATS = ("serving", "onnx")
 REPORT = "parity.json"
 SUMMARY = "parity.md"
-EXPECTED = "parity.expected.json"
 FAILED_REPORT = "parity.failed.json"
 TEXT_MODEL = "model.onnx"
 PACKAGES = (  # whose versions the report names
@@ -163,7 +169,7 @@ def export_translator(
             write_version(translator, folder, beam=search, server=server)
             path = folder.relative_to(temporary).as_posix()
             tell("Replaying the warm-up requests")
-            replay_warmup(runtimes.c_api(path), folder)
+            replay_warmup(runtimes.session(path), folder)
             artefacts += _served(runtimes, path)
         if onnx:
             (temporary / "onnx").mkdir()
@@ -173,7 +179,7 @@ def export_translator(
         if not parity.passed:
             os.replace(temporary / REPORT, output / FAILED_REPORT)
             raise _parity_error(parity, output / FAILED_REPORT)
-        write_expected(temporary / EXPECTED, artefacts, tasks)
+        write_expected(temporary / EXPECTED, artefacts, tasks, server)
         (temporary / SUMMARY).write_text(parity_markdown(parity), encoding="utf-8")
         if saved_model:
             publish(temporary / saved_model.relative_to(output), saved_model, temporary)
@@ -248,7 +254,7 @@ def _served(runtimes: Runtimes, path: str) -> list[Artefact]:
     return [
         runtimes.artefact(Origin(runtime, path, signature), task)
         for signature, task in SERVED_TASKS.items()
-        for runtime in ("Python", "C API")
+        for runtime in SERVED_BY
     ]
 
 

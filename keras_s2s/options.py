@@ -231,6 +231,16 @@ ServingName = Annotated[
 Version = Annotated[
     int | None, typer.Option(min=1, help="VERSION. Default: one more than the highest there is.")
 ]
+OriginalModel = Annotated[
+    Path | None,
+    typer.Option("--model", help="The model that was exported, to ask Keras again as well."),
+]
+NewServer = Annotated[
+    str | None,
+    typer.Option(
+        "--server", metavar="VERSION", help="TensorFlow Serving. Default: that of the export."
+    ),
+]
 Sentences = Annotated[Path | None, _file(help="Sentences to verify with. Default: random ones.")]
 Constraints = Annotated[
     Path | None,

@@ -55,7 +55,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
 
     monkeypatch.setattr(publication, "write_version", version)
     monkeypatch.setattr(publication, "replay_warmup", lambda *_: 0)
-    monkeypatch.setattr(Runtimes, "c_api", lambda *_: None)
+    monkeypatch.setattr(Runtimes, "session", lambda *_: None)
     monkeypatch.setattr(publication, "_served", lambda *_: [])
     monkeypatch.setattr(publication, "_make_onnx", onnx_models)
     monkeypatch.setattr(publication, "_verify", verify)
@@ -119,15 +119,21 @@ def test_report_tells_every_comparison(exported: tuple[ExportReport, list[str]])
     report, messages = exported
     found = json.loads(report.report.read_text(encoding="utf-8"))
     compared = {(entry["artefact"], entry["batch_size"]) for entry in found["comparisons"]}
-    served = [
-        f"serving/cats/1 {signature} ({runtime})"
+    sizes = {
+        **dict.fromkeys(("Python", "C API"), (1, 7, 32, None)),
+        "merged requests": (7, 32, None),
+        **dict.fromkeys(("REST rows", "REST columns"), (32, None)),
+    }
+    served = {
+        (f"serving/cats/1 {signature} ({runtime})", size)
         for signature in ("serving_default", "beam", "ids", "alignments")
-        for runtime in ("Python", "C API")
-    ]
-    names = [*served, *(f"onnx/{name}" for name in ONNX_FILES)]
+        for runtime, chosen in sizes.items()
+        for size in chosen
+    }
+    names = [f"onnx/{name}" for name in ONNX_FILES]
 
     assert found["passed"] is True
-    assert compared == {("keras", 1), ("keras", 7)} | {
+    assert compared == {("keras", 1), ("keras", 7)} | served | {
         (name, size) for name in names for size in (1, 7, 32, None)
     }
     for entry in found["comparisons"]:

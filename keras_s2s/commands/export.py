@@ -1,4 +1,4 @@
-"""The command that hands a model on: `export`."""
+"""The commands that hand a model on: `export`, and `verify` for what it wrote."""
 
 from __future__ import annotations
 
@@ -49,3 +49,28 @@ def export(
         progress=say,
     )
     print(report)
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(help="What export wrote.", metavar="DIR")],
+    model: options.OriginalModel = None,
+    server: options.NewServer = None,
+) -> None:
+    """Prove an exported folder once more: exit code 0 if all is equal, 1 if anything is not."""
+    if model is not None:
+        check_models(model)
+    with quiet_start():
+        from keras_s2s.export import ParityError, verify_export
+        from keras_s2s.export.summary import comparison_table
+    report = verify_export(
+        folder,
+        translator=None if model is None else load_models(model),
+        server=server,
+        progress=say,
+    )
+    print("\n".join(comparison_table(report.comparisons)))
+    failures = report.failures()
+    if failures:
+        raise ParityError(
+            f"{len(failures)} of {len(report.comparisons)} checks failed: {'; '.join(failures)}"
+        )
