@@ -30,6 +30,30 @@ def spec_of_text(translator: Translator) -> TextSpec:
     return text_spec("text", translator.source_tokenizer)
 
 
+def masked_ids(
+    translator: Translator, input_ids: tf.Tensor, input_lengths: tf.Tensor
+) -> tf.Tensor:
+    """Source ids `(B, S)` int32 with the pad id behind the lengths alone.
+
+    A pad id before that is no token; it reads as the unknown one, so that real positions always
+    stand before padding. There is at least one position, and at least one row: an LSTM of ONNX
+    Runtime crashes the process on an empty batch (seen in 1.32).
+    """
+    pad_id, unknown_id = translator.model.pad_id, translator.source_tokenizer.unknown_id
+    ids = tf.cast(input_ids, tf.int32)
+    ids = tf.where(tf.equal(ids, pad_id), unknown_id, ids)
+    real = tf.sequence_mask(input_lengths, tf.shape(input_ids)[1])
+    ids = _at_least_one(tf.where(real, ids, pad_id), pad_id)
+    missing = tf.maximum(1 - tf.shape(ids)[0], 0)
+    return tf.pad(ids, [[0, missing], [0, 0]], constant_values=pad_id)
+
+
+def _at_least_one(source_ids: tf.Tensor, pad_id: int) -> tf.Tensor:
+    # An encoder cannot run over no position at all; an empty batch of texts has none.
+    missing = tf.maximum(1 - tf.shape(source_ids)[1], 0)
+    return tf.pad(source_ids, [[0, 0], [0, missing]], constant_values=pad_id)
+
+
 def search_ids(translator: Translator, search: Search, source_ids: tf.Tensor) -> SearchResult:
     """As `translator.inference_model(search)`, but without keeping attention weights.
 
@@ -45,9 +69,7 @@ def search_ids(translator: Translator, search: Search, source_ids: tf.Tensor) ->
     """
     model, target = translator.model, translator.target_tokenizer
     pad_id = model.pad_id
-    # An encoder cannot run over no position at all; an empty batch of texts has none.
-    missing = tf.maximum(1 - tf.shape(source_ids)[1], 0)
-    source_ids = tf.pad(source_ids, [[0, 0], [0, missing]], constant_values=pad_id)
+    source_ids = _at_least_one(source_ids, pad_id)
     memory, state = model.encode(source_ids)
     return search(
         lambda tokens, state: model.step(tokens, state, memory),
@@ -70,17 +92,14 @@ def ids_function(translator: Translator, search: Search, spec: IdsSpec) -> Any:
     Returns:
         A `tf.function` with one signature, that of `spec`.
     """
-    pad_id = translator.model.pad_id
 
     def run(input_ids: tf.Tensor, input_lengths: tf.Tensor) -> dict[str, tf.Tensor]:
-        real = tf.sequence_mask(input_lengths, tf.shape(input_ids)[1])
-        result = search_ids(
-            translator, search, tf.where(real, tf.cast(input_ids, tf.int32), pad_id)
-        )
+        result = search_ids(translator, search, masked_ids(translator, input_ids, input_lengths))
+        rows = tf.shape(input_ids)[0]
         return {
-            "output_ids": tf.cast(result.ids, tf.int64),
-            "output_lengths": tf.cast(result.lengths, tf.int64),
-            "scores": result.scores,
+            "output_ids": tf.cast(result.ids, tf.int64)[:rows],
+            "output_lengths": tf.cast(result.lengths, tf.int64)[:rows],
+            "scores": result.scores[:rows],
         }
 
     return tf.function(run, input_signature=spec.signature(), autograph=False)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DTYPES: dict[str, type[np.generic]] = {
     "int64": np.int64,
+    "int32": np.int32,
+    "bool": np.bool_,
     "float32": np.float32,
     "string": np.object_,
 }
@@ -48,15 +50,17 @@ class Value:
 
     Attributes:
         name: its name in every format.
-        dtype: 'int64', 'float32' or 'string'.
+        dtype: one of `DTYPES`.
         axes: its axes, the batch first.
         meaning: one sentence for the file and the documentation.
+        default: of an input that may be left out, what holds then; None where it may not.
     """
 
     name: str
     dtype: str
     axes: tuple[Axis, ...]
     meaning: str
+    default: int | float | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -131,8 +135,8 @@ class GraphSpec(abc.ABC):
         """
 
     def signature(self) -> list[tf.TensorSpec]:
-        """The inputs as a TensorFlow signature."""
-        return [value.tensor_spec() for value in self.inputs]
+        """The inputs as a TensorFlow signature; those that may be left out are no part of it."""
+        return [value.tensor_spec() for value in self.inputs if value.default is None]
 
     def objections(
         self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
@@ -141,10 +145,12 @@ class GraphSpec(abc.ABC):
         found, sizes = [], dict[str, int]()
         for values, arrays in ((self.inputs, inputs), (self.outputs, outputs)):
             names = [value.name for value in values]
-            if set(names) != set(arrays):
+            needed = {value.name for value in values if value.default is None}
+            if not needed <= set(arrays) <= set(names):
                 found.append(f"{self.name} has {names}; got {sorted(arrays)}")
                 continue
-            objections = (value.objection(arrays[value.name], sizes) for value in values)
+            present = [value for value in values if value.name in arrays]
+            objections = (value.objection(arrays[value.name], sizes) for value in present)
             found += [objection for objection in objections if objection]
         return found
 

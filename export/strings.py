@@ -115,6 +115,20 @@ def decode_model(
     )
 
 
+def add_pieces(nodes: Nodes, tokenizer: Tokenizer, ids: str, *, output: str) -> None:
+    """Adds nodes from ids int64 of any shape to `tokenizer.pieces` of them, "" for padding."""
+    size = tokenizer.vocabulary_size
+    nodes.add(
+        "LabelEncoder",
+        [ids],
+        output=output,
+        domain="ai.onnx.ml",
+        keys_int64s=list(range(size)),
+        values_strings=["", *tokenizer.pieces(range(1, size))],
+        default_string=UNKNOWN_TEXT,
+    )
+
+
 def _checked(tokenizer: Tokenizer, opset: int) -> OnnxTokenizer:
     # A subclass may split text in another way, so the class must be exactly one of these.
     if type(tokenizer) not in get_args(OnnxTokenizer):
