@@ -39,7 +39,9 @@ class BeamLoop(SearchLoop):
         best, place = body.add_all("TopK", [totals, self.width], 2)  # (B, K)
         parent = body.add("Div", [place, self.count])
         rows = body.add("Reshape", [body.add("Add", [parent, self.offsets]), self.minus])  # (R,)
-        chosen = body.add("GatherElements", [body.add("Reshape", [tokens, self.flat]), place], axis=1)
+        chosen = body.add(
+            "GatherElements", [body.add("Reshape", [tokens, self.flat]), place], axis=1
+        )
         was_finished, was_total, was_score = (
             body.add("GatherElements", [value, parent], axis=1)
             for value in (finished, total, score)
@@ -53,9 +55,7 @@ class BeamLoop(SearchLoop):
         divisor = body.add("Gather", [self.divisors, taken])
         ends = body.add("And", [is_end, body.add("Not", [was_finished])])
         ends = body.add("And", [ends, body.add("Greater", [new_total, self.least])])
-        new_score = body.add(
-            "Where", [ends, body.add("Div", [new_total, divisor]), was_score]
-        )
+        new_score = body.add("Where", [ends, body.add("Div", [new_total, divisor]), was_score])
         done = self._done(new_score, new_total, new_finished)
 
         column = body.add("Reshape", [written, self.column])
@@ -124,7 +124,9 @@ class BeamLoop(SearchLoop):
         limit = nodes.add("Add", [self.limit, self.one])
         lengths = nodes.add("Range", [self.zero, limit, self.one])
         lengths = nodes.add("Cast", [lengths], to=FLOAT)
-        bases = nodes.add("Div", [nodes.add("Add", [lengths, nodes.constant(5.0)]), nodes.constant(6.0)])
+        bases = nodes.add(
+            "Div", [nodes.add("Add", [lengths, nodes.constant(5.0)]), nodes.constant(6.0)]
+        )
         self.divisors = nodes.add("Pow", [bases, self.given["length_penalty"]])
         self.at_longest = nodes.add("Gather", [self.divisors, self.longest])  # (B, 1)
 
@@ -141,7 +143,9 @@ class BeamLoop(SearchLoop):
         values = body.add("Where", [forbidden, self.impossible, values])
         forced = body.add("GreaterOrEqual", [taken, self.longest_of_row])
         ending = body.add("Gather", [log_probs, self.end], axis=1)  # (R,)
-        ending = body.add("Reshape", [ending, nodes.add("Concat", [self.places, self.first], axis=0)])
+        ending = body.add(
+            "Reshape", [ending, nodes.add("Concat", [self.places, self.first], axis=0)]
+        )
         ending = body.add("Add", [ending, self.only_first])
         tokens = body.add("Where", [forced, self.end, tokens])
         return tokens, body.add("Where", [forced, ending, values])
@@ -160,7 +164,9 @@ class BeamLoop(SearchLoop):
         hopeless = body.add("LessOrEqual", [reach, to_beat])
         hopeless = body.add("And", [hopeless, body.add("Greater", [to_beat, self.least])])
         closed = body.add("Cast", [body.add("Or", [finished, hopeless])], to=INT64)
-        closed = body.add("Cast", [body.add("ReduceMin", [closed, self.minus], keepdims=1)], to=BOOL)
+        closed = body.add(
+            "Cast", [body.add("ReduceMin", [closed, self.minus], keepdims=1)], to=BOOL
+        )
         return body.add("Or", [finished, closed])
 
     def _by_row(self, state: str) -> str:
@@ -168,7 +174,9 @@ class BeamLoop(SearchLoop):
         nodes = self.nodes
         batch = nodes.add("Squeeze", [self.batch])
         sentences = nodes.add("Range", [self.zero, batch, self.one])
-        sentences = nodes.add("Expand", [nodes.add("Unsqueeze", [sentences, self.first]), self.places])
+        sentences = nodes.add(
+            "Expand", [nodes.add("Unsqueeze", [sentences, self.first]), self.places]
+        )
         return nodes.add("Gather", [state, nodes.add("Reshape", [sentences, self.minus])])
 
     def _starts(self) -> dict[str, str]:

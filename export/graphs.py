@@ -30,9 +30,7 @@ def spec_of_text(translator: Translator) -> TextSpec:
     return text_spec("text", translator.source_tokenizer)
 
 
-def masked_ids(
-    translator: Translator, input_ids: tf.Tensor, input_lengths: tf.Tensor
-) -> tf.Tensor:
+def masked_ids(translator: Translator, input_ids: tf.Tensor, input_lengths: tf.Tensor) -> tf.Tensor:
     """Source ids `(B, S)` int32 with the pad id behind the lengths alone.
 
     A pad id before that is no token; it reads as the unknown one, so that real positions always

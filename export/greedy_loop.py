@@ -50,10 +50,7 @@ class GreedyLoop(SearchLoop):
                 (ids, self._empty(), INT64),
             ],
             [written, ended, new_total, so_far],
-            {
-                name: (self.encoded[name], last)
-                for name, last in self._new_states(outputs).items()
-            },
+            {name: (self.encoded[name], last) for name, last in self._new_states(outputs).items()},
             self._goes_on(ended),
             scanned,
         )

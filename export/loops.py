@@ -11,7 +11,6 @@ positions, `N` hypotheses returned, `L` the longest output.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import onnx
@@ -247,9 +246,7 @@ class SearchLoop:
         nothing = nodes.constant(0.0)
         weights = nodes.add("Pad", [weights, self._missing(weights, 4), nothing])
         places = nodes.add("Range", [self.zero, self.limit, self.one])
-        within = nodes.add(
-            "Less", [places, nodes.add("Unsqueeze", [lengths, nodes.constant([2])])]
-        )
+        within = nodes.add("Less", [places, nodes.add("Unsqueeze", [lengths, nodes.constant([2])])])
         within = nodes.add("Unsqueeze", [within, nodes.constant([3])])
         weights = nodes.add("Where", [within, weights, nothing])
         # The encoder puts a position where a caller gave none.

@@ -24,9 +24,9 @@ from keras_s2s.export.loops import is_composed
 from keras_s2s.export.metadata import settings_of
 from keras_s2s.export.names import nodes as all_nodes
 from keras_s2s.export.nodes import Nodes
-from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
+from keras_s2s.export.onnx_specs import encoder_spec, onnx_ids_spec, onnx_text_spec, step_spec
 from keras_s2s.export.pieces import Pieces, pieces_of
-from keras_s2s.export.spec import DTYPES, GraphSpec, Value
+from keras_s2s.export.spec import DTYPES, Declaration, Value
 from keras_s2s.export.strings import FIRST_OPSET, add_pieces, decode_model, encode_model
 from keras_s2s.search import BeamSearch, Search
 from keras_s2s.translator import Translator
@@ -98,9 +98,7 @@ def text_model(translator: Translator, ids: onnx.ModelProto) -> onnx.ModelProto:
     real = nodes.add("Cast", [nodes.add("Cast", [padded], to=boolean)], to=int64)
     lengths = nodes.add("ReduceSum", [real, nodes.constant([1])], keepdims=0)
     settings = {value.name: value.name for value in spec.inputs if value.default is not None}
-    found = nodes.inline(
-        ids.graph, {"input_ids": input_ids, "input_lengths": lengths, **settings}
-    )
+    found = nodes.inline(ids.graph, {"input_ids": input_ids, "input_lengths": lengths, **settings})
 
     output_ids = found["output_ids"]  # (B, N, L)
     longest = nodes.add("Shape", [output_ids], start=2, end=3)
@@ -112,16 +110,36 @@ def text_model(translator: Translator, ids: onnx.ModelProto) -> onnx.ModelProto:
     # On the first axis, ONNX Runtime's Gather of strings is wrong (seen in 1.32).
     texts = nodes.add("Reshape", [texts, hypotheses], output="translations")
     nodes.add("Gather", [texts, nodes.constant(0)], axis=1, output="translation")
-    add_pieces(nodes, source, input_ids, output="source_tokens")
-    add_pieces(nodes, target, output_ids, output="target_tokens")
-    for name in ("scores", "alignments"):
-        if name in found:
-            nodes.add("Identity", [found[name]], output=name)
+    add_pieces(nodes, source, input_ids, lengths, output="source_tokens")
+    add_pieces(nodes, target, output_ids, found["output_lengths"], output="target_tokens")
+    for name, value in found.items():
+        if name != "output_ids":
+            nodes.add("Identity", [value], output=name.removeprefix("output_"))
     return _finished(nodes, FIRST_OPSET, spec, translator, translator.search)
 
 
+def piece_models(translator: Translator, pieces: Pieces) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """Encoder and step as models of their own, for people with a search of their own.
+
+    Returns:
+        Two checked models at opset 18, as `onnx_specs.encoder_spec` and `onnx_specs.step_spec`
+        declare.
+    """
+    made = []
+    for piece, spec in (
+        (pieces.encoder, encoder_spec(pieces)),
+        (pieces.step, step_spec(pieces)),
+    ):
+        model = onnx.ModelProto()
+        model.CopyFrom(piece)
+        describe(model, spec, translator, translator.search)
+        check(model)
+        made.append(model)
+    return made[0], made[1]
+
+
 def _composed(
-    pieces: Pieces, translator: Translator, search: Search, spec: GraphSpec
+    pieces: Pieces, translator: Translator, search: Search, spec: Declaration
 ) -> onnx.ModelProto:
     given = {value.name: value.name for value in spec.inputs}
     kind = BeamLoop if isinstance(search, BeamSearch) else GreedyLoop
@@ -132,7 +150,7 @@ def _composed(
 
 
 def _finished(
-    nodes: Nodes, opset: int, spec: GraphSpec, translator: Translator, search: Search
+    nodes: Nodes, opset: int, spec: Declaration, translator: Translator, search: Search
 ) -> onnx.ModelProto:
     model = nodes.model(
         [_value_info(value) for value in spec.inputs],
@@ -147,9 +165,9 @@ def _finished(
 
 
 def describe(
-    model: onnx.ModelProto, spec: GraphSpec, translator: Translator, search: Search
+    model: onnx.ModelProto, spec: Declaration, translator: Translator, search: Search
 ) -> None:
-    """Puts declaration and settings into the file: axes, defaults, meanings, who made it of what."""
+    """Puts declaration and settings into the file: axes, defaults, meanings, origin."""
     versions = {entry.domain: entry.version for entry in model.opset_import}
     in_use = {node.domain for node in all_nodes(model.graph)} | {""}
     del model.opset_import[:]

@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_s2s.export.comparison import SHOWN, Comparison
+from keras_s2s.export.detailed import DetailedTextTask
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.reference import source_rows, translations
 from keras_s2s.export.sentences import as_valid
+from keras_s2s.export.spec import GraphSpec
 from keras_s2s.export.tasks import Arrays, Encode, IdsTask, Task, TextTask
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
@@ -45,12 +47,14 @@ class Artefact(NamedTuple):
         run: batches of inputs to batches of outputs; raises ExportError when it cannot.
         ids: for a graph from ids to ids, its name and the search inside; None for text to text.
         encode: from Python strings to what the runtime takes.
+        spec: what it declares; for ids or for text what a SavedModel does when None.
     """
 
     name: str
     run: Run
     ids: tuple[str, Search] | None = None
     encode: Encode = as_valid
+    spec: GraphSpec | None = None
 
 
 def compare(
@@ -79,7 +83,10 @@ def compare(
         progress(f"Comparing {artefact.name}")
         task: Task = text_task
         if artefact.ids is not None:
-            task = IdsTask(translator, *artefact.ids, source_rows(translator, texts))
+            rows = source_rows(translator, texts)
+            task = IdsTask(translator, *artefact.ids, rows, artefact.spec)
+        elif artefact.spec is not None:
+            task = DetailedTextTask(translator, texts, artefact.spec)
         found += _compared(task, artefact, len(texts), BATCH_SIZES, samples=True)
     return found
 
@@ -123,10 +130,18 @@ def _compare_batch(
         for difference in task.score_differences(place, received):
             largest = comparison.largest_score_difference or 0.0
             comparison.largest_score_difference = max(largest, difference)
-            if not difference <= TOLERANCE:  # NaN is not
-                comparison.objections.append(
-                    f"scores must be within {TOLERANCE:g}; one differs by {difference:g}"
-                )
+            _object(comparison, "scores", difference)
+        for difference in task.alignment_differences(place, received):
+            largest = comparison.largest_alignment_difference or 0.0
+            comparison.largest_alignment_difference = max(largest, difference)
+            _object(comparison, "alignments", difference)
+
+
+def _object(comparison: Comparison, what: str, difference: float) -> None:
+    if not difference <= TOLERANCE:  # NaN is not
+        comparison.objections.append(
+            f"{what} must be within {TOLERANCE:g}; one differs by {difference:g}"
+        )
 
 
 def _keras_run(translator: Translator) -> Run:
@@ -162,12 +177,18 @@ def saved_model_run(folder: Path) -> Run:
     return run
 
 
-def onnx_run(path: Path) -> Run:
-    """Runs an ONNX model out of its file, in a program of its own that never imports TensorFlow."""
+def onnx_run(path: Path, step: Path | None = None) -> Run:
+    """Runs an ONNX model out of its file, in a program of its own that never imports TensorFlow.
+
+    Args:
+        path: the file; of an encoder where there is a `step`.
+        step: the other half of a pair, which the program loops over.
+    """
 
     def run(batches: Sequence[Arrays]) -> list[Arrays]:
         request = {
             "model": str(path),
+            "step": str(step) if step else None,
             "batches": [{name: array.tolist() for name, array in b.items()} for b in batches],
         }
         # -P: the program's folder holds a module named onnx.

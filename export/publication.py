@@ -18,7 +18,6 @@ from keras_s2s.export.comparison import ParityReport
 from keras_s2s.export.errors import ParityError
 from keras_s2s.export.places import onnx_folder, version_folder
 from keras_s2s.export.staging import publish, staging
-from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.text import SentencePieceTokenizer
 from keras_s2s.translator import Translator
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 FORMATS = ("saved_model", "onnx")
 REPORT = "parity.json"
 FAILED_REPORT = "parity.failed.json"
-TEXT_MODEL = "model.onnx"
 PACKAGES = (  # whose versions the report names
     "keras-s2s",
     "keras",
@@ -93,9 +91,8 @@ def export_translator(
 
     1. `OUTPUT/serving/NAME/VERSION/`: a SavedModel; signature serving_default, `text` string
        [batch] → `translation` string [batch], with the translator's own search.
-    2. `OUTPUT/onnx/`: `model.onnx` from text to text with the translator's own search, and
-       `greedy.ids.onnx` and `beam.ids.onnx` from ids to ids; see `spec.ids_spec`. The beam search
-       is the translator's own, or `BeamSearch()` where that is greedy.
+    2. `OUTPUT/onnx/`: `model.onnx` from text to text and `model.ids.onnx` from ids to ids, both
+       with the translator's own search, and more; see `onnx_files.write_onnx`.
     3. `OUTPUT/parity.json`: every comparison of every artefact with Keras, versions and machine.
 
     Everything is made and verified in a temporary folder inside OUTPUT and renamed into place at
@@ -216,35 +213,9 @@ def _make_saved_model(translator: Translator, folder: Path, place: Path) -> list
 
 
 def _make_onnx(translator: Translator, folder: Path, tell: Progress) -> list[Artefact]:
-    import onnx
+    from keras_s2s.export.onnx_files import write_onnx
 
-    from keras_s2s.export.onnx import ids_model, text_model
-    from keras_s2s.export.parity import Artefact, onnx_run
-
-    artefacts, models = [], {}
-    for name, search in _searches(translator.search).items():
-        tell(f"Converting the {name} search to ONNX")
-        models[name] = ids_model(translator, name, search)
-        if search is translator.search:
-            path = folder / TEXT_MODEL
-            onnx.save(text_model(translator, models[name]), path)
-            artefacts.append(Artefact(f"onnx/{path.name}", onnx_run(path)))
-        if name in ("greedy", "beam"):
-            path = folder / f"{name}.ids.onnx"
-            onnx.save(models[name], path)
-            artefacts.append(Artefact(f"onnx/{path.name}", onnx_run(path), ids=(name, search)))
-    return artefacts
-
-
-def _searches(own: Search) -> dict[str, Search]:
-    """Greedy and beam, the translator's own where it is one of them; else that as a third."""
-    searches: dict[str, Search] = {
-        "greedy": GreedySearch(own.max_length),
-        "beam": BeamSearch(max_length=own.max_length),
-    }
-    kinds = {"greedy": GreedySearch, "beam": BeamSearch}
-    searches[next((name for name, kind in kinds.items() if isinstance(own, kind)), "own")] = own
-    return searches
+    return write_onnx(translator, folder, tell)
 
 
 def _verify(

@@ -103,36 +103,20 @@ class Value:
 
 
 @dataclass(frozen=True)
-class GraphSpec(abc.ABC):
-    """An exported graph. Use a subclass.
+class Declaration:
+    """Inputs and outputs of an exported graph.
 
     Attributes:
         name: name of the graph.
         meaning: one sentence for the file and the documentation.
         inputs: what goes in, in order.
         outputs: what comes out, in order.
-        tokenizer: the source tokenizer, whose vocabulary samples are drawn from.
     """
 
     name: str
     meaning: str
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
-    tokenizer: Tokenizer
-
-    @abc.abstractmethod
-    def sample(self, batch: int, source_length: int, seed: int) -> dict[str, np.ndarray]:
-        """Random inputs.
-
-        Args:
-            batch: number of sentences, 0 included.
-            source_length: length of the longest in ids, the end id counted.
-            seed: the same seed gives the same inputs.
-
-        Returns:
-            One array per input. From two sentences on, and from two ids on, at least one row is
-            padded.
-        """
 
     def signature(self) -> list[tf.TensorSpec]:
         """The inputs as a TensorFlow signature; those that may be left out are no part of it."""
@@ -163,6 +147,31 @@ class GraphSpec(abc.ABC):
                 cells = [f"`{value.name}`", way, value.dtype, f"[{axes}]", value.meaning]
                 rows.append(f"| {' | '.join(cells)} |")
         return "\n".join(["| name | | dtype | axes | meaning |", "|---|---|---|---|---|", *rows])
+
+
+@dataclass(frozen=True)
+class GraphSpec(Declaration, abc.ABC):
+    """The declaration of a graph that inputs can be drawn for. Use a subclass.
+
+    Attributes:
+        tokenizer: the source tokenizer, whose vocabulary samples are drawn from.
+    """
+
+    tokenizer: Tokenizer
+
+    @abc.abstractmethod
+    def sample(self, batch: int, source_length: int, seed: int) -> dict[str, np.ndarray]:
+        """Random inputs.
+
+        Args:
+            batch: number of sentences, 0 included.
+            source_length: length of the longest in ids, the end id counted.
+            seed: the same seed gives the same inputs.
+
+        Returns:
+            One array per input. From two sentences on, and from two ids on, at least one row is
+            padded.
+        """
 
     def _rows(self, batch: int, longest: int, seed: int) -> list[list[int]]:
         """Random sentences as ids, the end id last: the first `longest` long, none longer."""

@@ -115,16 +115,20 @@ def decode_model(
     )
 
 
-def add_pieces(nodes: Nodes, tokenizer: Tokenizer, ids: str, *, output: str) -> None:
-    """Adds nodes from ids int64 of any shape to `tokenizer.pieces` of them, "" for padding."""
+def add_pieces(nodes: Nodes, tokenizer: Tokenizer, ids: str, lengths: str, *, output: str) -> None:
+    """Adds nodes that give `tokenizer.pieces` of ids int64 [..., tokens], "" behind the lengths."""
+    width = nodes.add("Squeeze", [nodes.add("Shape", [ids], start=-1)])
+    within = nodes.add(
+        "Less", [_columns(nodes, width), nodes.add("Unsqueeze", [lengths, nodes.constant([-1])])]
+    )
     size = tokenizer.vocabulary_size
     nodes.add(
         "LabelEncoder",
-        [ids],
+        [nodes.add("Where", [within, ids, nodes.constant(-1)])],
         output=output,
         domain="ai.onnx.ml",
-        keys_int64s=list(range(size)),
-        values_strings=["", *tokenizer.pieces(range(1, size))],
+        keys_int64s=[-1, *range(size)],
+        values_strings=["", *tokenizer.pieces(range(size))],
         default_string=UNKNOWN_TEXT,
     )
 

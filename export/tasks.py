@@ -75,6 +75,10 @@ class Task(abc.ABC):
         """By how much the scores differ, relative to scores above one."""
         return []
 
+    def alignment_differences(self, place: int, received: Any) -> list[float]:
+        """The largest difference of attention weights, where there are any."""
+        return []
+
     def _with_samples(self, sources: Sequence[Any], sample: Callable[[Arrays], list[Any]]) -> None:
         self.sources, self.samples = list(sources), [[]]
         for seed, (batch, source_length) in enumerate(SAMPLES):
@@ -130,9 +134,14 @@ class IdsTask(Task):
     """Source ids to target ids of all hypotheses, with any search."""
 
     def __init__(
-        self, translator: Translator, name: str, search: Search, rows: Sequence[list[int]]
+        self,
+        translator: Translator,
+        name: str,
+        search: Search,
+        rows: Sequence[list[int]],
+        spec: GraphSpec | None = None,
     ) -> None:
-        super().__init__(translator, search, spec_of_ids(translator, name, search))
+        super().__init__(translator, search, spec or spec_of_ids(translator, name, search))
         self._with_samples(
             rows,
             lambda arrays: [
@@ -151,7 +160,14 @@ class IdsTask(Task):
         }
 
     def rows(self, outputs: Arrays) -> list[Any]:
-        return list(unpadded(outputs["output_ids"], outputs["output_lengths"], outputs["scores"]))
+        return list(
+            unpadded(
+                outputs["output_ids"],
+                outputs["output_lengths"],
+                outputs["scores"],
+                outputs.get("alignments"),
+            )
+        )
 
     def equal(self, place: int, received: Any) -> bool:
         return bool(received.ids == self.expected[place].ids)
@@ -165,6 +181,30 @@ class IdsTask(Task):
         return Mismatch(source, expected.ids, received.ids, **near)
 
     def score_differences(self, place: int, received: Any) -> list[float]:
-        pairs = zip(self.expected[place].scores, received.scores, strict=True)
-        # Where there is no hypothesis both are minus infinity, and equal.
-        return [0.0 if a == b else abs(a - b) / max(1.0, abs(a)) for a, b in pairs]
+        return score_differences(self.expected[place].scores, received.scores)
+
+    def alignment_differences(self, place: int, received: Any) -> list[float]:
+        return alignment_differences(self.expected[place].alignments, received.alignments)
+
+
+def score_differences(expected: Sequence[float], received: Sequence[float]) -> list[float]:
+    """By how much scores differ, relative to those above one."""
+    pairs = zip(expected, received, strict=True)
+    # Where there is no hypothesis both are minus infinity, and equal.
+    return [0.0 if a == b else abs(a - b) / max(1.0, abs(a)) for a, b in pairs]
+
+
+def alignment_differences(
+    expected: Sequence[np.ndarray], received: Sequence[np.ndarray]
+) -> list[float]:
+    """By how much attention weights differ, hypothesis by hypothesis; none where none came."""
+    if not received:
+        return []
+    differences = []
+    for a, b in zip(expected, received, strict=True):
+        # A batch is as wide as its longest source.
+        width = min(a.shape[-1], b.shape[-1])
+        beyond = max(np.abs(a[:, width:]).max(initial=0), np.abs(b[:, width:]).max(initial=0))
+        near = np.abs(a[:, :width] - b[:, :width]).max(initial=0)
+        differences.append(float(max(beyond, near)))
+    return differences
