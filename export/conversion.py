@@ -18,6 +18,7 @@ import tf2onnx
 
 from keras_s2s.export.hoisting import hoist_invariants
 from keras_s2s.export.recurrences import MARKER, convert_mark, marked
+from keras_s2s.export.tracing import without_cudnn
 
 OPSET = 18  # the newest that tf2onnx 1.17 writes
 IR_VERSION = 9  # the first that allows opset 20, which the tokenizer graphs need
@@ -36,7 +37,7 @@ def converted(function: Any, model: keras.Model) -> onnx.ModelProto:
         "SelectV2": (lambda context, node, name, arguments: None, ["Where"]),
         MARKER: (convert_mark, []),
     }
-    with quiet("tf2onnx"), quiet("tensorflow"), marked(model):
+    with quiet("tf2onnx"), quiet("tensorflow"), without_cudnn(model), marked(model):
         proto, _ = tf2onnx.convert.from_function(
             function, function.input_signature, opset=OPSET, custom_op_handlers=handlers
         )

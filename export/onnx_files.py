@@ -9,8 +9,9 @@ import onnx
 
 from keras_s2s.export.onnx import ids_model, piece_models, text_model
 from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
-from keras_s2s.export.parity import Artefact, onnx_run
+from keras_s2s.export.parity import Artefact, Origin, onnx_run
 from keras_s2s.export.pieces import pieces_of
+from keras_s2s.export.spec import GraphSpec
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.translator import Translator
 
@@ -44,12 +45,12 @@ def write_onnx(translator: Translator, folder: Path, tell: Callable[[str], None]
         onnx.save(model, path)
         spec = onnx_ids_spec(translator, model.graph.name, search)
         ids = (model.graph.name, search)
-        artefacts.append(Artefact(f"onnx/{name}", onnx_run(path), ids=ids, spec=spec))
+        artefacts.append(_artefact(path, spec, ids))
         if name == IDS:
             path = folder / TEXT
             onnx.save(text_model(translator, model), path)
             spec = onnx_text_spec(translator)
-            artefacts.insert(0, Artefact(f"onnx/{TEXT}", onnx_run(path), spec=spec))
+            artefacts.insert(0, _artefact(path, spec))
     for name, model in zip((ENCODER, STEP), piece_models(translator, pieces), strict=True):
         onnx.save(model, folder / name)
     return [*artefacts, _pair(translator, folder)]
@@ -68,8 +69,14 @@ def searches(own: Search) -> dict[str, Search]:
     return found
 
 
+def _artefact(path: Path, spec: GraphSpec, ids: tuple[str, Search] | None = None) -> Artefact:
+    origin = Origin("ONNX Runtime", f"onnx/{path.name}")
+    return Artefact(origin.path, onnx_run(path), ids=ids, origin=origin, spec=spec)
+
+
 def _pair(translator: Translator, folder: Path) -> Artefact:
     """The pair, looped over by the greedy search of `runner`."""
     run = onnx_run(folder / ENCODER, folder / STEP)
-    search = GreedySearch(translator.search.max_length)
-    return Artefact(f"onnx/{ENCODER} and {STEP}", run, ids=("pair", search))
+    ids = ("pair", GreedySearch(translator.search.max_length))
+    origin = Origin("ONNX Runtime, looped", f"onnx/{ENCODER}", STEP)
+    return Artefact(f"onnx/{ENCODER} and {STEP}", run, ids=ids, origin=origin)

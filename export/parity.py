@@ -13,19 +13,23 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from keras_s2s.export.comparison import SHOWN, Comparison
-from keras_s2s.export.detailed import DetailedTextTask
+from keras_s2s.export.details import DetailsTask
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.reference import source_rows, translations
 from keras_s2s.export.sentences import as_valid
+from keras_s2s.export.signatures import TEXT
 from keras_s2s.export.spec import GraphSpec
 from keras_s2s.export.tasks import Arrays, Encode, IdsTask, Task, TextTask
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
+
+if TYPE_CHECKING:
+    from keras_s2s.export.saved_model import LoadedModel
 
 BATCH_SIZES = (1, 7, 32)
 BATCHES = 256  # of each size, at most
@@ -39,6 +43,23 @@ RUNNER = Path(__file__).with_name("runner.py")
 Run = Callable[[Sequence[Arrays]], Sequence[Arrays]]
 
 
+class Origin(NamedTuple):
+    """Where an artefact is and what runs it.
+
+    Attributes:
+        runtime: one of `runtimes.RUNTIMES`.
+        path: its path in the output folder.
+        signature: of a SavedModel's signatures, which; else "".
+    """
+
+    runtime: str
+    path: str
+    signature: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.path, self.signature, f"({self.runtime})") if part)
+
+
 class Artefact(NamedTuple):
     """An exported graph that can be run.
 
@@ -47,13 +68,18 @@ class Artefact(NamedTuple):
         run: batches of inputs to batches of outputs; raises ExportError when it cannot.
         ids: for a graph from ids to ids, its name and the search inside; None for text to text.
         encode: from Python strings to what the runtime takes.
-        spec: what it declares; for ids or for text what a SavedModel does when None.
+        task: the name of a task of the caller's, for a graph that is neither of these.
+        origin: where it is and what runs it, so that it can be run again; None for what was made
+            by hand.
+        spec: what it declares, where that is more than what a SavedModel does.
     """
 
     name: str
     run: Run
     ids: tuple[str, Search] | None = None
     encode: Encode = as_valid
+    task: str | None = None
+    origin: Origin | None = None
     spec: GraphSpec | None = None
 
 
@@ -62,6 +88,7 @@ def compare(
     artefacts: Sequence[Artefact],
     texts: Sequence[str],
     progress: Callable[[str], None] = lambda message: None,
+    tasks: dict[str, Task] | None = None,
 ) -> list[Comparison]:
     """Runs every artefact on the texts and on samples of its spec, and compares with Keras.
 
@@ -70,25 +97,37 @@ def compare(
         artefacts: what to compare.
         texts: sources; graphs of ids receive their ids.
         progress: is told what is done next.
+        tasks: the tasks that artefacts name; those made here for the others are added, so that a
+            caller can keep them.
 
     Returns:
         For Keras itself at batch 1 and 7, and for every artefact, one comparison per batch size,
         and for artefacts one for the samples, an empty batch among them.
     """
     progress(f"Translating {len(texts)} sentences with Keras")
-    text_task = TextTask(translator, texts)
+    tasks = {} if tasks is None else tasks
+    text_task = tasks.setdefault("text", TextTask.of(translator, texts))
     keras_itself = Artefact("keras", _keras_run(translator), encode=_as_is)
     found = _compared(text_task, keras_itself, len(texts), BATCH_SIZES[:-1], samples=False)
     for artefact in artefacts:
         progress(f"Comparing {artefact.name}")
         task: Task = text_task
-        if artefact.ids is not None:
+        if artefact.task is not None:
+            task = tasks[artefact.task]
+        elif artefact.ids is not None:
             rows = source_rows(translator, texts)
-            task = IdsTask(translator, *artefact.ids, rows, artefact.spec)
+            task = IdsTask.of(translator, *artefact.ids, rows, spec=artefact.spec)
+            tasks[artefact.name] = task
         elif artefact.spec is not None:
-            task = DetailedTextTask(translator, texts, artefact.spec)
-        found += _compared(task, artefact, len(texts), BATCH_SIZES, samples=True)
+            task = tasks[artefact.name] = DetailsTask.of(translator, texts, artefact.spec)
+        found += compare_on(task, artefact)
     return found
+
+
+def compare_on(task: Task, artefact: Artefact) -> list[Comparison]:
+    """Compares one artefact with what a task expects: every batch size, then the samples."""
+    sentences = task.samples[1][0]  # the samples come last
+    return _compared(task, artefact, sentences, BATCH_SIZES, samples=True)
 
 
 def _compared(
@@ -162,17 +201,23 @@ def _as_is(texts: Sequence[str]) -> np.ndarray:
 
 
 def saved_model_run(folder: Path) -> Run:
-    """Runs a SavedModel out of its folder."""
-    import tensorflow as tf
+    """Runs the signature serving_default of a SavedModel out of its folder."""
+    from keras_s2s.export.saved_model import LoadedModel
 
-    from keras_s2s.export.saved_model import load_saved_model
+    return signature_run(LoadedModel(folder), TEXT)
+
+
+def signature_run(model: LoadedModel, signature: str) -> Run:
+    """Runs a signature of a SavedModel in this program's TensorFlow."""
+    import tensorflow as tf
 
     def run(batches: Sequence[Arrays]) -> list[Arrays]:
         try:
-            serve = load_saved_model(folder)
+            serve = model.signature(signature)
             return [serve(batch) for batch in batches]
         except (tf.errors.OpError, OSError, ValueError) as error:
-            raise ExportError(f"{folder.name} failed to run: {_first_line(str(error))}") from error
+            name = model.folder.name
+            raise ExportError(f"{name} failed to run: {_first_line(str(error))}") from error
 
     return run
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import platform
 import time
@@ -16,16 +15,28 @@ from typing import TYPE_CHECKING
 
 from keras_s2s.export.comparison import ParityReport
 from keras_s2s.export.errors import ParityError
+from keras_s2s.export.expectation import SERVED_TASKS, tasks_of, write_expected, write_json
 from keras_s2s.export.places import onnx_folder, version_folder
+from keras_s2s.export.runtimes import runtimes_below
+from keras_s2s.export.serving.configuration import write_configuration
+from keras_s2s.export.serving.registry import TARGET, check_server
+from keras_s2s.export.signatures import beam_search
 from keras_s2s.export.staging import publish, staging
+from keras_s2s.export.summary import parity_markdown
+from keras_s2s.export.version import replay_warmup, write_version
+from keras_s2s.search import Search
 from keras_s2s.text import SentencePieceTokenizer
 from keras_s2s.translator import Translator
 
 if TYPE_CHECKING:
     from keras_s2s.export.parity import Artefact
+    from keras_s2s.export.runtimes import Runtimes
+    from keras_s2s.export.tasks import Task
 
-FORMATS = ("saved_model", "onnx")
+FORMATS = ("serving", "onnx")
 REPORT = "parity.json"
+SUMMARY = "parity.md"
+EXPECTED = "parity.expected.json"
 FAILED_REPORT = "parity.failed.json"
 PACKAGES = (  # whose versions the report names
     "keras-s2s",
@@ -48,7 +59,7 @@ class ExportReport:
     """What an export published.
 
     Attributes:
-        saved_model: the SavedModel's version folder, or None.
+        saved_model: the version folder for TensorFlow Serving, or None.
         onnx: the folder of the ONNX models, or None.
         report: the file with the parity run.
         parity: the parity run.
@@ -83,17 +94,21 @@ def export_translator(
     name: str | None = None,
     version: int | None = None,
     formats: Sequence[str] = FORMATS,
+    beam: int | None = None,
+    server: str = TARGET,
     sentences: Sequence[str] | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> ExportReport:
     """Exports a translator, compares what it wrote with Keras, and publishes it if all is equal.
 
-    1. `OUTPUT/serving/NAME/VERSION/`: a SavedModel; signature serving_default, `text` string
-       [batch] → `translation` string [batch], with the translator's own search.
+    1. `OUTPUT/serving/NAME/VERSION/`: a SavedModel with the signatures of `signatures`, warm-up
+       requests and batching parameters; beside NAME `models.config` and `monitoring.config`.
     2. `OUTPUT/onnx/`: `model.onnx` from text to text and `model.ids.onnx` from ids to ids, both
        with the translator's own search, and more; see `onnx_files.write_onnx`.
-    3. `OUTPUT/parity.json`: every comparison of every artefact with Keras, versions and machine.
+    3. `OUTPUT/parity.json`: every comparison of every artefact with Keras, versions and machine;
+       `OUTPUT/parity.md`, the same to read; `OUTPUT/parity.expected.json`, the inputs and what
+       Keras gave for them, from which `verify_export` compares again.
 
     Everything is made and verified in a temporary folder inside OUTPUT and renamed into place at
     the end.
@@ -104,7 +119,10 @@ def export_translator(
         name: the model's name for TensorFlow Serving; the output folder's name when omitted.
         version: version number; when omitted, one more than the highest there is. TensorFlow
             Serving loads the highest by itself, and never loads a number again whose files changed.
-        formats: 'saved_model', 'onnx' or both.
+        formats: 'serving', 'onnx' or both.
+        beam: hypotheses of the signature `beam`; the translator's own beam, or 5, when omitted.
+        server: the oldest TensorFlow Serving that is to load the SavedModel; operators it lacks are
+            refused.
         sentences: texts to verify with; random ones are added up to 100. In every case some awkward
             ones are: empty, over-long, bytes that are no UTF-8.
         force: replace the `onnx` folder and, where `version` was given, that version.
@@ -125,38 +143,57 @@ def export_translator(
     output = Path(output)
     _check_formats(formats)
     _check_settings(translator)
+    check_server(server)
     if "onnx" in formats:
         _check_onnx(translator)
-    saved_model = version_folder(output, name, version, force) if "saved_model" in formats else None
+    saved_model = version_folder(output, name, version, force) if "serving" in formats else None
     onnx = onnx_folder(output, force) if "onnx" in formats else None
     if not translator.model.built:
         translator.model.build()
+    search = _beam(translator, beam)
 
-    with staging(output) as temporary:
+    with staging(output) as temporary, runtimes_below(temporary) as runtimes:
         artefacts: list[Artefact] = []
         if saved_model:
             tell("Writing the SavedModel")
-            artefacts += _make_saved_model(translator, temporary / "saved_model", saved_model)
+            folder = temporary / saved_model.relative_to(output)
+            folder.parent.mkdir(parents=True)
+            write_version(translator, folder, beam=search, server=server)
+            path = folder.relative_to(temporary).as_posix()
+            tell("Replaying the warm-up requests")
+            replay_warmup(runtimes.c_api(path), folder)
+            artefacts += _served(runtimes, path)
         if onnx:
             (temporary / "onnx").mkdir()
             artefacts += _make_onnx(translator, temporary / "onnx", tell)
-        parity = _verify(translator, artefacts, sentences, tell)
-        report = temporary / REPORT
-        report.write_text(
-            json.dumps(parity.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-            encoding="utf-8",
-            errors="backslashreplace",  # texts that are no UTF-8 are among the sentences
-        )
+        parity, tasks = _verify(translator, search, artefacts, sentences, tell)
+        write_json(temporary / REPORT, parity.to_json())
         if not parity.passed:
-            os.replace(report, output / FAILED_REPORT)
+            os.replace(temporary / REPORT, output / FAILED_REPORT)
             raise _parity_error(parity, output / FAILED_REPORT)
+        write_expected(temporary / EXPECTED, artefacts, tasks)
+        (temporary / SUMMARY).write_text(parity_markdown(parity), encoding="utf-8")
         if saved_model:
-            publish(temporary / "saved_model", saved_model, temporary)
+            publish(temporary / saved_model.relative_to(output), saved_model, temporary)
+            write_configuration(output / "serving", temporary)
         if onnx:
             publish(temporary / "onnx", onnx, temporary)
-        os.replace(report, output / REPORT)
+        for file in (EXPECTED, SUMMARY, REPORT):
+            os.replace(temporary / file, output / file)
         (output / FAILED_REPORT).unlink(missing_ok=True)
     return ExportReport(saved_model, onnx, output / REPORT, parity)
+
+
+def _beam(translator: Translator, width: int | None) -> Search:
+    if width is not None and (isinstance(width, bool) or not isinstance(width, int) or width < 1):
+        raise ValueError(f"`beam` must be a positive integer; got {width!r}.")
+    size = translator.target_tokenizer.vocabulary_size
+    search = beam_search(translator.search, width)
+    if search.width > size:
+        raise ValueError(
+            f"`beam` must be at most the number of target ids, {size}; got {search.width}."
+        )
+    return search
 
 
 def _check_formats(formats: Sequence[str]) -> None:
@@ -202,14 +239,15 @@ def _check_onnx(translator: Translator) -> None:
         )
 
 
-def _make_saved_model(translator: Translator, folder: Path, place: Path) -> list[Artefact]:
-    from keras_s2s.export.parity import Artefact, saved_model_run
-    from keras_s2s.export.saved_model import write_saved_model
-    from keras_s2s.export.sentences import as_bytes
+def _served(runtimes: Runtimes, path: str) -> list[Artefact]:
+    """Every signature of a SavedModel, in Python's TensorFlow and through the C API."""
+    from keras_s2s.export.parity import Origin
 
-    write_saved_model(translator, folder)
-    label = "/".join(("serving", *place.parts[-2:]))
-    return [Artefact(label, saved_model_run(folder), encode=as_bytes)]
+    return [
+        runtimes.artefact(Origin(runtime, path, signature), task)
+        for signature, task in SERVED_TASKS.items()
+        for runtime in ("Python", "C API")
+    ]
 
 
 def _make_onnx(translator: Translator, folder: Path, tell: Progress) -> list[Artefact]:
@@ -219,15 +257,22 @@ def _make_onnx(translator: Translator, folder: Path, tell: Progress) -> list[Art
 
 
 def _verify(
-    translator: Translator, artefacts: list[Artefact], given: Sequence[str] | None, tell: Progress
-) -> ParityReport:
+    translator: Translator,
+    beam: Search,
+    artefacts: list[Artefact],
+    given: Sequence[str] | None,
+    tell: Progress,
+) -> tuple[ParityReport, dict[str, Task]]:
     from keras_s2s.export.metadata import settings_of
     from keras_s2s.export.parity import compare
     from keras_s2s.export.sentences import parity_sentences
 
     begin = time.monotonic()
     texts = parity_sentences(translator, given)
-    comparisons = compare(translator, artefacts, texts, tell)
+    tell("Running Keras for what must be equal")
+    wanted = {artefact.task for artefact in artefacts if artefact.task is not None}
+    tasks = tasks_of(translator, beam, texts, wanted)
+    comparisons = compare(translator, artefacts, texts, tell, tasks)
     about = {
         "settings": settings_of(translator, translator.search),
         "versions": {"python": platform.python_version(), **_versions(PACKAGES)},
@@ -238,7 +283,7 @@ def _verify(
         },
     }
     origin = {"count": len(texts), "given": len(given or [])}
-    return ParityReport(origin, comparisons, about, time.monotonic() - begin)
+    return ParityReport(origin, comparisons, about, time.monotonic() - begin), tasks
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str | None]:

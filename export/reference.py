@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_s2s.search import BeamSearch, Search
+from keras_s2s.translation import Translation
 from keras_s2s.translator import Translator
 
 BATCH_SIZE = 32
@@ -56,6 +57,15 @@ def translations(translator: Translator, texts: Sequence[str], batch_size: int) 
         warnings.filterwarnings("ignore", message=".*source tokens")
         translated: list[str] = translator(list(texts), batch_size=batch_size)
     return translated
+
+
+def quiet_translations(
+    translator: Translator, texts: Sequence[str], batch_size: int
+) -> list[list[Translation]]:
+    """What the translator gives for texts, with all that is known of each hypothesis."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*source tokens")
+        return translator.translate(texts, batch_size=batch_size)
 
 
 def hypotheses(

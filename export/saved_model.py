@@ -1,94 +1,84 @@
 """Writes and reads SavedModels that a stock TensorFlow Serving can load.
 
-Owns the signature's key and the check of the operators. Version folders and their publication are
-the work of `publication`.
+Version folders and their publication are the work of `publication`, the files that stand beside a
+SavedModel that of `serving`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.graphs import TextGraph
+from keras_s2s.export.served import ServedGraph
+from keras_s2s.export.serving.registry import TARGET, check_operators
+from keras_s2s.export.signatures import TEXT, beam_search
+from keras_s2s.export.tracing import without_cudnn
+from keras_s2s.search import Search
 from keras_s2s.translator import Translator
 
-SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-
-# Operators of TensorFlow Text that every TensorFlow Serving since 2.3 holds; all others came later.
-SERVED_TEXT_OPERATORS = {
-    "SentencepieceOp",
-    "SentencepieceTokenizeOp",
-    "SentencepieceDetokenizeOp",
-}
-# Operators of TensorFlow that a server does not have, or has on some machines only.
-NOT_SERVED = ("PyFunc", "EagerPyFunc", "CudnnRNN", "Xla")
+Run = Callable[[Mapping[str, Any]], dict[str, np.ndarray]]
 
 
-def write_saved_model(translator: Translator, folder: Path) -> None:
-    """Writes `text` string [batch] → `translation` string [batch] as the signature serving_default.
+def write_saved_model(
+    translator: Translator, folder: Path, *, beam: Search | None = None, server: str = TARGET
+) -> None:
+    """Writes a SavedModel with the signatures that `signatures` declares.
 
     Args:
         translator: what to export, with its own search.
         folder: the SavedModel's folder; it must not exist.
+        beam: the search of the signature `beam`; made from the translator's own when omitted.
+        server: the oldest TensorFlow Serving that is to load it, as '2.20'.
 
     Raises:
-        ExportError: If the graph holds an operator that TensorFlow Serving lacks.
+        ExportError: If the graph holds an operator, or an attribute of one, that this server lacks.
+        ValueError: If nothing is known of that server.
     """
-    graph = TextGraph(translator)
-    tf.saved_model.save(graph, str(folder), signatures={SIGNATURE: graph.serve})
-    missing = sorted(name for name in set(_operators(folder)) if not _is_served(name))
-    if missing:
-        raise ExportError(
-            "The SavedModel needs operators that a stock TensorFlow Serving lacks: "
-            f"{', '.join(missing)}. Write custom parts with TensorFlow's own operations, without "
-            "cuDNN layers or XLA."
-        )
+    graph = ServedGraph(translator, beam or beam_search(translator.search, None))
+    with without_cudnn(translator.model):
+        tf.saved_model.save(graph, str(folder), signatures=graph.functions)
+    check_operators(folder, server)
 
 
-def load_saved_model(folder: Path) -> Callable[[Mapping[str, Any]], dict[str, np.ndarray]]:
-    """Loads a SavedModel as a server would: the signature serving_default alone.
+class LoadedModel:
+    """A SavedModel in this program's TensorFlow; it is loaded when something is run first.
 
     Args:
         folder: the SavedModel's folder.
-
-    Returns:
-        A function from arrays by input name to arrays by output name; strings are bytes.
-
-    Raises:
-        ExportError: If there is no such signature.
     """
-    loaded = tf.saved_model.load(str(folder))
-    if SIGNATURE not in loaded.signatures:
-        raise ExportError(
-            f"{folder} must have the signature {SIGNATURE!r}; got {sorted(loaded.signatures)}."
-        )
-    serve = loaded.signatures[SIGNATURE]
 
-    def run(inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        returned = serve(**{name: tf.constant(value) for name, value in inputs.items()})
-        return {name: tensor.numpy() for name, tensor in returned.items()}
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._loaded: Any = None
 
-    run.loaded = loaded  # type: ignore[attr-defined]  # it owns the variables and must live as long
-    return run
+    def signature(self, name: str = TEXT) -> Run:
+        """A function from arrays by input name to arrays by output name; strings are bytes.
+
+        Raises:
+            ExportError: If there is no such signature.
+        """
+        if self._loaded is None:
+            self._loaded = tf.saved_model.load(str(self.folder))
+        signatures = self._loaded.signatures
+        if name not in signatures:
+            raise ExportError(
+                f"{self.folder} must have the signature {name!r}; got {sorted(signatures)}."
+            )
+
+        def run(inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+            given = {key: tf.constant(value) for key, value in inputs.items()}
+            # `self` is kept by this function, and owns the variables.
+            returned = self._loaded.signatures[name](**given)
+            return {key: tensor.numpy() for key, tensor in returned.items()}
+
+        return run
 
 
-def _operators(folder: Path) -> Iterator[str]:
-    saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
-    for meta_graph in saved.meta_graphs:
-        graph = meta_graph.graph_def
-        yield from (node.op for node in graph.node)
-        for function in graph.library.function:
-            yield from (node.op for node in function.node_def)
-
-
-def _is_served(operator: str) -> bool:
-    # `raw_ops` lists TensorFlow's own operators and none of TensorFlow Text's.
-    core = hasattr(tf.raw_ops, operator) and not operator.startswith(NOT_SERVED)
-    return core or operator in SERVED_TEXT_OPERATORS
+def load_saved_model(folder: Path, signature: str = TEXT) -> Run:
+    """One signature of a SavedModel; see `LoadedModel.signature`."""
+    return LoadedModel(folder).signature(signature)

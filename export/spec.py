@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 DTYPES: dict[str, type[np.generic]] = {
-    "int64": np.int64,
     "int32": np.int32,
+    "int64": np.int64,
     "bool": np.bool_,
     "float32": np.float32,
     "string": np.object_,
@@ -77,6 +77,19 @@ class Value:
 
         shape = [axis.size for axis in self.axes]
         return tf.TensorSpec(shape, tf.dtypes.as_dtype(self.dtype), name=self.name)
+
+    def to_json(self) -> dict[str, Any]:
+        """The value as JSON types."""
+        axes = [[axis.name, axis.size] for axis in self.axes]
+        found = {"name": self.name, "dtype": self.dtype, "axes": axes, "meaning": self.meaning}
+        return found if self.default is None else {**found, "default": self.default}
+
+    @staticmethod
+    def from_json(found: Mapping[str, Any]) -> Value:
+        """The value that `to_json` described."""
+        axes = tuple(Axis(name, size) for name, size in found["axes"])
+        default = found.get("default")
+        return Value(found["name"], found["dtype"], axes, found["meaning"], default)
 
     def objection(self, array: Any, sizes: dict[str, int]) -> str | None:
         """What is wrong with an array as this value; None when nothing is.
@@ -154,10 +167,11 @@ class GraphSpec(Declaration, abc.ABC):
     """The declaration of a graph that inputs can be drawn for. Use a subclass.
 
     Attributes:
-        tokenizer: the source tokenizer, whose vocabulary samples are drawn from.
+        tokenizer: the source tokenizer, whose vocabulary samples are drawn from; None in a
+            declaration that was read from a file.
     """
 
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
 
     @abc.abstractmethod
     def sample(self, batch: int, source_length: int, seed: int) -> dict[str, np.ndarray]:
@@ -173,28 +187,55 @@ class GraphSpec(Declaration, abc.ABC):
             padded.
         """
 
+    def to_json(self) -> dict[str, Any]:
+        """The declaration without the tokenizer, as JSON types."""
+        return {
+            "kind": type(self).__name__,
+            "name": self.name,
+            "meaning": self.meaning,
+            "inputs": [value.to_json() for value in self.inputs],
+            "outputs": [value.to_json() for value in self.outputs],
+        }
+
+    @property
+    def source_tokenizer(self) -> Tokenizer:
+        """The source tokenizer.
+
+        Raises:
+            ValueError: If the declaration was read from a file and has none.
+        """
+        if self.tokenizer is None:
+            raise ValueError(f"The declaration of {self.name!r} has no tokenizer to draw from.")
+        return self.tokenizer
+
     def _rows(self, batch: int, longest: int, seed: int) -> list[list[int]]:
         """Random sentences as ids, the end id last: the first `longest` long, none longer."""
         if longest < 1:
             raise ValueError(f"`source_length` must be at least 1, for the end id; got {longest}.")
         draw = np.random.default_rng(seed)
-        first_token, end = self.tokenizer.end_id + 1, self.tokenizer.end_id
+        first_token, end = self.source_tokenizer.end_id + 1, self.source_tokenizer.end_id
         lengths = draw.integers(1, longest, endpoint=True, size=batch)
         lengths[:1], lengths[1:2] = longest, max(1, longest - 1)
-        size = self.tokenizer.vocabulary_size
+        size = self.source_tokenizer.vocabulary_size
         return [[*draw.integers(first_token, size, size=n - 1).tolist(), end] for n in lengths]
 
 
 class IdsSpec(GraphSpec):
     """Source ids in, target ids out, the search inside. Make one with `ids_spec`."""
 
+    @property
+    def dtype(self) -> str:
+        """The dtype of all ids and lengths."""
+        return self.inputs[0].dtype
+
     def sample(self, batch: int, source_length: int, seed: int) -> dict[str, np.ndarray]:
         """See `GraphSpec.sample`. Behind the end of a row stands no padding but random ids."""
         rows = self._rows(batch, source_length, seed)
-        lengths = np.array([len(row) for row in rows], np.int64)
+        dtype = np.dtype(self.dtype)
+        lengths = np.array([len(row) for row in rows], dtype)
         draw = np.random.default_rng(seed + 1)
-        first_token, size = self.tokenizer.end_id + 1, self.tokenizer.vocabulary_size
-        ids = draw.integers(first_token, size, size=(batch, source_length), dtype=np.int64)
+        first_token, size = self.source_tokenizer.end_id + 1, self.source_tokenizer.vocabulary_size
+        ids = draw.integers(first_token, size, size=(batch, source_length)).astype(dtype)
         for row, target in zip(rows, ids, strict=True):
             target[: len(row)] = row
         return {"input_ids": ids, "input_lengths": lengths}
@@ -207,11 +248,18 @@ class TextSpec(GraphSpec):
         """See `GraphSpec.sample`. The length counts the ids that a text was decoded from."""
         rows = self._rows(batch, source_length, seed)
         texts = np.empty(batch, object)
-        texts[:] = self.tokenizer.decode(rows)
+        texts[:] = self.source_tokenizer.decode(rows)
         return {"text": texts}
 
 
-def ids_spec(name: str, tokenizer: Tokenizer, *, n_best: int, max_length: int) -> IdsSpec:
+def ids_spec(
+    name: str,
+    tokenizer: Tokenizer,
+    *,
+    n_best: int,
+    max_length: int,
+    dtype: str = "int64",
+) -> IdsSpec:
     """Declares a graph from source ids to the ids of `n_best` hypotheses.
 
     The n-best axis is always there, of length 1 for greedy search, so one program can call any such
@@ -223,6 +271,7 @@ def ids_spec(name: str, tokenizer: Tokenizer, *, n_best: int, max_length: int) -
         tokenizer: the source tokenizer.
         n_best: hypotheses per sentence.
         max_length: longest target in ids, the end id counted.
+        dtype: of ids and lengths: 'int64' as users of ONNX expect, 'int32' as TensorFlow's do.
 
     Example:
         >>> from keras_s2s import CharTokenizer
@@ -240,22 +289,22 @@ def ids_spec(name: str, tokenizer: Tokenizer, *, n_best: int, max_length: int) -
         inputs=(
             Value(
                 "input_ids",
-                "int64",
+                dtype,
                 (batch, source),
                 "Source ids, the end id last; what stands behind a row's length is not read.",
             ),
-            Value("input_lengths", "int64", (batch,), "Ids per row, the end id counted."),
+            Value("input_lengths", dtype, (batch,), "Ids per row, the end id counted."),
         ),
         outputs=(
             Value(
                 "output_ids",
-                "int64",
+                dtype,
                 (batch, hypotheses, target),
                 "Target ids, best first, the end id last, then padding.",
             ),
             Value(
                 "output_lengths",
-                "int64",
+                dtype,
                 (batch, hypotheses),
                 "Ids per hypothesis, the end id counted; 0 where there is no such hypothesis.",
             ),
@@ -290,4 +339,16 @@ def text_spec(name: str, tokenizer: Tokenizer) -> TextSpec:
         inputs=(Value("text", "string", (batch,), "Source texts, UTF-8."),),
         outputs=(Value("translation", "string", (batch,), "Target texts, UTF-8."),),
         tokenizer=tokenizer,
+    )
+
+
+def spec_from_json(found: Mapping[str, Any]) -> GraphSpec:
+    """The declaration that `GraphSpec.to_json` described, without a tokenizer to draw from."""
+    kinds: dict[str, type[GraphSpec]] = {kind.__name__: kind for kind in (IdsSpec, TextSpec)}
+    return kinds[found["kind"]](
+        name=found["name"],
+        meaning=found["meaning"],
+        inputs=tuple(Value.from_json(value) for value in found["inputs"]),
+        outputs=tuple(Value.from_json(value) for value in found["outputs"]),
+        tokenizer=None,
     )

@@ -210,7 +210,20 @@ BleuTokens = Annotated[
 ]
 Outputs = Annotated[Path | None, typer.Option("--output", help="Write the outputs to this file.")]
 Picture = Annotated[Path, typer.Option("--output", help="Picture to write: .png, .svg or .pdf.")]
-Formats = Annotated[str, typer.Option(help="saved_model, onnx, or both with a comma.")]
+Formats = Annotated[str, typer.Option(metavar="LIST", help="serving, onnx, or both with a comma.")]
+ServedBeam = Annotated[
+    int | None,
+    typer.Option(
+        "--beam", min=1, help="Hypotheses of the signature beam. Default: the model's beam, or 5."
+    ),
+]
+Server = Annotated[
+    str,
+    typer.Option(
+        metavar="VERSION",
+        help="Oldest TensorFlow Serving to load it; operators it lacks are refused.",
+    ),
+]
 ServingName = Annotated[
     str | None,
     typer.Option("--name", help="NAME in serving/NAME/VERSION. Default: the folder's."),

@@ -16,6 +16,7 @@ if os.environ.setdefault("KERAS_BACKEND", "tensorflow") == "jax":
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,26 @@ def corpora() -> Path:
     if folder is None:
         pytest.skip(f"set {CORPORA_VARIABLE} to the folder of the corpora to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def served_words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Characters to words, exported for TensorFlow Serving: a `served.Served`."""
+    from served import PAIRS, serve
+
+    found = serve(PAIRS[0], tmp_path_factory.mktemp("words"))
+    yield found
+    found.session.close()
+
+
+@pytest.fixture(scope="session")
+def served_pieces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The same with SentencePiece on both sides."""
+    from served import PAIRS, serve
+
+    found = serve(PAIRS[1], tmp_path_factory.mktemp("pieces"))
+    yield found
+    found.session.close()
 
 
 @pytest.fixture(autouse=True)

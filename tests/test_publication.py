@@ -18,6 +18,7 @@ import keras_s2s.export
 from keras_s2s.export import ExportReport, ParityError, export_translator, publication
 from keras_s2s.export.comparison import Comparison, ParityReport
 from keras_s2s.export.parity import onnx_run
+from keras_s2s.export.runtimes import Runtimes
 from keras_s2s.export.saved_model import load_saved_model
 from keras_s2s.export.sentences import as_valid
 from keras_s2s.risk import MinimumBayesRisk
@@ -46,20 +47,22 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     """Exports that write a line instead of models; `passed` is what the parity run finds."""
     answer = {"passed": True}
 
-    def saved_model(translator: Translator, folder: Path, place: Path) -> list[Any]:
+    def version(translator: Translator, folder: Path, **_: Any) -> None:
         folder.mkdir()
         (folder / "saved_model.pb").write_text(str(time.monotonic_ns()))
-        return []
 
     def onnx_models(translator: Translator, folder: Path, tell: Any) -> list[Any]:
         (folder / "model.onnx").write_text(str(time.monotonic_ns()))
         return []
 
-    def verify(*_: Any) -> ParityReport:
+    def verify(*_: Any) -> tuple[ParityReport, dict[str, Any]]:
         comparison = Comparison("it", 1, sentences=1, equal=int(answer["passed"]))
-        return ParityReport({"count": 1}, [comparison], {}, 0.0)
+        return ParityReport({"count": 1, "given": 0}, [comparison], {}, 0.0), {}
 
-    monkeypatch.setattr(publication, "_make_saved_model", saved_model)
+    monkeypatch.setattr(publication, "write_version", version)
+    monkeypatch.setattr(publication, "replay_warmup", lambda *_: 0)
+    monkeypatch.setattr(Runtimes, "c_api", lambda *_: None)
+    monkeypatch.setattr(publication, "_served", lambda *_: [])
     monkeypatch.setattr(publication, "_make_onnx", onnx_models)
     monkeypatch.setattr(publication, "_verify", verify)
     return answer
@@ -93,10 +96,9 @@ def test_everything_is_published_and_nothing_else(
     assert visible(output) == [
         "onnx",
         *(f"onnx/{name}" for name in ONNX_FILES),
-        "parity.json",
-        "serving",
-        "serving/cats",
-        "serving/cats/1",
+        *("parity.expected.json", "parity.json", "parity.md"),
+        *("serving", "serving/cats", "serving/cats/1"),
+        *("serving/models.config", "serving/monitoring.config"),
     ]
     assert report.saved_model == output / "serving" / "cats" / "1"
     assert report.onnx == output / "onnx"
@@ -123,7 +125,12 @@ def test_report_tells_every_comparison(exported: tuple[ExportReport, list[str]])
     report, messages = exported
     found = json.loads(report.report.read_text(encoding="utf-8"))
     compared = {(entry["artefact"], entry["batch_size"]) for entry in found["comparisons"]}
-    names = ["serving/cats/1", *(f"onnx/{name}" for name in ONNX_FILES[2:])]
+    served = [
+        f"serving/cats/1 {signature} ({runtime})"
+        for signature in ("serving_default", "beam", "ids", "alignments")
+        for runtime in ("Python", "C API")
+    ]
+    names = [*served, *(f"onnx/{name}" for name in ONNX_FILES[2:])]
     names.append("onnx/encoder.onnx and decoder_step.onnx")
 
     assert found["passed"] is True
@@ -170,8 +177,12 @@ def test_sentencepiece_and_greedy_are_exported_too(tmp_path: Path) -> None:
         "pieces/7",
         *(
             f"pieces/7/{name}"
-            for name in ("assets", "fingerprint.pb", "saved_model.pb", "variables")
+            for name in (
+                *("assets", "assets.extra", "batching_params.pbtxt", "fingerprint.pb"),
+                *("saved_model.pb", "variables"),
+            )
         ),
+        *("models.config", "monitoring.config"),
     ]
     model = onnx.load(tmp_path / "onnx" / "beam.ids.onnx")
     (search,) = (entry.value for entry in model.metadata_props if entry.key == "search")
@@ -195,7 +206,7 @@ def test_versions_count_up_and_stay(translator: Translator, tmp_path: Path, quic
     serving = tmp_path / "serving" / "m"
     (serving / "latest").mkdir(parents=True)  # no version
     folders = [
-        export_translator(translator, tmp_path, name="m", formats=["saved_model"], version=version)
+        export_translator(translator, tmp_path, name="m", formats=["serving"], version=version)
         for version in (None, None, 10, None)
     ]
 
@@ -203,6 +214,7 @@ def test_versions_count_up_and_stay(translator: Translator, tmp_path: Path, quic
         serving / number for number in ("1", "2", "10", "11")
     ]
     assert sorted(path.name for path in serving.iterdir()) == ["1", "10", "11", "2", "latest"]
+    assert "versions: 11 " in (tmp_path / "serving" / "models.config").read_text()
 
 
 @pytest.mark.parametrize("settings", [{"version": 1}, {"formats": ["onnx"]}, {}])
@@ -275,23 +287,23 @@ def test_failed_parity_publishes_nothing_and_tells_why(
 def test_a_saved_model_of_other_weights_fails_and_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from keras_s2s.export import saved_model
+    from keras_s2s.export import version
 
     translator, other = (
         tiny_translator("char", "char", search=GreedySearch(4), seed=seed) for seed in (1, 2)
     )
-    write = saved_model.write_saved_model
+    write = version.write_saved_model
     monkeypatch.setattr(
-        saved_model, "write_saved_model", lambda translator, folder: write(other, folder)
+        version, "write_saved_model", lambda translator, folder, **k: write(other, folder, **k)
     )
 
-    with pytest.raises(ParityError, match=r"serving/m/1 at batch 1, \d+ of \d+ outputs differ"):
-        export_translator(translator, tmp_path, name="m", formats=("saved_model",))
+    with pytest.raises(ParityError, match=r"serving_default \(Python\) at batch 1, \d+ of \d+ "):
+        export_translator(translator, tmp_path, name="m", formats=("serving",))
 
     assert visible(tmp_path) == ["parity.failed.json"]
 
 
-@pytest.mark.parametrize("when", ["Comparing serving/m/1", "Writing the SavedModel"])
+@pytest.mark.parametrize("when", ["Comparing serving/m/1 beam (Python)", "Writing the SavedModel"])
 def test_a_killed_export_leaves_no_version_and_the_next_one_clears_up(
     tmp_path: Path, when: str, translator: Translator, quick: Any
 ) -> None:
@@ -305,7 +317,7 @@ def test_a_killed_export_leaves_no_version_and_the_next_one_clears_up(
         "        print('now', flush=True)\n"
         "        time.sleep(600)\n"
         "export_translator(tiny_translator('char', 'char', search=GreedySearch(3)), sys.argv[1],\n"
-        "    name='m', formats=('saved_model',), progress=wait)\n"
+        "    name='m', formats=('serving',), progress=wait)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)],
@@ -322,16 +334,18 @@ def test_a_killed_export_leaves_no_version_and_the_next_one_clears_up(
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".tmp-")
     if when.startswith("Comparing"):
-        assert (left / "saved_model" / "saved_model.pb").is_file()  # it was far on
+        assert (left / "serving" / "m" / "1" / "saved_model.pb").is_file()  # it was far on
 
-    export_translator(translator, tmp_path, name="m", formats=("saved_model",))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["parity.json", "serving"]
+    export_translator(translator, tmp_path, name="m", formats=("serving",))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("parity.expected.json", "parity.json", "parity.md", "serving"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"formats": ["tflite"]}, ValueError, "must be one or more of 'saved_model', 'onnx'"),
+        ({"formats": ["tflite"]}, ValueError, "must be one or more of 'serving', 'onnx'"),
         ({"formats": "onnx"}, ValueError, "got 'onnx'"),
         ({"formats": []}, ValueError, "got \\[\\]"),
         ({"version": 0}, ValueError, "must be a positive integer; got 0"),
@@ -340,6 +354,11 @@ def test_a_killed_export_leaves_no_version_and_the_next_one_clears_up(
         ({"name": "a/b"}, ValueError, "`name` must be of letters"),
         ({"name": ".tmp"}, ValueError, "Give a name"),
         ({"name": ""}, ValueError, "Give a name"),
+        ({"beam": 0}, ValueError, "`beam` must be a positive integer; got 0"),
+        ({"beam": True}, ValueError, "`beam` must be a positive integer; got True"),
+        ({"beam": 1000}, ValueError, "at most the number of target ids, 30; got 1000"),
+        ({"server": "2.11"}, ValueError, "from 2.12 to 2.21; got '2.11'"),
+        ({"server": "new"}, ValueError, "from 2.12 to 2.21; got 'new'"),
     ],
 )
 def test_arguments_without_meaning_are_refused_before_any_work(
@@ -397,7 +416,7 @@ def test_the_output_folders_name_is_the_models_name(
     (tmp_path / "en-de").mkdir()
     monkeypatch.chdir(tmp_path / "en-de")
 
-    report = export_translator(translator, ".", formats=["saved_model"])
+    report = export_translator(translator, ".", formats=["serving"])
 
     assert report.saved_model == Path("serving/en-de/1")
 

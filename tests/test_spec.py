@@ -139,7 +139,11 @@ def test_declaration_cannot_change() -> None:
 @pytest.mark.parametrize(
     ("name", "dtype", "message"),
     [
-        ("scores", "float16", "must be one of 'int64', 'float32', 'string'; got dtype='float16'"),
+        (
+            "scores",
+            "float16",
+            "must be one of 'int32', 'int64', 'bool', 'float32', 'string'; got dtype='float16'",
+        ),
         ("text_bytes", "string", "must not end in '_bytes'"),  # servers would wrap it in base64
     ],
 )

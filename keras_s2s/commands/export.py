@@ -12,13 +12,17 @@ from keras_s2s.commands.models import check_models, load_models
 from keras_s2s.options import ArgumentError
 from keras_s2s.terminal import quiet_start, say
 
+FORMATS = {"serving", "onnx"}
+
 
 def export(
     model: options.Model,
     output: Annotated[Path, typer.Option(help="Folder that receives serving/ and onnx/.")],
-    formats: options.Formats = "saved_model,onnx",
+    formats: options.Formats = "serving,onnx",
     name: options.ServingName = None,
     version: options.Version = None,
+    beam: options.ServedBeam = None,
+    server: options.Server = "2.20",
     sentences: options.Sentences = None,
     force: options.Force = False,
 ) -> None:
@@ -26,8 +30,8 @@ def export(
     from keras_s2s.reading import read_lines
 
     chosen = [part.strip() for part in formats.split(",")]
-    if not set(chosen) <= {"saved_model", "onnx"}:
-        raise ArgumentError(f"--formats must be saved_model, onnx or both; got {formats!r}.")
+    if not set(chosen) <= FORMATS:
+        raise ArgumentError(f"--formats must be serving, onnx or both; got {formats!r}.")
     check_models(model)
     texts = None if sentences is None else list(read_lines(sentences))
     with quiet_start():
@@ -38,6 +42,8 @@ def export(
         name=name,
         version=version,
         formats=chosen,
+        beam=beam,
+        server=server,
         sentences=texts,
         force=force,
         progress=say,

@@ -1,0 +1,102 @@
+"""What was compared, kept beside an export: the artefacts, their inputs, what Keras gave for them.
+
+With it an exported folder can be verified again, on another machine, without the model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keras_s2s.export.errors import ExportError
+from keras_s2s.export.parity import Artefact, Origin
+from keras_s2s.export.reference import source_rows
+from keras_s2s.export.signatures import ALIGNMENTS, BEAM, IDS, TEXT
+from keras_s2s.export.tasks import AlignmentsTask, BeamTask, IdsTask, Task, TextTask
+from keras_s2s.search import Search
+from keras_s2s.translator import Translator
+
+# The task of each signature; that of text to text is shared with ONNX models.
+SERVED_TASKS = {TEXT: "text", BEAM: "served beam", IDS: "served ids", ALIGNMENTS: "alignments"}
+
+
+class Expectation(NamedTuple):
+    """What an export must give.
+
+    Attributes:
+        artefacts: where each is, what runs it, and the name of its task.
+        tasks: the tasks by name.
+    """
+
+    artefacts: list[tuple[Origin, str]]
+    tasks: dict[str, Task]
+
+
+def tasks_of(
+    translator: Translator, beam: Search, texts: Sequence[str], wanted: Collection[str]
+) -> dict[str, Task]:
+    """What Keras gives for the signatures of a SavedModel.
+
+    Args:
+        translator: the model.
+        beam: the search of the signature `beam`.
+        texts: the sentences.
+        wanted: names out of `SERVED_TASKS`; the others are not computed.
+    """
+    makers = {
+        SERVED_TASKS[TEXT]: lambda: TextTask.of(translator, texts),
+        SERVED_TASKS[BEAM]: lambda: BeamTask.of(translator, texts, beam),
+        SERVED_TASKS[IDS]: lambda: IdsTask.of(
+            translator, IDS, translator.search, source_rows(translator, texts), "int32"
+        ),
+        SERVED_TASKS[ALIGNMENTS]: lambda: AlignmentsTask.of(translator, texts),
+    }
+    return {name: make() for name, make in makers.items() if name in wanted}
+
+
+def write_expected(path: Path, artefacts: Sequence[Artefact], tasks: Mapping[str, Task]) -> None:
+    """Writes what was compared; artefacts that cannot be found again are left out."""
+    found = [
+        {"origin": list(artefact.origin), "task": task_name(artefact)}
+        for artefact in artefacts
+        if artefact.origin is not None
+    ]
+    used = {entry["task"] for entry in found}
+    described = {name: task.to_json() for name, task in tasks.items() if name in used}
+    write_json(path, {"artefacts": found, "tasks": described}, indent=None)
+
+
+def read_expected(path: Path) -> Expectation:
+    """What `write_expected` wrote.
+
+    Raises:
+        ExportError: If there is no such file, or if it is damaged.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        artefacts = [(Origin(*entry["origin"]), entry["task"]) for entry in found["artefacts"]]
+        tasks = {name: Task.from_json(task) for name, task in found["tasks"].items()}
+    except FileNotFoundError as error:
+        raise ExportError(
+            f"{path} is missing: there is nothing to hold the export against. Name the folder that "
+            "`keras-s2s export` wrote, or export once more."
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExportError(f"{path} cannot be read: {error!r}. Export once more.") from error
+    return Expectation(artefacts, tasks)
+
+
+def task_name(artefact: Artefact) -> str:
+    """The name of an artefact's task."""
+    if artefact.task is not None:
+        return artefact.task
+    plain = artefact.ids is None and artefact.spec is None
+    return SERVED_TASKS[TEXT] if plain else artefact.name
+
+
+def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
+    """Writes JSON; texts that are no UTF-8 are escaped."""
+    text = json.dumps(content, indent=indent, ensure_ascii=True, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,180 @@
+"""TensorFlow Serving's REST interface over any session: paths, answers, HTTP codes.
+
+Follows tensorflow/serving at 2.20.0 (model_servers/http_rest_api_handler.cc, g3doc/api_rest.md).
+`serve_http` opens a port, so that the lines of an export's README can be run where there is no
+server.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from keras_s2s.export.serving.c_api import StatusError, TensorInfo
+from keras_s2s.export.serving.json_tensors import (
+    INVALID_ARGUMENT,
+    TYPE_NAMES,
+    columns_json,
+    parse,
+    rows_json,
+    tensors,
+)
+from keras_s2s.export.serving.process import Servable
+
+DEFAULT = "serving_default"
+NOT_FOUND = 5
+HTTP_CODES = {
+    **{1: 499, 2: 500, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 10: 409},
+    **{11: 400, 12: 501, 13: 500, 14: 503, 15: 500, 16: 401},
+}
+
+_PATH = re.compile(
+    r"/v1/models/(?P<model>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[A-Za-z0-9_]+))?"
+    r"(?::(?P<method>predict|classify|regress)|(?P<metadata>/metadata))?"
+)
+
+
+class RestServer:
+    """Answers requests for one version of one model.
+
+    Args:
+        session: what runs the model.
+        model: its name.
+        version: its version.
+        label: a label of this version.
+    """
+
+    def __init__(
+        self, session: Servable, model: str, version: int = 1, label: str = "stable"
+    ) -> None:
+        self.session = session
+        self.model = model
+        self.version = version
+        self.label = label
+
+    def answer(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """The HTTP code and the JSON that a server answers."""
+        try:
+            return 200, self._answer(method, path, body).encode("utf-8", "surrogateescape")
+        except StatusError as error:
+            text = json.dumps({"error": str(error)}, ensure_ascii=False)
+            return HTTP_CODES[error.code], text.encode("utf-8", "surrogateescape")
+
+    def _answer(self, method: str, path: str, body: bytes) -> str:
+        found = _PATH.fullmatch(path)
+        if found is None:
+            raise StatusError(INVALID_ARGUMENT, f"Malformed request: {method} {path}")
+        served = (self.model, str(self.version), self.label)
+        asked = (found["model"], found["version"], found["label"])
+        for wanted, given in zip(served, asked, strict=True):
+            if given is not None and given != wanted:
+                raise StatusError(
+                    NOT_FOUND, f"Could not find any versions of model {found['model']}"
+                )
+        if method == "POST" and found["method"] == "predict":
+            return self.predict(body)
+        if method == "GET" and found["method"] is None:
+            return self._metadata() if found["metadata"] else self._status()
+        raise StatusError(INVALID_ARGUMENT, f"Malformed request: {method} {path}")
+
+    def predict(self, body: bytes) -> str:
+        """The JSON of the outputs.
+
+        Raises:
+            StatusError: What is wrong with the request.
+        """
+        request = parse(body)
+        name = request.get("signature_name", DEFAULT)
+        if not isinstance(name, str):
+            raise StatusError(INVALID_ARGUMENT, "'signature_name' key must be a string value.")
+        signature = self.session.signatures.get(name or DEFAULT)
+        if signature is None:
+            raise StatusError(
+                INVALID_ARGUMENT, f'Serving signature name: "{name}" not found in signature def'
+            )
+        rows, inputs = tensors(request, signature)
+        outputs = self.session.run(name or DEFAULT, inputs)
+        return rows_json(outputs) if rows else columns_json(outputs)
+
+    def _status(self) -> str:
+        state = {
+            "version": str(self.version),
+            "state": "AVAILABLE",
+            "status": {"error_code": "OK", "error_message": ""},
+        }
+        return json.dumps({"model_version_status": [state]})
+
+    def _metadata(self) -> str:
+        def described(infos: Mapping[str, TensorInfo]) -> dict[str, Any]:
+            return {
+                name: {
+                    "dtype": TYPE_NAMES[info.dtype],
+                    "tensor_shape": {
+                        "dim": [{"size": str(size), "name": ""} for size in info.shape or ()],
+                        "unknown_rank": info.shape is None,
+                    },
+                    "name": f"{info.operation}:{info.place}",
+                }
+                for name, info in infos.items()
+            }
+
+        signatures = {
+            name: {
+                "inputs": described(signature.inputs),
+                "outputs": described(signature.outputs),
+                "method_name": "tensorflow/serving/predict",
+                "defaults": {},
+            }
+            for name, signature in self.session.signatures.items()
+        }
+        spec = {"name": self.model, "signature_name": "", "version": str(self.version)}
+        return json.dumps(
+            {
+                "model_spec": spec,
+                "metadata": {"signature_def": {"signature_def": signatures}},
+            }
+        )
+
+
+@contextmanager
+def serve_http(server: RestServer, port: int = 0) -> Iterator[int]:
+    """Listens on a port of this machine while it is entered; gives the port."""
+    lock = threading.Lock()  # a session answers one at a time
+
+    class Handler(BaseHTTPRequestHandler):
+        """Hands requests on."""
+
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._reply("GET", b"")
+
+        def do_POST(self) -> None:
+            self._reply("POST", self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+        def _reply(self, method: str, body: bytes) -> None:
+            with lock:
+                code, content = server.answer(method, self.path, body)
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            """Says nothing."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield http.server_address[1]
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
