@@ -46,6 +46,7 @@ class Comparison:
             scores.
         objections: departures from the declaration, scores that differ, failures to run.
         mismatches: the first of the outputs that differ.
+        largest_alignment_difference: as that of scores, of attention weights.
     """
 
     artefact: str
@@ -55,6 +56,7 @@ class Comparison:
     largest_score_difference: float | None = None
     objections: list[str] = field(default_factory=list)
     mismatches: list[Mismatch] = field(default_factory=list)
+    largest_alignment_difference: float | None = None
 
     @property
     def passed(self) -> bool:

@@ -103,7 +103,8 @@ def task_name(artefact: Artefact) -> str:
     """The name of an artefact's task."""
     if artefact.task is not None:
         return artefact.task
-    return SERVED_TASKS[TEXT] if artefact.ids is None else artefact.name
+    plain = artefact.ids is None and artefact.spec is None
+    return SERVED_TASKS[TEXT] if plain else artefact.name
 
 
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:

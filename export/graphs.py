@@ -31,6 +31,28 @@ def spec_of_text(translator: Translator) -> TextSpec:
     return text_spec("text", translator.source_tokenizer)
 
 
+def masked_ids(translator: Translator, input_ids: tf.Tensor, input_lengths: tf.Tensor) -> tf.Tensor:
+    """Source ids `(B, S)` int32 with the pad id behind the lengths alone.
+
+    Ids that are none of the vocabulary read as the unknown one, the pad id before the end of a row
+    too, so that real positions always stand before padding. There is at least one position, and at
+    least one row: an LSTM of ONNX Runtime crashes the process on an empty batch (seen in 1.32).
+    """
+    pad_id, size = translator.model.pad_id, translator.model.source_vocabulary_size
+    known = (input_ids >= 0) & (input_ids < size) & (input_ids != pad_id)
+    ids = tf.where(known, tf.cast(input_ids, tf.int32), translator.source_tokenizer.unknown_id)
+    real = tf.sequence_mask(input_lengths, tf.shape(input_ids)[1])
+    ids = _at_least_one(tf.where(real, ids, pad_id), pad_id)
+    missing = tf.maximum(1 - tf.shape(ids)[0], 0)
+    return tf.pad(ids, [[0, missing], [0, 0]], constant_values=pad_id)
+
+
+def _at_least_one(source_ids: tf.Tensor, pad_id: int) -> tf.Tensor:
+    # An encoder cannot run over no position at all; an empty batch of texts has none.
+    missing = tf.maximum(1 - tf.shape(source_ids)[1], 0)
+    return tf.pad(source_ids, [[0, 0], [0, missing]], constant_values=pad_id)
+
+
 def search_ids(
     translator: Translator, search: Search, source_ids: tf.Tensor, *, keep_weights: bool = False
 ) -> SearchResult:
@@ -49,9 +71,7 @@ def search_ids(
     """
     model, target = translator.model, translator.target_tokenizer
     pad_id = model.pad_id
-    # An encoder cannot run over no position at all; an empty batch of texts has none.
-    missing = tf.maximum(1 - tf.shape(source_ids)[1], 0)
-    source_ids = tf.pad(source_ids, [[0, 0], [0, missing]], constant_values=pad_id)
+    source_ids = _at_least_one(source_ids, pad_id)
     memory, state = model.encode(source_ids)
     return search(
         lambda tokens, state: model.step(tokens, state, memory),
@@ -76,19 +96,15 @@ def ids_function(translator: Translator, search: Search, spec: IdsSpec) -> Any:
     Returns:
         A `tf.function` with one signature, that of `spec`.
     """
-    pad_id, size = translator.model.pad_id, translator.model.source_vocabulary_size
-    unknown_id = translator.source_tokenizer.unknown_id
     dtype = tf.as_dtype(spec.dtype)
 
     def run(input_ids: tf.Tensor, input_lengths: tf.Tensor) -> dict[str, tf.Tensor]:
-        real = tf.sequence_mask(input_lengths, tf.shape(input_ids)[1])
-        known = (input_ids >= 0) & (input_ids < size) & (input_ids != pad_id)
-        ids = tf.where(known, tf.cast(input_ids, tf.int32), unknown_id)
-        result = search_ids(translator, search, tf.where(real, ids, pad_id))
+        result = search_ids(translator, search, masked_ids(translator, input_ids, input_lengths))
+        rows = tf.shape(input_ids)[0]
         return {
-            "output_ids": tf.cast(result.ids, dtype),
-            "output_lengths": tf.cast(result.lengths, dtype),
-            "scores": result.scores,
+            "output_ids": tf.cast(result.ids, dtype)[:rows],
+            "output_lengths": tf.cast(result.lengths, dtype)[:rows],
+            "scores": result.scores[:rows],
         }
 
     return tf.function(run, input_signature=spec.signature(), autograph=False)

@@ -10,7 +10,7 @@ import numpy as np
 from keras_s2s.export.comparison import Mismatch
 from keras_s2s.export.graphs import spec_of_ids
 from keras_s2s.export.reference import Hypotheses, gap, hypotheses, padded, unpadded
-from keras_s2s.export.spec import IdsSpec
+from keras_s2s.export.spec import GraphSpec, IdsSpec
 from keras_s2s.export.tasks import (
     SAMPLES,
     SEED,
@@ -19,6 +19,7 @@ from keras_s2s.export.tasks import (
     Judge,
     Task,
     relative_differences,
+    weight_differences,
 )
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
@@ -38,9 +39,10 @@ class IdsTask(Task):
         search: Search,
         rows: Sequence[list[int]],
         dtype: str = "int64",
+        spec: IdsSpec | None = None,
     ) -> IdsTask:
         """What Keras gives with a search for rows of ids, the end id last."""
-        spec = spec_of_ids(translator, name, search, dtype)
+        spec = spec or spec_of_ids(translator, name, search, dtype)
         sources, samples = [*rows], [list[int]()]
         for seed, (batch, source_length) in enumerate(SAMPLES):
             drawn = spec.sample(batch, source_length, SEED + seed)
@@ -48,20 +50,29 @@ class IdsTask(Task):
             pairs = zip(drawn["input_ids"], drawn["input_lengths"], strict=True)
             sources += [ids[:length].tolist() for ids, length in pairs]
         judge = Judge(translator, search)
-        return cls(spec, sources, samples, cls.keras(judge, sources), judge)
+        return cls(spec, sources, samples, cls.keras(judge, sources, spec), judge)
 
     @classmethod
-    def keras(cls, judge: Judge, sources: Sequence[Any]) -> list[Any]:
-        return hypotheses(judge.translator, judge.search, sources)
+    def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
+        found = hypotheses(judge.translator, judge.search, sources)
+        if any(value.name == "alignments" for value in spec.outputs):
+            return found
+        return [each._replace(alignments=()) for each in found]
 
     @classmethod
     def _expected_from_json(cls, found: Any) -> Hypotheses:
-        ids, scores = found
-        return Hypotheses(ids, [float(score) for score in scores])
+        ids, scores, alignments = found
+        weights = [np.array(each, np.float32).reshape(len(each), -1) for each in alignments]
+        return Hypotheses(ids, [float(score) for score in scores], weights)
 
     def to_json(self) -> dict[str, Any]:
         expected = [
-            [found.ids, [_plain(score) for score in found.scores]] for found in self.expected
+            [
+                found.ids,
+                [_plain(score) for score in found.scores],
+                [weights.tolist() for weights in found.alignments],
+            ]
+            for found in self.expected
         ]
         return {**super().to_json(), "expected": expected}
 
@@ -74,7 +85,10 @@ class IdsTask(Task):
         }
 
     def rows(self, outputs: Arrays) -> list[Any]:
-        return list(unpadded(outputs["output_ids"], outputs["output_lengths"], outputs["scores"]))
+        ids, lengths, scores = (
+            outputs[name] for name in ("output_ids", "output_lengths", "scores")
+        )
+        return list(unpadded(ids, lengths, scores, outputs.get("alignments")))
 
     def equal(self, place: int, received: Any) -> bool:
         return bool(received.ids == self.expected[place].ids)
@@ -91,6 +105,10 @@ class IdsTask(Task):
 
     def score_differences(self, place: int, received: Any) -> list[float]:
         return relative_differences(self.expected[place].scores, received.scores)
+
+    def alignment_differences(self, place: int, received: Any) -> list[float]:
+        expected, received = self.expected[place].alignments, received.alignments
+        return weight_differences(expected, received) if expected else []
 
 
 def _plain(score: float) -> float | str:

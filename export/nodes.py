@@ -5,12 +5,14 @@ Knows nothing of what a graph computes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+from keras_s2s.export.names import rename_all
 
 # Domain -> version of each operator set beside ONNX's own; a model imports those that it uses.
 # ai.onnx.ml 2 is what tf2onnx imports, and models can only be merged when they agree.
@@ -47,6 +49,10 @@ class Nodes:
             array = np.asarray(value, dtype=object)  # NumPy's own strings lose a NUL at the end
         elif array.dtype.kind == "f":
             array = array.astype(np.float32)
+        return self.weight(array)
+
+    def weight(self, array: np.ndarray) -> str:
+        """Name of a constant of any dtype."""
         name = f"{self.prefix}constant_{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(array, name))
         return name
@@ -109,29 +115,67 @@ class Nodes:
         self._declared.append(helper.make_tensor_value_info(name, dtype, None))
         return name
 
+    def inline(
+        self, graph: onnx.GraphProto, inputs: Mapping[str, str], constants: Nodes | None = None
+    ) -> dict[str, str]:
+        """Adds the nodes of a graph.
+
+        Args:
+            graph: what is added, under names that begin with the prefix and the graph's name; it is
+                left as it is.
+            inputs: for each input of the graph, the value to read.
+            constants: who receives the graph's constants; these nodes when omitted. The body of a
+                loop reads those of the graph around it.
+
+        Returns:
+            For each output of the graph, the name of its value here.
+        """
+        prefix = f"{self.prefix}{graph.name}/"
+
+        def renamed(name: str) -> str:
+            return inputs.get(name, prefix + name)
+
+        copy = onnx.GraphProto()
+        copy.CopyFrom(graph)
+        rename_all(copy, renamed)
+        for node in copy.node:
+            node.name = prefix + node.name
+        self._nodes.extend(copy.node)
+        self._declared.extend(copy.value_info)
+        given = set(inputs.values())  # an input may come with a constant for when it is left out
+        owner = constants or self
+        owner._constants.extend(each for each in copy.initializer if each.name not in given)
+        return {value.name: renamed(value.name) for value in graph.output}
+
     @property
     def number(self) -> str:
         """In the body of a loop: the number of the iteration, an int64 scalar."""
         return f"{self.prefix}number"
 
     def loop_body(
-        self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
+        self,
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Sequence[onnx.ValueInfoProto],
+        goes_on: str | None = None,
     ) -> onnx.GraphProto:
-        """The nodes as the body of a Loop that ends by its count.
+        """The nodes as the body of a Loop.
 
         Args:
             inputs: What an iteration receives of the one before.
             outputs: What it hands on, in the order of `inputs`, then what is stacked over
                 iterations.
+            goes_on: A bool scalar, whether there is another iteration; the Loop ends by its count
+                alone when omitted, and its condition is left out.
 
         Returns:
-            The graph for the attribute `body` of a Loop whose condition is left out.
+            The graph for the attribute `body` of a Loop.
         """
         number = helper.make_tensor_value_info(self.number, onnx.TensorProto.INT64, [])
         going = helper.make_tensor_value_info(f"{self.prefix}going", onnx.TensorProto.BOOL, [])
-        goes_on = helper.make_tensor_value_info(f"{self.prefix}goes_on", onnx.TensorProto.BOOL, [])
-        self.add("Identity", [going.name], output=goes_on.name)
-        return self.graph([number, going, *inputs], [goes_on, *outputs])
+        if goes_on is None:
+            goes_on = self.add("Identity", [going.name], output=f"{self.prefix}goes_on")
+        condition = helper.make_tensor_value_info(goes_on, onnx.TensorProto.BOOL, [])
+        return self.graph([number, going, *inputs], [condition, *outputs])
 
     def graph(
         self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]

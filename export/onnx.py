@@ -1,37 +1,35 @@
 """The inference graphs as ONNX models: the search loop inside, standard operators only.
 
-Ids-to-ids models are converted by tf2onnx, which leaves what it cannot convert in the file and only
-logs it, selects by multiplying with zero and so makes NaN of infinity, hands weights through loops
-as state, and names neither axes nor producer; all of that is put right or refused here. A text-to-
-text model is an ids-to-ids model between the tokenizer graphs of `strings`.
+An ids-to-ids model is an encoder, and a step inside one of the loops of `loops`; a search for which
+there is none is converted whole, by tf2onnx. A text-to-text model is an ids-to-ids model between
+the tokenizer graphs of `strings`.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
+import numpy as np
 import onnx
-import tf2onnx
-from onnx import compose, helper
+from onnx import helper, numpy_helper
 
 from keras_s2s import __version__
+from keras_s2s.export.beam_loop import BeamLoop
+from keras_s2s.export.conversion import IR_VERSION, OPSET, converted
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.graphs import ids_function, spec_of_ids, spec_of_text
+from keras_s2s.export.graphs import ids_function
+from keras_s2s.export.greedy_loop import GreedyLoop
 from keras_s2s.export.hoisting import hoist_invariants
+from keras_s2s.export.loops import is_composed
 from keras_s2s.export.metadata import settings_of
-from keras_s2s.export.names import nodes, remove_unused, rename_all
-from keras_s2s.export.nodes import DOMAINS, Nodes
-from keras_s2s.export.spec import GraphSpec, Value
-from keras_s2s.export.strings import FIRST_OPSET, decode_model, encode_model
-from keras_s2s.search import Search
+from keras_s2s.export.names import nodes as all_nodes
+from keras_s2s.export.nodes import Nodes
+from keras_s2s.export.onnx_specs import encoder_spec, onnx_ids_spec, onnx_text_spec, step_spec
+from keras_s2s.export.pieces import Pieces, pieces_of
+from keras_s2s.export.spec import DTYPES, Declaration, Value
+from keras_s2s.export.strings import FIRST_OPSET, add_pieces, decode_model, encode_model
+from keras_s2s.search import BeamSearch, Search
 from keras_s2s.translator import Translator
-
-OPSET = 18  # the newest that tf2onnx 1.17 writes
-IR_VERSION = 9  # the first that allows opset 20, which the tokenizer graphs need
 
 # Operators outside ONNX's own domains that a text model may hold: ONNX Runtime's and its
 # extensions'.
@@ -43,17 +41,22 @@ RUNTIME_OPERATORS = {
 ELEMENT_TYPES = {
     "int64": onnx.TensorProto.INT64,
     "float32": onnx.TensorProto.FLOAT,
+    "bool": onnx.TensorProto.BOOL,
+    "int32": onnx.TensorProto.INT32,
     "string": onnx.TensorProto.STRING,
 }
 
 
-def ids_model(translator: Translator, name: str, search: Search) -> onnx.ModelProto:
-    """Source ids to target ids with the search inside, as `graphs.spec_of_ids` declares.
+def ids_model(
+    translator: Translator, name: str, search: Search, pieces: Pieces | None = None
+) -> onnx.ModelProto:
+    """Source ids to target ids with the search inside, as `onnx_specs.onnx_ids_spec` declares.
 
     Args:
         translator: the model and its special ids.
         name: name of the graph.
         search: how to decode.
+        pieces: the model's, where they have been made already.
 
     Returns:
         A checked model at opset 18, with standard operators only.
@@ -61,11 +64,12 @@ def ids_model(translator: Translator, name: str, search: Search) -> onnx.ModelPr
     Raises:
         ExportError: If something in the model or the search has no ONNX form.
     """
-    spec = spec_of_ids(translator, name, search)
-    model = _converted(ids_function(translator, search, spec), spec)
-    hoist_invariants(model)
-    _describe(model, spec, translator, search)
-    _check(model)
+    spec = onnx_ids_spec(translator, name, search)
+    if is_composed(search):
+        return _composed(pieces or pieces_of(translator), translator, search, spec)
+    model = converted(ids_function(translator, search, spec), translator.model)
+    describe(model, spec, translator, search)
+    check(model)
     return model
 
 
@@ -77,118 +81,95 @@ def text_model(translator: Translator, ids: onnx.ModelProto) -> onnx.ModelProto:
         ids: an `ids_model` of this translator with its own search.
 
     Returns:
-        A checked model at opset 20. With characters and words it runs in stock ONNX Runtime, with
-        SentencePiece it needs onnxruntime-extensions.
+        A checked model at opset 20, as `onnx_specs.onnx_text_spec` declares. With characters and
+        words it runs in stock ONNX Runtime, with SentencePiece it needs onnxruntime-extensions.
 
     Raises:
         TypeError: If a tokenizer is of a class that has no ONNX form.
         ExportError: If the parts do not fit.
     """
-    # From opset 18 to 20 the operators in use gained types and nothing else, so the number may be
-    # raised.
-    search = _prefixed("search/", ids.graph, {"": FIRST_OPSET})
-    source = encode_model(translator.source_tokenizer, max_length=translator.max_source_length)
-    target = decode_model(translator.target_tokenizer)
-    model = _prefixed("source/", source.graph)
-    for part, joints in (
-        (_lengths(), {"source/input_ids": "lengths/padded_ids"}),
-        (
-            search,
-            {
-                "lengths/input_ids": "search/input_ids",
-                "lengths/input_lengths": "search/input_lengths",
-            },
-        ),
-        (_best(), {"search/output_ids": "best/output_ids"}),
-        (_prefixed("target/", target.graph), {"best/best_ids": "target/output_ids"}),
+    spec = onnx_text_spec(translator)
+    source, target = translator.source_tokenizer, translator.target_tokenizer
+    int64, boolean = onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+    nodes = Nodes("")
+    tokenizer = encode_model(source, max_length=translator.max_source_length).graph
+    padded = nodes.inline(tokenizer, {"text": "text"})["input_ids"]
+    input_ids = nodes.add("Cast", [padded], to=int64)
+    real = nodes.add("Cast", [nodes.add("Cast", [padded], to=boolean)], to=int64)
+    lengths = nodes.add("ReduceSum", [real, nodes.constant([1])], keepdims=0)
+    settings = {value.name: value.name for value in spec.inputs if value.default is not None}
+    found = nodes.inline(ids.graph, {"input_ids": input_ids, "input_lengths": lengths, **settings})
+
+    output_ids = found["output_ids"]  # (B, N, L)
+    longest = nodes.add("Shape", [output_ids], start=2, end=3)
+    flat = nodes.add("Concat", [nodes.constant([-1]), longest], axis=0)
+    flat = nodes.add("Reshape", [output_ids, flat])
+    flat = nodes.add("Cast", [flat], to=onnx.TensorProto.INT32)
+    texts = nodes.inline(decode_model(target).graph, {"output_ids": flat})["translation"]
+    hypotheses = nodes.add("Shape", [output_ids], start=0, end=2)
+    # On the first axis, ONNX Runtime's Gather of strings is wrong (seen in 1.32).
+    texts = nodes.add("Reshape", [texts, hypotheses], output="translations")
+    nodes.add("Gather", [texts, nodes.constant(0)], axis=1, output="translation")
+    add_pieces(nodes, source, input_ids, lengths, output="source_tokens")
+    add_pieces(nodes, target, output_ids, found["output_lengths"], output="target_tokens")
+    for name, value in found.items():
+        if name != "output_ids":
+            nodes.add("Identity", [value], output=name.removeprefix("output_"))
+    return _finished(nodes, FIRST_OPSET, spec, translator, translator.search)
+
+
+def piece_models(translator: Translator, pieces: Pieces) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """Encoder and step as models of their own, for people with a search of their own.
+
+    Returns:
+        Two checked models at opset 18, as `onnx_specs.encoder_spec` and `onnx_specs.step_spec`
+        declare.
+    """
+    made = []
+    for piece, spec in (
+        (pieces.encoder, encoder_spec(pieces)),
+        (pieces.step, step_spec(pieces)),
     ):
-        model = compose.merge_models(model, part, io_map=list(joints.items()))
-    for output in list(model.graph.output):
-        if output.name != "target/translation":
-            model.graph.output.remove(output)
-    boundary = {"source/text": "text", "target/translation": "translation"}
-    rename_all(model.graph, lambda name: boundary.get(name, name))
-    remove_unused(model.graph)
-    _describe(model, spec_of_text(translator), translator, translator.search)
-    _check(model)
-    return model
+        model = onnx.ModelProto()
+        model.CopyFrom(piece)
+        describe(model, spec, translator, translator.search)
+        check(model)
+        made.append(model)
+    return made[0], made[1]
 
 
-def _converted(function: Any, spec: GraphSpec) -> onnx.ModelProto:
-    # A choice between two values; tf2onnx would compute c·x + (1 − c)·y, which is NaN where x or y
-    # is infinite.
-    handlers = {"SelectV2": (lambda context, node, name, arguments: None, ["Where"])}
-    with _quiet("tf2onnx"), _quiet("tensorflow"):
-        model, _ = tf2onnx.convert.from_function(
-            function, spec.signature(), opset=OPSET, custom_op_handlers=handlers
-        )
-    model.ir_version = IR_VERSION
-    return model
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Silences a logger: what it would report is found by `_check`."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def _lengths() -> onnx.ModelProto:
-    """Padded ids int32 [batch, source_length] to ids int64 and the number of ids in each row."""
-    parts = Nodes("lengths/")
-    int64 = onnx.TensorProto.INT64
-    ids = parts.add("Cast", ["lengths/padded_ids"], to=int64, output="lengths/input_ids")
-    real = parts.add("Cast", [parts.add("Cast", [ids], to=onnx.TensorProto.BOOL)], to=int64)
-    parts.add("ReduceSum", [real, parts.constant([1])], keepdims=0, output="lengths/input_lengths")
-    shape = ["batch", "source_length"]
-    return parts.model(
-        [helper.make_tensor_value_info("lengths/padded_ids", onnx.TensorProto.INT32, shape)],
-        [
-            helper.make_tensor_value_info("lengths/input_ids", int64, shape),
-            helper.make_tensor_value_info("lengths/input_lengths", int64, ["batch"]),
-        ],
-        opset=FIRST_OPSET,
-        ir_version=IR_VERSION,
-    )
-
-
-def _best() -> onnx.ModelProto:
-    """Ids int64 [batch, n_best, target_length] to those of the best hypothesis, int32."""
-    parts = Nodes("best/")
-    int32, int64 = onnx.TensorProto.INT32, onnx.TensorProto.INT64
-    best = parts.add("Gather", ["best/output_ids", parts.constant(0)], axis=1)
-    parts.add("Cast", [best], to=int32, output="best/best_ids")
-    shape = ["batch", "n_best", "target_length"]
-    return parts.model(
-        [helper.make_tensor_value_info("best/output_ids", int64, shape)],
-        [helper.make_tensor_value_info("best/best_ids", int32, shape[::2])],
-        opset=FIRST_OPSET,
-        ir_version=IR_VERSION,
-    )
-
-
-def _prefixed(
-    prefix: str, graph: onnx.GraphProto, opsets: dict[str, int] | None = None
+def _composed(
+    pieces: Pieces, translator: Translator, search: Search, spec: Declaration
 ) -> onnx.ModelProto:
-    """A model of a copy of the graph in which every name begins with `prefix`."""
-    opsets = opsets or {"": FIRST_OPSET, **DOMAINS}
-    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
-    model = helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
-    rename_all(model.graph, lambda name: prefix + name)
+    given = {value.name: value.name for value in spec.inputs}
+    kind = BeamLoop if isinstance(search, BeamSearch) else GreedyLoop
+    loop = kind(pieces, translator, search, given, "")
+    for name, value in loop.write().items():
+        loop.nodes.add("Identity", [value], output=name)
+    return _finished(loop.nodes, OPSET, spec, translator, search)
+
+
+def _finished(
+    nodes: Nodes, opset: int, spec: Declaration, translator: Translator, search: Search
+) -> onnx.ModelProto:
+    model = nodes.model(
+        [_value_info(value) for value in spec.inputs],
+        [_value_info(value) for value in spec.outputs],
+        opset=opset,
+        ir_version=IR_VERSION,
+    )
+    hoist_invariants(model)
+    describe(model, spec, translator, search)
+    check(model)
     return model
 
 
-def _describe(
-    model: onnx.ModelProto, spec: GraphSpec, translator: Translator, search: Search
+def describe(
+    model: onnx.ModelProto, spec: Declaration, translator: Translator, search: Search
 ) -> None:
-    """Puts declaration and settings into the file: axes, meanings, who made it from what."""
+    """Puts declaration and settings into the file: axes, defaults, meanings, origin."""
     versions = {entry.domain: entry.version for entry in model.opset_import}
-    in_use = {node.domain for node in nodes(model.graph)} | {""}
+    in_use = {node.domain for node in all_nodes(model.graph)} | {""}
     del model.opset_import[:]
     model.opset_import.extend(
         helper.make_opsetid(domain, versions[domain]) for domain in sorted(in_use)
@@ -202,10 +183,13 @@ def _describe(
             raise ExportError(f"The graph {spec.name!r} must have {wanted}; got {found}.")
         del values[:]
         values.extend(_value_info(value) for value in declared)
-    settings = settings_of(translator, search)
+    for value in spec.inputs:
+        if value.default is not None:
+            default = np.array(value.default, DTYPES[value.dtype])
+            model.graph.initializer.append(numpy_helper.from_array(default, value.name))
     properties = {
         name: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-        for name, value in settings.items()
+        for name, value in settings_of(translator, search).items()
     }
     helper.set_model_props(model, properties)
 
@@ -217,12 +201,16 @@ def _value_info(value: Value) -> onnx.ValueInfoProto:
     )
 
 
-def _check(model: onnx.ModelProto) -> None:
-    """Refuses operators that are not ONNX's, and whatever the checker refuses."""
+def check(model: onnx.ModelProto) -> None:
+    """Refuses operators that are not ONNX's, and whatever the checker refuses.
+
+    Raises:
+        ExportError: for one of these.
+    """
     versions = {entry.domain: entry.version for entry in model.opset_import}
     unknown = {
         f"{node.domain or 'ai.onnx'}.{node.op_type}"
-        for node in nodes(model.graph)
+        for node in all_nodes(model.graph)
         if (node.domain, node.op_type) not in RUNTIME_OPERATORS
         and not (
             node.domain in versions

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from keras_s2s.export.comparison import SHOWN, Comparison
+from keras_s2s.export.details import DetailsTask
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.ids_tasks import IdsTask
 from keras_s2s.export.reference import source_rows, translations
 from keras_s2s.export.sentences import as_valid
 from keras_s2s.export.signatures import TEXT
+from keras_s2s.export.spec import IdsSpec, TextSpec
 from keras_s2s.export.tasks import Arrays, Encode, Task
 from keras_s2s.export.text_tasks import TextTask
 from keras_s2s.search import Search
@@ -73,6 +75,7 @@ class Artefact(NamedTuple):
             by hand.
         sizes: the batch sizes to compare at.
         takes_nothing: whether it can be given an empty batch.
+        spec: what it declares, where that is more than what a SavedModel does.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Artefact(NamedTuple):
     origin: Origin | None = None
     sizes: Sequence[int] = BATCH_SIZES
     takes_nothing: bool = True
+    spec: IdsSpec | TextSpec | None = None
 
 
 def compare(
@@ -115,12 +119,15 @@ def compare(
     found = _compared(text_task, keras_itself, len(texts), BATCH_SIZES[:-1], samples=False)
     for artefact in artefacts:
         progress(f"Comparing {artefact.name}")
-        task = text_task
+        task: Task = text_task
         if artefact.task is not None:
             task = tasks[artefact.task]
         elif artefact.ids is not None:
-            task = IdsTask.of(translator, *artefact.ids, source_rows(translator, texts))
-            tasks[artefact.name] = task
+            spec = artefact.spec if isinstance(artefact.spec, IdsSpec) else None
+            rows = source_rows(translator, texts)
+            task = tasks[artefact.name] = IdsTask.of(translator, *artefact.ids, rows, spec=spec)
+        elif isinstance(artefact.spec, TextSpec):
+            task = tasks[artefact.name] = DetailsTask.of(translator, texts, artefact.spec)
         found += compare_on(task, artefact)
     return found
 
@@ -178,10 +185,18 @@ def compare_row(task: Task, comparison: Comparison, place: int, received: Any) -
     for difference in task.score_differences(place, received):
         largest = comparison.largest_score_difference or 0.0
         comparison.largest_score_difference = max(largest, difference)
-        if not difference <= TOLERANCE:  # NaN is not
-            comparison.objections.append(
-                f"scores must be within {TOLERANCE:g}; one differs by {difference:g}"
-            )
+        _object(comparison, "scores", difference)
+    for difference in task.alignment_differences(place, received):
+        largest = comparison.largest_alignment_difference or 0.0
+        comparison.largest_alignment_difference = max(largest, difference)
+        _object(comparison, "alignments", difference)
+
+
+def _object(comparison: Comparison, what: str, difference: float) -> None:
+    if not difference <= TOLERANCE:  # NaN is not
+        comparison.objections.append(
+            f"{what} must be within {TOLERANCE:g}; one differs by {difference:g}"
+        )
 
 
 def _keras_run(translator: Translator) -> Run:
@@ -223,12 +238,18 @@ def signature_run(model: LoadedModel, signature: str) -> Run:
     return run
 
 
-def onnx_run(path: Path) -> Run:
-    """Runs an ONNX model out of its file, in a program of its own that never imports TensorFlow."""
+def onnx_run(path: Path, step: Path | None = None) -> Run:
+    """Runs an ONNX model out of its file, in a program of its own that never imports TensorFlow.
+
+    Args:
+        path: the file; of an encoder where there is a `step`.
+        step: the other half of a pair, which the program loops over.
+    """
 
     def run(batches: Sequence[Arrays]) -> list[Arrays]:
         request = {
             "model": str(path),
+            "step": str(step) if step else None,
             "batches": [{name: array.tolist() for name, array in b.items()} for b in batches],
         }
         # -P: the program's folder holds a module named onnx.

@@ -31,7 +31,7 @@ from keras_s2s.export.signatures import beam_search
 from keras_s2s.export.staging import publish, staging
 from keras_s2s.export.summary import parity_markdown
 from keras_s2s.export.version import replay_warmup, write_version
-from keras_s2s.search import BeamSearch, GreedySearch, Search
+from keras_s2s.search import Search
 from keras_s2s.text import SentencePieceTokenizer
 from keras_s2s.translator import Translator
 
@@ -44,7 +44,6 @@ FORMATS = ("serving", "onnx")
 REPORT = "parity.json"
 SUMMARY = "parity.md"
 FAILED_REPORT = "parity.failed.json"
-TEXT_MODEL = "model.onnx"
 PACKAGES = (  # whose versions the report names
     "keras-s2s",
     "keras",
@@ -111,9 +110,8 @@ def export_translator(
 
     1. `OUTPUT/serving/NAME/VERSION/`: a SavedModel with the signatures of `signatures`, warm-up
        requests and batching parameters; beside NAME `models.config` and `monitoring.config`.
-    2. `OUTPUT/onnx/`: `model.onnx` from text to text with the translator's own search, and
-       `greedy.ids.onnx` and `beam.ids.onnx` from ids to ids; see `spec.ids_spec`. The beam search
-       is the translator's own, or `BeamSearch()` where that is greedy.
+    2. `OUTPUT/onnx/`: `model.onnx` from text to text and `model.ids.onnx` from ids to ids, both
+       with the translator's own search, and more; see `onnx_files.write_onnx`.
     3. `OUTPUT/parity.json`: every comparison of every artefact with Keras, versions and machine;
        `OUTPUT/parity.md`, the same to read; `OUTPUT/parity.expected.json`, the inputs and what
        Keras gave for them, from which `verify_export` compares again.
@@ -259,39 +257,9 @@ def _served(runtimes: Runtimes, path: str) -> list[Artefact]:
 
 
 def _make_onnx(translator: Translator, folder: Path, tell: Progress) -> list[Artefact]:
-    import onnx
+    from keras_s2s.export.onnx_files import write_onnx
 
-    from keras_s2s.export.onnx import ids_model, text_model
-    from keras_s2s.export.parity import Artefact, Origin, onnx_run
-
-    artefacts, models = [], {}
-    for name, search in _searches(translator.search).items():
-        tell(f"Converting the {name} search to ONNX")
-        models[name] = ids_model(translator, name, search)
-        if search is translator.search:
-            path = folder / TEXT_MODEL
-            onnx.save(text_model(translator, models[name]), path)
-            origin = Origin("ONNX Runtime", f"onnx/{path.name}")
-            artefacts.append(Artefact(origin.path, onnx_run(path), origin=origin))
-        if name in ("greedy", "beam"):
-            path = folder / f"{name}.ids.onnx"
-            onnx.save(models[name], path)
-            origin = Origin("ONNX Runtime", f"onnx/{path.name}")
-            artefacts.append(
-                Artefact(origin.path, onnx_run(path), ids=(name, search), origin=origin)
-            )
-    return artefacts
-
-
-def _searches(own: Search) -> dict[str, Search]:
-    """Greedy and beam, the translator's own where it is one of them; else that as a third."""
-    searches: dict[str, Search] = {
-        "greedy": GreedySearch(own.max_length),
-        "beam": BeamSearch(max_length=own.max_length),
-    }
-    kinds = {"greedy": GreedySearch, "beam": BeamSearch}
-    searches[next((name for name, kind in kinds.items() if isinstance(own, kind)), "own")] = own
-    return searches
+    return write_onnx(translator, folder, tell)
 
 
 def _verify(

@@ -22,10 +22,12 @@ class Hypotheses(NamedTuple):
     Attributes:
         ids: per hypothesis, best first, the target ids with the end id last.
         scores: what they are ranked by.
+        alignments: per hypothesis the attention weights `(length, S)`; empty where none were kept.
     """
 
     ids: list[list[int]]
     scores: list[float]
+    alignments: Sequence[np.ndarray] = ()
 
 
 class Gap(NamedTuple):
@@ -74,18 +76,23 @@ def hypotheses(
     found: list[Hypotheses] = []
     for first in range(0, len(rows), BATCH_SIZE):
         result = model.predict_on_batch(padded(rows[first : first + BATCH_SIZE]))
-        found += unpadded(result.ids, result.lengths, result.scores)
+        found += unpadded(result.ids, result.lengths, result.scores, result.weights)
     return found
 
 
-def unpadded(ids: np.ndarray, lengths: np.ndarray, scores: np.ndarray) -> list[Hypotheses]:
-    """Hypotheses of a batch out of arrays (B, N, L), (B, N) and (B, N)."""
+def unpadded(
+    ids: np.ndarray, lengths: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
+) -> list[Hypotheses]:
+    """Hypotheses of a batch out of arrays (B, N, L), (B, N), (B, N) and (B, N, L, S)."""
     return [
         Hypotheses(
             [row[:length].tolist() for row, length in zip(rows, counts, strict=True)],
             values.tolist(),
+            ()
+            if weights is None
+            else [row[:length] for row, length in zip(weights[place], counts, strict=True)],
         )
-        for rows, counts, values in zip(ids, lengths, scores, strict=True)
+        for place, (rows, counts, values) in enumerate(zip(ids, lengths, scores, strict=True))
     ]
 
 

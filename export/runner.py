@@ -2,11 +2,12 @@
 
     python runner.py model.onnx < source.txt > target.txt
 
-translates line by line; a model with SentencePiece needs onnxruntime-extensions as well. The parity
-run starts this file as a program of its own, since TensorFlow and onnxruntime-extensions crash in
-one process; it then reads `{"model": path, "batches": [{input name: rows}]}` from standard input
-and writes `{"batches": [{output name: rows}], "packages": {name: version}}`. So nothing here
-imports the rest of the library.
+translates line by line; a model with SentencePiece needs onnxruntime-extensions as well. `Pair` is
+an example of a search of one's own around `encoder.onnx` and `decoder_step.onnx`. The parity run
+starts this file as a program of its own, since TensorFlow and onnxruntime-extensions crash in one
+process; it then reads `{"model": path, "batches": [{input name: rows}]}` from standard input, for a
+pair with the path of the step as `"step"`, and writes `{"batches": [{output name: rows}],
+"packages": {name: version}}`. So nothing here imports the rest of the library.
 """
 
 from __future__ import annotations
@@ -35,12 +36,67 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
+class Pair:
+    """Greedy search around an encoder and a step.
+
+    Args:
+        encoder: path of `encoder.onnx`.
+        step: path of `decoder_step.onnx`.
+    """
+
+    def __init__(self, encoder: Path, step: Path) -> None:
+        self.encoder, self.step = open_session(encoder), open_session(step)
+        settings = self.step.get_modelmeta().custom_metadata_map
+        self.start_id, self.end_id, self.pad_id, self.max_length = (
+            int(settings[name]) for name in ("start_id", "end_id", "pad_id", "max_target_length")
+        )
+
+    def get_inputs(self) -> list[Any]:
+        """As a session's."""
+        return list(self.encoder.get_inputs())
+
+    def search(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Ids [batch, 1, max_length], their lengths and their log-probabilities [batch, 1]."""
+        names = [value.name for value in self.encoder.get_outputs()]
+        values = dict(zip(names, self.encoder.run(None, inputs), strict=True))
+        read = {value.name for value in self.step.get_inputs()}
+        rows = len(inputs["input_ids"])
+        ids = np.full((rows, 1, self.max_length), self.pad_id)
+        lengths, scores = np.zeros((rows, 1), np.int64), np.zeros((rows, 1), np.float32)
+        tokens = np.full(max(rows, 1), self.start_id)  # an empty batch is encoded as one row
+        live = np.ones(rows, bool)
+        for t in range(self.max_length if rows else 0):
+            given = {name: values[name] for name in read if name != "tokens"}
+            names = [value.name for value in self.step.get_outputs()]
+            found = dict(zip(names, self.step.run(None, {"tokens": tokens, **given}), strict=True))
+            # What a step hands on is what the next one reads.
+            values |= {
+                name.removeprefix("new_"): value
+                for name, value in found.items()
+                if name.startswith("new_")
+            }
+            logits = found["logits"]
+            tokens = logits.argmax(axis=-1)
+            if t == self.max_length - 1:
+                tokens[:] = self.end_id
+            shifted = logits - logits.max(axis=-1, keepdims=True)
+            log_probs = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+            ids[live, 0, t] = tokens[live]
+            scores[live, 0] += log_probs[np.arange(rows), tokens][live]
+            lengths[live] += 1
+            live &= tokens != self.end_id
+            if not live.any():
+                break
+        return {"output_ids": ids, "output_lengths": lengths, "scores": scores}
+
+
 def run_batches(
-    session: onnxruntime.InferenceSession, batches: list[dict[str, Any]]
+    session: onnxruntime.InferenceSession | Pair, batches: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """Runs batches of nested lists; gives nested lists, with the dtype and shape of each output."""
     inputs = {value.name: value for value in session.get_inputs()}
-    names = [value.name for value in session.get_outputs()]
+    if isinstance(session, onnxruntime.InferenceSession):
+        inputs |= {value.name: value for value in session.get_overridable_initializers()}
     for batch in batches:
         given = {}
         for name, rows in batch.items():
@@ -48,16 +104,21 @@ def run_batches(
             # A list without rows does not tell how many axes there are.
             missing = len(inputs[name].shape) - array.ndim
             given[name] = array.reshape(array.shape + (1,) * missing)
-        returned = zip(names, session.run(names, given), strict=True)
+        if isinstance(session, Pair):
+            returned = session.search(given)
+        else:
+            names = [value.name for value in session.get_outputs()]
+            returned = dict(zip(names, session.run(names, given), strict=True))
         yield {
             name: {"values": array.tolist(), "dtype": str(array.dtype), "shape": array.shape}
-            for name, array in returned
+            for name, array in returned.items()
         }
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """What the parity run asks for."""
-    session = open_session(Path(request["model"]))
+    model, step = Path(request["model"]), request.get("step")
+    session = Pair(model, Path(step)) if step else open_session(model)
     batches = list(run_batches(session, request["batches"]))
     names = ("numpy", "onnxruntime", "onnxruntime_extensions", "tensorflow")
     loaded = {name: sys.modules[name].__version__ for name in names if name in sys.modules}

@@ -176,6 +176,16 @@ class OnnxRuntime(Runtime):
         return onnx_run(self.runtimes.folder / origin.path)
 
 
+class OnnxPair(Runtime):
+    """An encoder and the step beside it, looped over by the greedy search of `runner`."""
+
+    encode = staticmethod(as_valid)
+
+    def run(self, origin: Origin) -> Run:
+        encoder = self.runtimes.folder / origin.path
+        return onnx_run(encoder, encoder.with_name(origin.signature))
+
+
 RUNTIMES: dict[str, Callable[[Runtimes], Runtime]] = {
     "Python": PythonTensorFlow,
     "C API": CApi,
@@ -183,6 +193,7 @@ RUNTIMES: dict[str, Callable[[Runtimes], Runtime]] = {
     "REST rows": Rest,
     "REST columns": RestColumns,
     "ONNX Runtime": OnnxRuntime,
+    "ONNX Runtime, looped": OnnxPair,
 }
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DTYPES: dict[str, type[np.generic]] = {
     "int32": np.int32,
     "int64": np.int64,
+    "bool": np.bool_,
     "float32": np.float32,
     "string": np.object_,
 }
@@ -49,15 +50,17 @@ class Value:
 
     Attributes:
         name: its name in every format.
-        dtype: 'int32', 'int64', 'float32' or 'string'.
+        dtype: one of `DTYPES`.
         axes: its axes, the batch first.
         meaning: one sentence for the file and the documentation.
+        default: of an input that may be left out, what holds then; None where it may not.
     """
 
     name: str
     dtype: str
     axes: tuple[Axis, ...]
     meaning: str
+    default: int | float | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -78,13 +81,15 @@ class Value:
     def to_json(self) -> dict[str, Any]:
         """The value as JSON types."""
         axes = [[axis.name, axis.size] for axis in self.axes]
-        return {"name": self.name, "dtype": self.dtype, "axes": axes, "meaning": self.meaning}
+        found = {"name": self.name, "dtype": self.dtype, "axes": axes, "meaning": self.meaning}
+        return found if self.default is None else {**found, "default": self.default}
 
     @staticmethod
     def from_json(found: Mapping[str, Any]) -> Value:
         """The value that `to_json` described."""
         axes = tuple(Axis(name, size) for name, size in found["axes"])
-        return Value(found["name"], found["dtype"], axes, found["meaning"])
+        default = found.get("default")
+        return Value(found["name"], found["dtype"], axes, found["meaning"], default)
 
     def objection(self, array: Any, sizes: dict[str, int]) -> str | None:
         """What is wrong with an array as this value; None when nothing is.
@@ -111,22 +116,61 @@ class Value:
 
 
 @dataclass(frozen=True)
-class GraphSpec(abc.ABC):
-    """An exported graph. Use a subclass.
+class Declaration:
+    """Inputs and outputs of an exported graph.
 
     Attributes:
         name: name of the graph.
         meaning: one sentence for the file and the documentation.
         inputs: what goes in, in order.
         outputs: what comes out, in order.
-        tokenizer: the source tokenizer, whose vocabulary samples are drawn from; None in a
-            declaration that was read from a file.
     """
 
     name: str
     meaning: str
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
+
+    def signature(self) -> list[tf.TensorSpec]:
+        """The inputs as a TensorFlow signature; those that may be left out are no part of it."""
+        return [value.tensor_spec() for value in self.inputs if value.default is None]
+
+    def objections(
+        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    ) -> list[str]:
+        """Everything in which one call departs from the declaration: names, dtypes, shapes."""
+        found, sizes = [], dict[str, int]()
+        for values, arrays in ((self.inputs, inputs), (self.outputs, outputs)):
+            names = [value.name for value in values]
+            needed = {value.name for value in values if value.default is None}
+            if not needed <= set(arrays) <= set(names):
+                found.append(f"{self.name} has {names}; got {sorted(arrays)}")
+                continue
+            present = [value for value in values if value.name in arrays]
+            objections = (value.objection(arrays[value.name], sizes) for value in present)
+            found += [objection for objection in objections if objection]
+        return found
+
+    def table(self) -> str:
+        """The declaration as a Markdown table."""
+        rows = []
+        for way, values in (("in", self.inputs), ("out", self.outputs)):
+            for value in values:
+                axes = ", ".join(map(str, value.axes))
+                cells = [f"`{value.name}`", way, value.dtype, f"[{axes}]", value.meaning]
+                rows.append(f"| {' | '.join(cells)} |")
+        return "\n".join(["| name | | dtype | axes | meaning |", "|---|---|---|---|---|", *rows])
+
+
+@dataclass(frozen=True)
+class GraphSpec(Declaration, abc.ABC):
+    """The declaration of a graph that inputs can be drawn for. Use a subclass.
+
+    Attributes:
+        tokenizer: the source tokenizer, whose vocabulary samples are drawn from; None in a
+            declaration that was read from a file.
+    """
+
     tokenizer: Tokenizer | None
 
     @abc.abstractmethod
@@ -142,34 +186,6 @@ class GraphSpec(abc.ABC):
             One array per input. From two sentences on, and from two ids on, at least one row is
             padded.
         """
-
-    def signature(self) -> list[tf.TensorSpec]:
-        """The inputs as a TensorFlow signature."""
-        return [value.tensor_spec() for value in self.inputs]
-
-    def objections(
-        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
-    ) -> list[str]:
-        """Everything in which one call departs from the declaration: names, dtypes, shapes."""
-        found, sizes = [], dict[str, int]()
-        for values, arrays in ((self.inputs, inputs), (self.outputs, outputs)):
-            names = [value.name for value in values]
-            if set(names) != set(arrays):
-                found.append(f"{self.name} has {names}; got {sorted(arrays)}")
-                continue
-            objections = (value.objection(arrays[value.name], sizes) for value in values)
-            found += [objection for objection in objections if objection]
-        return found
-
-    def table(self) -> str:
-        """The declaration as a Markdown table."""
-        rows = []
-        for way, values in (("in", self.inputs), ("out", self.outputs)):
-            for value in values:
-                axes = ", ".join(map(str, value.axes))
-                cells = [f"`{value.name}`", way, value.dtype, f"[{axes}]", value.meaning]
-                rows.append(f"| {' | '.join(cells)} |")
-        return "\n".join(["| name | | dtype | axes | meaning |", "|---|---|---|---|---|", *rows])
 
     def to_json(self) -> dict[str, Any]:
         """The declaration without the tokenizer, as JSON types."""

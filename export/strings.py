@@ -115,6 +115,24 @@ def decode_model(
     )
 
 
+def add_pieces(nodes: Nodes, tokenizer: Tokenizer, ids: str, lengths: str, *, output: str) -> None:
+    """Adds nodes that give `tokenizer.pieces` of ids int64 [..., tokens], "" behind the lengths."""
+    width = nodes.add("Squeeze", [nodes.add("Shape", [ids], start=-1)])
+    within = nodes.add(
+        "Less", [_columns(nodes, width), nodes.add("Unsqueeze", [lengths, nodes.constant([-1])])]
+    )
+    size = tokenizer.vocabulary_size
+    nodes.add(
+        "LabelEncoder",
+        [nodes.add("Where", [within, ids, nodes.constant(-1)])],
+        output=output,
+        domain="ai.onnx.ml",
+        keys_int64s=[-1, *range(size)],
+        values_strings=["", *tokenizer.pieces(range(size))],
+        default_string=UNKNOWN_TEXT,
+    )
+
+
 def _checked(tokenizer: Tokenizer, opset: int) -> OnnxTokenizer:
     # A subclass may split text in another way, so the class must be exactly one of these.
     if type(tokenizer) not in get_args(OnnxTokenizer):

@@ -87,16 +87,24 @@ class Task(abc.ABC):
         """By how much the numbers differ, relative to those above one."""
         return []
 
+    def alignment_differences(self, place: int, received: Any) -> list[float]:
+        """The largest difference of attention weights of each hypothesis, where there are any."""
+        return []
+
     @classmethod
     @abc.abstractmethod
-    def keras(cls, judge: Judge, sources: Sequence[Any]) -> list[Any]:
-        """What Keras gives for sources."""
+    def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
+        """What Keras gives for sources, as much as a declaration asks for."""
 
     def again(self, translator: Translator) -> Task:
         """The same task with what a translator gives now, with the search it was made with."""
         judge = Judge(translator, self.search)
         return type(self)(
-            self.spec, self.sources, self.samples, self.keras(judge, self.sources), judge
+            self.spec,
+            self.sources,
+            self.samples,
+            self.keras(judge, self.sources, self.spec),
+            judge,
         )
 
     @property
@@ -153,6 +161,21 @@ class Task(abc.ABC):
         }
 
 
+def weight_differences(
+    expected: Sequence[np.ndarray], received: Sequence[np.ndarray]
+) -> list[float]:
+    """Of each hypothesis, by how much attention weights `(T, S)` differ at most.
+
+    A batch is as wide as its longest source, so one may be wider than the other.
+    """
+    differences = []
+    for a, b in zip(expected, received, strict=True):
+        width = min(a.shape[-1], b.shape[-1])
+        parts = (a[:, width:], b[:, width:], a[:, :width] - b[:, :width])
+        differences.append(float(max(np.abs(part).max(initial=0.0) for part in parts)))
+    return differences
+
+
 def relative_differences(expected: Sequence[float], received: Sequence[float]) -> list[float]:
     """Differences of scores, relative to those above one.
 
@@ -174,3 +197,13 @@ def as_text(array: np.ndarray) -> list[Any]:
         text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else text
         for text in array.tolist()
     ]
+
+
+def with_samples(spec: GraphSpec, texts: Sequence[str]) -> tuple[list[str], list[list[int]]]:
+    """Texts and, behind them, those of a text graph's samples, with the places of each sample."""
+    sources, samples = list(texts), [list[int]()]
+    for seed, (batch, source_length) in enumerate(SAMPLES):
+        drawn = spec.sample(batch, source_length, SEED + seed)["text"].tolist()
+        samples.append(list(range(len(sources), len(sources) + batch)))
+        sources += drawn
+    return sources, samples

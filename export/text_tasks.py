@@ -17,17 +17,17 @@ from keras_s2s.export.reference import (
     translations,
 )
 from keras_s2s.export.signatures import LOWEST, alignments_spec, beam_spec
-from keras_s2s.export.spec import TextSpec
+from keras_s2s.export.spec import GraphSpec, TextSpec
 from keras_s2s.export.tasks import (
     NEAR,
-    SAMPLES,
-    SEED,
     Arrays,
     Encode,
     Judge,
     Task,
     as_text,
     relative_differences,
+    weight_differences,
+    with_samples,
 )
 from keras_s2s.search import Search
 from keras_s2s.translation import Translation
@@ -44,11 +44,11 @@ class TextTask(Task):
     @classmethod
     def of(cls, translator: Translator, texts: Sequence[str]) -> TextTask:
         """What Keras gives for texts and for samples of the declaration."""
-        return _drawn(cls, spec_of_text(translator), texts, Judge(translator, translator.search))
+        return drawn(cls, spec_of_text(translator), texts, Judge(translator, translator.search))
 
     @classmethod
-    def keras(cls, judge: Judge, sources: Sequence[Any]) -> list[Any]:
-        return translations(_searching(judge), sources, BATCH_SIZE)
+    def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
+        return translations(searching(judge), sources, BATCH_SIZE)
 
     def inputs(self, places: Sequence[int], encode: Encode) -> Arrays:
         return {"text": encode([self.sources[place] for place in places])}
@@ -84,10 +84,10 @@ class BeamTask(Task):
     def of(cls, translator: Translator, texts: Sequence[str], search: Search) -> BeamTask:
         """What Keras gives with a search, which gives `search.n_best` hypotheses."""
         spec = beam_spec(translator.source_tokenizer, n_best=search.n_best)
-        return _drawn(cls, spec, texts, Judge(translator, search))
+        return drawn(cls, spec, texts, Judge(translator, search))
 
     @classmethod
-    def keras(cls, judge: Judge, sources: Sequence[Any]) -> list[Any]:
+    def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
         n_best = judge.search.n_best
 
         def filled(found: list[Translation]) -> dict[str, list[Any]]:
@@ -98,7 +98,7 @@ class BeamTask(Task):
                 "lengths": [*(len(each.ids) for each in found), *[0] * missing],
             }
 
-        found = quiet_translations(_searching(judge), sources, BATCH_SIZE)
+        found = quiet_translations(searching(judge), sources, BATCH_SIZE)
         return [filled(each) for each in found]
 
     def inputs(self, places: Sequence[int], encode: Encode) -> Arrays:
@@ -138,11 +138,11 @@ class AlignmentsTask(Task):
     def of(cls, translator: Translator, texts: Sequence[str]) -> AlignmentsTask:
         """What Keras gives, with the translator's own search."""
         spec = alignments_spec(translator.source_tokenizer, max_length=translator.search.max_length)
-        return _drawn(cls, spec, texts, Judge(translator, translator.search))
+        return drawn(cls, spec, texts, Judge(translator, translator.search))
 
     @classmethod
-    def keras(cls, judge: Judge, sources: Sequence[Any]) -> list[Any]:
-        translator = _searching(judge)
+    def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
+        translator = searching(judge)
         rows = source_rows(translator, sources)
         found = quiet_translations(translator, sources, BATCH_SIZE)
         return [
@@ -180,25 +180,22 @@ class AlignmentsTask(Task):
 
         return Mismatch(self.sources[place], shown(self.expected[place]), shown(received))
 
-    def score_differences(self, place: int, received: Any) -> list[float]:
-        expected, found = self.expected[place], np.asarray(received["weights"])
-        whole = np.zeros(found.shape, np.float32)
-        rows, columns = len(expected["tokens"]), len(expected["source_tokens"])
-        whole[:rows, :columns] = expected["weights"]
-        return [float(np.abs(whole - found).max(initial=0.0))]
+    def alignment_differences(self, place: int, received: Any) -> list[float]:
+        expected = self.expected[place]
+        found = np.asarray(received["weights"])
+        rows = len(expected["tokens"])
+        weights = np.array(expected["weights"], np.float32)
+        behind = float(np.abs(found[rows:]).max(initial=0.0))
+        return [behind, *weight_differences([weights], [found[:rows]])]
 
 
-def _drawn(kind: type[T], spec: TextSpec, texts: Sequence[str], judge: Judge) -> T:
+def drawn(kind: type[T], spec: TextSpec, texts: Sequence[str], judge: Judge) -> T:
     """A task on texts and on samples of its declaration."""
-    sources, samples = list(texts), [list[int]()]
-    for seed, (batch, source_length) in enumerate(SAMPLES):
-        drawn = spec.sample(batch, source_length, SEED + seed)["text"].tolist()
-        samples.append(list(range(len(sources), len(sources) + batch)))
-        sources += drawn
-    return kind(spec, sources, samples, kind.keras(judge, sources), judge)
+    sources, samples = with_samples(spec, texts)
+    return kind(spec, sources, samples, kind.keras(judge, sources, spec), judge)
 
 
-def _searching(judge: Judge) -> Translator:
+def searching(judge: Judge) -> Translator:
     """The judge's translator with the judge's search."""
     translator = judge.translator
     if translator.search is judge.search:

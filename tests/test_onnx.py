@@ -26,9 +26,9 @@ from keras_s2s.attention import (
     MultiHeadAttention,
 )
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.graphs import spec_of_ids
 from keras_s2s.export.names import bodies, nodes
 from keras_s2s.export.onnx import ids_model, text_model
+from keras_s2s.export.onnx_specs import onnx_ids_spec
 from keras_s2s.export.parity import onnx_run
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.translator import Translator
@@ -50,7 +50,7 @@ class Exported:
     def __init__(self, translator: Translator, search: Search) -> None:
         self.translator = translator
         self.search = search
-        self.spec = spec_of_ids(translator, "search", search)
+        self.spec = onnx_ids_spec(translator, "search", search)
         self.model = ids_model(translator, "search", search)
         self.session = onnxruntime.InferenceSession(
             self.model.SerializeToString(), providers=["CPUExecutionProvider"]

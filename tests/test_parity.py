@@ -16,6 +16,7 @@ from keras_s2s.export.comparison import Comparison, Mismatch, ParityReport
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.graphs import ids_function, spec_of_ids
 from keras_s2s.export.onnx import ids_model, text_model
+from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
 from keras_s2s.export.parity import Artefact, compare, onnx_run, saved_model_run
 from keras_s2s.export.reference import gap, hypotheses, source_rows
 from keras_s2s.export.sentences import AWKWARD, LEAST, as_bytes, as_valid, parity_sentences
@@ -85,9 +86,10 @@ def test_equal_outputs_pass_at_every_batch_size(
 def test_onnx_models_pass(
     translator: Translator, models: dict[str, onnx.ModelProto], tmp_path: Path
 ) -> None:
+    specs = {"ids": onnx_ids_spec(translator, "greedy", GREEDY), "text": onnx_text_spec(translator)}
     for name, ids in (("ids", ("greedy", GREEDY)), ("text", None)):
         run = onnx_run(saved(models[name], tmp_path))
-        found = compared(translator, Artefact(name, run, ids=ids))
+        found = compared(translator, Artefact(name, run, ids=ids, spec=specs[name]))
 
         assert [str(comparison) for comparison in found if not comparison.passed] == []
 
@@ -107,9 +109,8 @@ def test_changed_weights_are_found(
         numpy_helper.from_array(bias + np.linspace(0, 3, len(bias), dtype="f"), constant.name)
     )
 
-    found = compared(
-        translator, Artefact("ids", onnx_run(saved(model, tmp_path)), ids=("greedy", GREEDY))
-    )
+    run, spec = onnx_run(saved(model, tmp_path)), onnx_ids_spec(translator, "greedy", GREEDY)
+    found = compared(translator, Artefact("ids", run, ids=("greedy", GREEDY), spec=spec))
 
     assert not any(comparison.passed for comparison in found)
     first = found[0].mismatches[0]
@@ -135,7 +136,8 @@ def test_a_wrong_vocabulary_is_found(
     )
     swapped = saved(text_model(other, models["ids"]), tmp_path)
 
-    found = compared(translator, Artefact("text", onnx_run(swapped)), count=60)
+    artefact = Artefact("text", onnx_run(swapped), spec=onnx_text_spec(translator))
+    found = compared(translator, artefact, count=60)
 
     assert not found[1].passed
     for mismatch in found[1].mismatches:

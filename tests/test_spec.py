@@ -142,7 +142,7 @@ def test_declaration_cannot_change() -> None:
         (
             "scores",
             "float16",
-            "must be one of 'int32', 'int64', 'float32', 'string'; got dtype='float16'",
+            "must be one of 'int32', 'int64', 'bool', 'float32', 'string'; got dtype='float16'",
         ),
         ("text_bytes", "string", "must not end in '_bytes'"),  # servers would wrap it in base64
     ],

@@ -77,7 +77,7 @@ def test_other_outputs_and_a_failing_warm_up_are_found(exported: Path, tmp_path:
         "warm-up requests",
         "serving_default (C API) at batch 1, 1 of 5 outputs differ",
         "beam (C API) at batch 7, scores must be within 0.0001; one differs by 0.00",
-        "alignments (C API) at batch 32, scores must be within 0.0001",
+        "alignments (C API) at batch 32, alignments must be within 0.0001",
         "ids (C API) at batch 1, 1 of 5 outputs differ",
     ):
         assert any(phrase in failure for failure in failures), (phrase, failures)

@@ -114,6 +114,13 @@ class RecurrentBlock(keras.layers.Layer):
             `(outputs (B, T, U), state)`.
         """
         inputs = self.dropping(_joined(x, extra), training=training)
+        outputs, state = self.recur(inputs, initial_state, mask, training)
+        return self._finish(x, outputs), state
+
+    def recur(
+        self, inputs: Any, initial_state: Tensors | None, mask: Any, training: bool | None
+    ) -> tuple[Any, Tensors]:
+        """The recurrence alone, one or both directions; arguments and results as of `call`."""
         outputs, state = self.recurrent(
             inputs, initial_state=initial_state, mask=mask, training=training
         )
@@ -122,7 +129,7 @@ class RecurrentBlock(keras.layers.Layer):
             back, last = self.backward(ops.flip(inputs, axis=1), mask=flipped, training=training)
             outputs = ops.concatenate([outputs, ops.flip(back, axis=1)], axis=-1)
             state = tuple(ops.concatenate(both, axis=-1) for both in zip(state, last, strict=True))
-        return self._finish(x, outputs), state
+        return outputs, state
 
     def step(
         self, x: Any, state: Tensors, extra: Any = None, noise: tuple[Tensors, Tensors] = ((), ())

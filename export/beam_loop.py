@@ -1,0 +1,232 @@
+"""Beam search as an ONNX loop."""
+
+from __future__ import annotations
+
+from keras_s2s.export.loops import BOOL, FLOAT, INT64, SearchLoop
+from keras_s2s.search.result import IMPOSSIBLE
+
+WIDEST = 64  # places that a caller may ask for
+
+
+class BeamLoop(SearchLoop):
+    """`BeamSearch` with GNMT's length penalty, its width a value and not a shape.
+
+    What the search carries is `(B, K)`, but for the ids so far and the rows that they went through,
+    `(R, t)` both, which are moved when hypotheses change places: they are small. Scores of finished
+    hypotheses are kept, so that no lengths are needed; a place without one holds `IMPOSSIBLE`.
+    """
+
+    def _write(self) -> dict[str, str]:
+        nodes, body = self.nodes, self.body
+        self._prepare()
+        token, finished, total, score, ids, trail = (
+            body.prefix + name for name in ("token", "finished", "total", "score", "ids", "trail")
+        )
+        outputs = self._step(body.add("Reshape", [token, self.minus]))
+        taken = body.add("Add", [body.number, self.one])
+
+        # 1. Extensions of every place.
+        tokens, values = self._extensions(outputs["logits"], taken)  # (B, K, k)
+        last = nodes.constant([2])
+        closed = body.add("Unsqueeze", [finished, last])
+        kept = body.add("And", [finished, body.add("Greater", [total, self.least])])
+        totals = body.add("Add", [body.add("Unsqueeze", [total, last]), values])
+        totals = body.add("Where", [body.add("Unsqueeze", [kept, last]), self.frozen, totals])
+        tokens = body.add("Where", [closed, self.end, tokens])
+
+        # 2. The best of each sentence.
+        totals = body.add("Reshape", [totals, self.flat])
+        best, place = body.add_all("TopK", [totals, self.width], 2)  # (B, K)
+        parent = body.add("Div", [place, self.count])
+        rows = body.add("Reshape", [body.add("Add", [parent, self.offsets]), self.minus])  # (R,)
+        chosen = body.add(
+            "GatherElements", [body.add("Reshape", [tokens, self.flat]), place], axis=1
+        )
+        was_finished, was_total, was_score = (
+            body.add("GatherElements", [value, parent], axis=1)
+            for value in (finished, total, score)
+        )
+        new_total = body.add("Where", [was_finished, was_total, best])
+        is_end = body.add("Equal", [chosen, self.end])
+        new_finished = body.add("Or", [was_finished, is_end])
+        written = body.add("Where", [was_finished, self.pad, chosen])
+
+        # 3. Scores of those that end here, and sentences whose best can no longer be reached.
+        divisor = body.add("Gather", [self.divisors, taken])
+        ends = body.add("And", [is_end, body.add("Not", [was_finished])])
+        ends = body.add("And", [ends, body.add("Greater", [new_total, self.least])])
+        new_score = body.add("Where", [ends, body.add("Div", [new_total, divisor]), was_score])
+        done = self._done(new_score, new_total, new_finished)
+
+        column = body.add("Reshape", [written, self.column])
+        so_far, went = (
+            body.add("Concat", [body.add("Gather", [value, rows]), new], axis=1)
+            for value, new in ((ids, column), (trail, body.add("Reshape", [rows, self.column])))
+        )
+        states = {
+            name: (self._by_row(self.encoded[name]), body.add("Gather", [last, rows]))
+            for name, last in self._new_states(outputs).items()
+        }
+        start = self._starts()
+        carried = [
+            (token, start["token"], INT64),
+            (finished, start["finished"], BOOL),
+            (total, start["total"], FLOAT),
+            (score, start["score"], FLOAT),
+            (ids, start["ids"], INT64),
+            (trail, start["ids"], INT64),
+        ]
+        after = [written, done, new_total, new_score, so_far, went]
+        scanned = [outputs["weights"]] if self.pieces.attends else []
+        _, _, total, score, ids, trail, *weights = self._loop(
+            carried, after, states, self._goes_on(done), scanned
+        )
+        return self._found(total, score, ids, trail, weights)
+
+    def _prepare(self) -> None:
+        """What does not change while the loop runs."""
+        nodes, first = self.nodes, self.first
+        widest = nodes.constant(min(WIDEST, self.pieces.vocabulary))
+        width = nodes.add("Min", [nodes.add("Max", [self.given["beam_width"], self.one]), widest])
+        best = nodes.add("Min", [nodes.add("Max", [self.given["n_best"], self.one]), width])
+        self.width = nodes.add("Reshape", [width, first])  # (1,)
+        self.n_best = nodes.add("Reshape", [best, first])
+        # As many more candidates as may turn out to be forbidden.
+        more = nodes.constant([1 + (not self.search.allow_unknown)])
+        self.count = nodes.add(
+            "Min", [nodes.add("Add", [self.width, more]), nodes.constant([self.pieces.vocabulary])]
+        )
+        self.by_sentence = nodes.add("Concat", [self.minus, self.width, self.count], axis=0)
+        all_of_sentence = nodes.add("Mul", [self.width, self.count])
+        self.flat = nodes.add("Concat", [self.minus, all_of_sentence], axis=0)
+        self.column = nodes.constant([-1, 1])
+        self.places = nodes.add("Concat", [self.batch, self.width], axis=0)
+        batch = nodes.add("Squeeze", [self.batch])
+        sentences = nodes.add("Range", [self.zero, batch, self.one])
+        firsts = nodes.add("Mul", [sentences, self.width])
+        self.offsets = nodes.add("Unsqueeze", [firsts, first])  # (B, 1)
+
+        impossible, self.least = nodes.constant(IMPOSSIBLE), nodes.constant(IMPOSSIBLE / 2)
+        self.impossible = impossible
+        count = nodes.add("Squeeze", [self.count])
+        ranks = nodes.add("Range", [self.zero, count, self.one])
+        is_first = nodes.add("Equal", [ranks, self.zero])
+        # The one extension of a finished hypothesis outranks every live one.
+        self.frozen = nodes.add(
+            "Where", [is_first, nodes.constant(-IMPOSSIBLE), nodes.constant(4 * IMPOSSIBLE)]
+        )
+        self.only_first = nodes.add("Where", [is_first, nodes.constant(0.0), impossible])
+        wide = nodes.constant([2])
+        self.longest_of_row = nodes.add("Unsqueeze", [self.longest, wide])  # (B, 1, 1)
+        self.shortest_of_row = nodes.add("Unsqueeze", [self.shortest, wide])
+
+        # ((5 + length) / 6)^weight of every length, 0 included
+        limit = nodes.add("Add", [self.limit, self.one])
+        lengths = nodes.add("Range", [self.zero, limit, self.one])
+        lengths = nodes.add("Cast", [lengths], to=FLOAT)
+        bases = nodes.add(
+            "Div", [nodes.add("Add", [lengths, nodes.constant(5.0)]), nodes.constant(6.0)]
+        )
+        self.divisors = nodes.add("Pow", [bases, self.given["length_penalty"]])
+        self.at_longest = nodes.add("Gather", [self.divisors, self.longest])  # (B, 1)
+
+    def _extensions(self, logits: str, taken: str) -> tuple[str, str]:
+        """Candidates of every row `(B, K, k)`: tokens, and log-probabilities to choose by."""
+        nodes, body = self.nodes, self.body
+        candidates = body.add_all("TopK", [logits, self.count], 2)[1]  # (R, k)
+        log_probs = body.add("LogSoftmax", [logits], axis=-1)
+        values = body.add("GatherElements", [log_probs, candidates], axis=1)
+        tokens, values = (
+            body.add("Reshape", [value, self.by_sentence]) for value in (candidates, values)
+        )
+        forbidden = self._forbidden(tokens, taken, self.shortest_of_row)
+        values = body.add("Where", [forbidden, self.impossible, values])
+        forced = body.add("GreaterOrEqual", [taken, self.longest_of_row])
+        ending = body.add("Gather", [log_probs, self.end], axis=1)  # (R,)
+        ending = body.add(
+            "Reshape", [ending, nodes.add("Concat", [self.places, self.first], axis=0)]
+        )
+        ending = body.add("Add", [ending, self.only_first])
+        tokens = body.add("Where", [forced, self.end, tokens])
+        return tokens, body.add("Where", [forced, ending, values])
+
+    def _done(self, score: str, total: str, finished: str) -> str:
+        """`(B, K)` bool: finished, or of a sentence whose best `n_best` nothing can reach."""
+        body, nodes = self.body, self.nodes
+        if self.search.stop == "first":
+            to_beat = body.add("ReduceMax", [score, self.minus], keepdims=1)
+            done = body.add("Greater", [to_beat, self.least])
+            return body.add("Or", [finished, done])
+        best = body.add_all("TopK", [score, self.n_best], 2)[0]
+        to_beat = body.add("Gather", [best, nodes.constant([-1])], axis=1)  # (B, 1)
+        # Log-probabilities only fall, and the longest output divides them by the most.
+        reach = body.add("Div", [total, self.at_longest])
+        hopeless = body.add("LessOrEqual", [reach, to_beat])
+        hopeless = body.add("And", [hopeless, body.add("Greater", [to_beat, self.least])])
+        closed = body.add("Cast", [body.add("Or", [finished, hopeless])], to=INT64)
+        closed = body.add(
+            "Cast", [body.add("ReduceMin", [closed, self.minus], keepdims=1)], to=BOOL
+        )
+        return body.add("Or", [finished, closed])
+
+    def _by_row(self, state: str) -> str:
+        """`(B, …)` to `(R, …)`, each row of a sentence behind itself."""
+        nodes = self.nodes
+        batch = nodes.add("Squeeze", [self.batch])
+        sentences = nodes.add("Range", [self.zero, batch, self.one])
+        sentences = nodes.add(
+            "Expand", [nodes.add("Unsqueeze", [sentences, self.first]), self.places]
+        )
+        return nodes.add("Gather", [state, nodes.add("Reshape", [sentences, self.minus])])
+
+    def _starts(self) -> dict[str, str]:
+        nodes = self.nodes
+        place = nodes.add("Range", [self.zero, nodes.add("Squeeze", [self.width]), self.one])
+        is_first = nodes.add("Equal", [place, self.zero])
+        # All hypotheses start alike: only the first of each sentence may be extended.
+        total = nodes.add("Where", [is_first, nodes.constant(0.0), self.impossible])
+        rows = nodes.add("Mul", [self.batch, self.width])
+        none = nodes.add("Concat", [rows, nodes.constant([0])], axis=0)
+        return {
+            "token": nodes.add("Expand", [self.start, self.places]),
+            "finished": nodes.add("Expand", [nodes.constant(False), self.places]),
+            "total": nodes.add("Expand", [total, self.places]),
+            "score": nodes.add("Expand", [self.impossible, self.places]),
+            "ids": nodes.add("Expand", [self.pad, none]),
+        }
+
+    def _found(
+        self, total: str, score: str, ids: str, trail: str, weights: list[str]
+    ) -> dict[str, str]:
+        """Ranks the hypotheses and reads the best."""
+        nodes = self.nodes
+        broken = nodes.add("IsNaN", [nodes.add("ReduceSum", [total, self.first], keepdims=1)])
+        best, places = nodes.add_all("TopK", [score, self.n_best], 2)  # (B, N)
+        real = nodes.add("Greater", [best, self.least])
+        real = nodes.add("And", [real, nodes.add("Not", [broken])])
+        nothing = nodes.add(
+            "Where", [broken, nodes.constant(float("nan")), nodes.constant(float("-inf"))]
+        )
+        rows = nodes.add("Add", [places, self.offsets])
+        ids = nodes.add("Gather", [ids, rows])  # (B, N, t)
+        ids = self._padded(ids, nodes.add("Unsqueeze", [real, nodes.constant([2])]))
+        found = {
+            "output_ids": ids,
+            "output_lengths": self._lengths(ids, real),
+            "scores": nodes.add("Where", [real, best, nothing]),
+        }
+        if weights:
+            # Weights (t, R, S) of all rows; the trail says which row a hypothesis was at each step.
+            steps = nodes.add("Gather", [trail, rows])  # (B, N, t)
+            count = nodes.add("Squeeze", [nodes.add("Shape", [trail], start=1, end=2)])
+            step = nodes.add("Range", [self.zero, count, self.one])
+            width = nodes.add("Shape", [trail], start=0, end=1)
+            steps = nodes.add("Add", [steps, nodes.add("Mul", [step, width])])
+            given = nodes.add("Shape", [self.given["input_ids"]], start=1, end=2)
+            sources = nodes.add("Max", [given, self.first])  # the encoder gives one where none was
+            shape = nodes.add("Concat", [self.minus, sources], axis=0)
+            flat = nodes.add("Reshape", [weights[0], shape])
+            found["alignments"] = self._aligned(
+                nodes.add("Gather", [flat, steps]), found["output_lengths"]
+            )
+        return found
