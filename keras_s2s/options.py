@@ -210,7 +210,9 @@ BleuTokens = Annotated[
 ]
 Outputs = Annotated[Path | None, typer.Option("--output", help="Write the outputs to this file.")]
 Picture = Annotated[Path, typer.Option("--output", help="Picture to write: .png, .svg or .pdf.")]
-Formats = Annotated[str, typer.Option(metavar="LIST", help="serving, onnx, or both with a comma.")]
+Formats = Annotated[
+    str, typer.Option(metavar="LIST", help="Of serving, onnx and triton, with commas.")
+]
 ServedBeam = Annotated[
     int | None,
     typer.Option(

@@ -12,13 +12,13 @@ from keras_s2s.commands.models import check_models, load_models
 from keras_s2s.options import ArgumentError
 from keras_s2s.terminal import quiet_start, say
 
-FORMATS = {"serving", "onnx"}
+FORMATS = {"serving", "onnx", "triton"}
 
 
 def export(
     model: options.Model,
     output: Annotated[Path, typer.Option(help="Folder that receives serving/ and onnx/.")],
-    formats: options.Formats = "serving,onnx",
+    formats: options.Formats = "serving,onnx,triton",
     name: options.ServingName = None,
     version: options.Version = None,
     beam: options.ServedBeam = None,
@@ -31,7 +31,7 @@ def export(
 
     chosen = [part.strip() for part in formats.split(",")]
     if not set(chosen) <= FORMATS:
-        raise ArgumentError(f"--formats must be serving, onnx or both; got {formats!r}.")
+        raise ArgumentError(f"--formats must be of serving, onnx and triton; got {formats!r}.")
     check_models(model)
     texts = None if sentences is None else list(read_lines(sentences))
     with quiet_start():
