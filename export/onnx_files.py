@@ -49,8 +49,7 @@ def write_onnx(translator: Translator, folder: Path, tell: Callable[[str], None]
         if name == IDS:
             path = folder / TEXT
             onnx.save(text_model(translator, model), path)
-            spec = onnx_text_spec(translator)
-            artefacts.insert(0, _artefact(path, spec))
+            artefacts.insert(0, _artefact(path, onnx_text_spec(translator)))
     for name, model in zip((ENCODER, STEP), piece_models(translator, pieces), strict=True):
         onnx.save(model, folder / name)
     return [*artefacts, _pair(translator, folder)]

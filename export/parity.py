@@ -23,7 +23,7 @@ from keras_s2s.export.errors import ExportError
 from keras_s2s.export.reference import source_rows, translations
 from keras_s2s.export.sentences import as_valid
 from keras_s2s.export.signatures import TEXT
-from keras_s2s.export.spec import GraphSpec
+from keras_s2s.export.spec import GraphSpec, IdsSpec
 from keras_s2s.export.tasks import Arrays, Encode, IdsTask, Task, TextTask
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
@@ -116,7 +116,8 @@ def compare(
             task = tasks[artefact.task]
         elif artefact.ids is not None:
             rows = source_rows(translator, texts)
-            task = IdsTask.of(translator, *artefact.ids, rows, spec=artefact.spec)
+            spec = artefact.spec if isinstance(artefact.spec, IdsSpec) else None
+            task = IdsTask.of(translator, *artefact.ids, rows, spec=spec)
             tasks[artefact.name] = task
         elif artefact.spec is not None:
             task = tasks[artefact.name] = DetailsTask.of(translator, texts, artefact.spec)

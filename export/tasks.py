@@ -343,8 +343,10 @@ class IdsTask(Task):
         }
 
     def rows(self, outputs: Arrays) -> list[Any]:
-        names = ("output_ids", "output_lengths", "scores")
-        return unpadded(*(outputs[name] for name in names), outputs.get("alignments"))
+        ids, lengths, scores = (
+            outputs[name] for name in ("output_ids", "output_lengths", "scores")
+        )
+        return list(unpadded(ids, lengths, scores, outputs.get("alignments")))
 
     def equal(self, place: int, received: Any) -> bool:
         return bool(received.ids == self.expected[place].ids)
