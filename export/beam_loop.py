@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keras_s2s.export.loops import BOOL, FLOAT, INT64, SearchLoop
+from keras_s2s.search import BeamSearch
 from keras_s2s.search.result import IMPOSSIBLE
 
 WIDEST = 64  # places that a caller may ask for
@@ -153,7 +154,7 @@ class BeamLoop(SearchLoop):
     def _done(self, score: str, total: str, finished: str) -> str:
         """`(B, K)` bool: finished, or of a sentence whose best `n_best` nothing can reach."""
         body, nodes = self.body, self.nodes
-        if self.search.stop == "first":
+        if isinstance(self.search, BeamSearch) and self.search.stop == "first":
             to_beat = body.add("ReduceMax", [score, self.minus], keepdims=1)
             done = body.add("Greater", [to_beat, self.least])
             return body.add("Or", [finished, done])

@@ -42,8 +42,9 @@ def penalty_weight(search: BeamSearch) -> float | None:
     penalty = search.length_penalty
     if type(penalty) is NoPenalty:
         return 0.0
-    same = isinstance(penalty, GNMT) and type(penalty).__call__ is GNMT.__call__
-    return penalty.weight if same else None
+    if isinstance(penalty, GNMT) and type(penalty).__call__ is GNMT.__call__:
+        return penalty.weight
+    return None
 
 
 def controls(search: Search) -> dict[str, int | float]:
