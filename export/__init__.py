@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from keras_s2s.export.publication import ExportReport as ExportReport
     from keras_s2s.export.publication import export_translator as export_translator
     from keras_s2s.export.spec import GraphSpec as GraphSpec
+    from keras_s2s.export.verification import verify_export as verify_export
 
 # Each public name and its module, imported on first use: ONNX parts need packages that others do
 # without.
@@ -22,6 +23,7 @@ _HOMES = {
     "ParityError": "errors",
     "ParityReport": "comparison",
     "export_translator": "publication",
+    "verify_export": "verification",
 }
 
 __all__ = sorted(_HOMES)

@@ -9,18 +9,17 @@ import numpy as np
 
 from keras_s2s.export.comparison import Mismatch
 from keras_s2s.export.reference import BATCH_SIZE, quiet_translations, source_rows
-from keras_s2s.export.spec import GraphSpec
+from keras_s2s.export.spec import GraphSpec, TextSpec
 from keras_s2s.export.tasks import (
     Arrays,
     Encode,
     Judge,
     Task,
-    TextTask,
     as_text,
     relative_differences,
     weight_differences,
-    with_samples,
 )
+from keras_s2s.export.text_tasks import TextTask, drawn, searching
 from keras_s2s.translator import Translator
 
 TEXTS = ("translation", "translations", "source_tokens", "target_tokens")
@@ -36,14 +35,18 @@ class DetailsTask(Task):
     kind = "details"
 
     @classmethod
-    def of(cls, translator: Translator, texts: Sequence[str], spec: GraphSpec) -> DetailsTask:
+    def of(cls, translator: Translator, texts: Sequence[str], spec: TextSpec) -> DetailsTask:
         """What Keras gives with the translator's own search."""
-        sources, samples = with_samples(spec, texts)
+        return drawn(cls, spec, texts, Judge(translator, translator.search))
+
+    @classmethod
+    def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
+        translator = searching(judge)
         found = quiet_translations(translator, sources, BATCH_SIZE)
         rows = source_rows(translator, sources)
         aligned = any(value.name == "alignments" for value in spec.outputs)
         target = translator.target_tokenizer
-        expected = [
+        return [
             {
                 "translation": hypotheses[0].text,
                 "translations": [each.text for each in hypotheses],
@@ -54,7 +57,6 @@ class DetailsTask(Task):
             }
             for row, hypotheses in zip(rows, found, strict=True)
         ]
-        return cls(spec, sources, samples, expected, Judge(translator, translator.search))
 
     def inputs(self, places: Sequence[int], encode: Encode) -> Arrays:
         return {"text": encode([self.sources[place] for place in places])}

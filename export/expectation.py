@@ -11,15 +11,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_s2s.export.errors import ExportError
+from keras_s2s.export.ids_tasks import IdsTask
 from keras_s2s.export.parity import Artefact, Origin
 from keras_s2s.export.reference import source_rows
 from keras_s2s.export.signatures import ALIGNMENTS, BEAM, IDS, TEXT
-from keras_s2s.export.tasks import AlignmentsTask, BeamTask, IdsTask, Task, TextTask
+from keras_s2s.export.tasks import Task
+from keras_s2s.export.text_tasks import AlignmentsTask, BeamTask, TextTask
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
 
+EXPECTED = "parity.expected.json"  # in an export's folder
+
 # The task of each signature; that of text to text is shared with ONNX models.
 SERVED_TASKS = {TEXT: "text", BEAM: "served beam", IDS: "served ids", ALIGNMENTS: "alignments"}
+# What runs each of them.
+SERVED_BY = ("Python", "C API", "merged requests", "REST rows", "REST columns")
 
 
 class Expectation(NamedTuple):
@@ -28,10 +34,12 @@ class Expectation(NamedTuple):
     Attributes:
         artefacts: where each is, what runs it, and the name of its task.
         tasks: the tasks by name.
+        server: the oldest TensorFlow Serving that is to load the SavedModels.
     """
 
     artefacts: list[tuple[Origin, str]]
     tasks: dict[str, Task]
+    server: str
 
 
 def tasks_of(
@@ -56,7 +64,9 @@ def tasks_of(
     return {name: make() for name, make in makers.items() if name in wanted}
 
 
-def write_expected(path: Path, artefacts: Sequence[Artefact], tasks: Mapping[str, Task]) -> None:
+def write_expected(
+    path: Path, artefacts: Sequence[Artefact], tasks: Mapping[str, Task], server: str
+) -> None:
     """Writes what was compared; artefacts that cannot be found again are left out."""
     found = [
         {"origin": list(artefact.origin), "task": task_name(artefact)}
@@ -65,7 +75,8 @@ def write_expected(path: Path, artefacts: Sequence[Artefact], tasks: Mapping[str
     ]
     used = {entry["task"] for entry in found}
     described = {name: task.to_json() for name, task in tasks.items() if name in used}
-    write_json(path, {"artefacts": found, "tasks": described}, indent=None)
+    content = {"server": server, "artefacts": found, "tasks": described}
+    write_json(path, content, indent=None)
 
 
 def read_expected(path: Path) -> Expectation:
@@ -85,7 +96,7 @@ def read_expected(path: Path) -> Expectation:
         ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise ExportError(f"{path} cannot be read: {error!r}. Export once more.") from error
-    return Expectation(artefacts, tasks)
+    return Expectation(artefacts, tasks, found["server"])
 
 
 def task_name(artefact: Artefact) -> str:

@@ -11,7 +11,7 @@ from keras_s2s.export.onnx import ids_model, piece_models, text_model
 from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
 from keras_s2s.export.parity import Artefact, Origin, onnx_run
 from keras_s2s.export.pieces import pieces_of
-from keras_s2s.export.spec import GraphSpec
+from keras_s2s.export.spec import IdsSpec, TextSpec
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.translator import Translator
 
@@ -68,7 +68,9 @@ def searches(own: Search) -> dict[str, Search]:
     return found
 
 
-def _artefact(path: Path, spec: GraphSpec, ids: tuple[str, Search] | None = None) -> Artefact:
+def _artefact(
+    path: Path, spec: IdsSpec | TextSpec, ids: tuple[str, Search] | None = None
+) -> Artefact:
     origin = Origin("ONNX Runtime", f"onnx/{path.name}")
     return Artefact(origin.path, onnx_run(path), ids=ids, origin=origin, spec=spec)
 

@@ -20,11 +20,13 @@ import numpy as np
 from keras_s2s.export.comparison import SHOWN, Comparison
 from keras_s2s.export.details import DetailsTask
 from keras_s2s.export.errors import ExportError
+from keras_s2s.export.ids_tasks import IdsTask
 from keras_s2s.export.reference import source_rows, translations
 from keras_s2s.export.sentences import as_valid
 from keras_s2s.export.signatures import TEXT
-from keras_s2s.export.spec import GraphSpec, IdsSpec
-from keras_s2s.export.tasks import Arrays, Encode, IdsTask, Task, TextTask
+from keras_s2s.export.spec import IdsSpec, TextSpec
+from keras_s2s.export.tasks import Arrays, Encode, Task
+from keras_s2s.export.text_tasks import TextTask
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
 
@@ -71,6 +73,8 @@ class Artefact(NamedTuple):
         task: the name of a task of the caller's, for a graph that is neither of these.
         origin: where it is and what runs it, so that it can be run again; None for what was made
             by hand.
+        sizes: the batch sizes to compare at.
+        takes_nothing: whether it can be given an empty batch.
         spec: what it declares, where that is more than what a SavedModel does.
     """
 
@@ -80,7 +84,9 @@ class Artefact(NamedTuple):
     encode: Encode = as_valid
     task: str | None = None
     origin: Origin | None = None
-    spec: GraphSpec | None = None
+    sizes: Sequence[int] = BATCH_SIZES
+    takes_nothing: bool = True
+    spec: IdsSpec | TextSpec | None = None
 
 
 def compare(
@@ -106,7 +112,9 @@ def compare(
     """
     progress(f"Translating {len(texts)} sentences with Keras")
     tasks = {} if tasks is None else tasks
-    text_task = tasks.setdefault("text", TextTask.of(translator, texts))
+    if "text" not in tasks:
+        tasks["text"] = TextTask.of(translator, texts)
+    text_task = tasks["text"]
     keras_itself = Artefact("keras", _keras_run(translator), encode=_as_is)
     found = _compared(text_task, keras_itself, len(texts), BATCH_SIZES[:-1], samples=False)
     for artefact in artefacts:
@@ -115,11 +123,10 @@ def compare(
         if artefact.task is not None:
             task = tasks[artefact.task]
         elif artefact.ids is not None:
-            rows = source_rows(translator, texts)
             spec = artefact.spec if isinstance(artefact.spec, IdsSpec) else None
-            task = IdsTask.of(translator, *artefact.ids, rows, spec=spec)
-            tasks[artefact.name] = task
-        elif artefact.spec is not None:
+            rows = source_rows(translator, texts)
+            task = tasks[artefact.name] = IdsTask.of(translator, *artefact.ids, rows, spec=spec)
+        elif isinstance(artefact.spec, TextSpec):
             task = tasks[artefact.name] = DetailsTask.of(translator, texts, artefact.spec)
         found += compare_on(task, artefact)
     return found
@@ -128,7 +135,7 @@ def compare(
 def compare_on(task: Task, artefact: Artefact) -> list[Comparison]:
     """Compares one artefact with what a task expects: every batch size, then the samples."""
     sentences = task.samples[1][0]  # the samples come last
-    return _compared(task, artefact, sentences, BATCH_SIZES, samples=True)
+    return _compared(task, artefact, sentences, artefact.sizes, samples=True)
 
 
 def _compared(
@@ -141,7 +148,9 @@ def _compared(
         batches += [(comparison, order[i : i + size]) for i in range(0, len(order), size)]
     if samples:
         comparison = Comparison(artefact.name, None)
-        batches += [(comparison, places) for places in task.samples]
+        batches += [
+            (comparison, places) for places in task.samples if places or artefact.takes_nothing
+        ]
     comparisons = list({id(comparison): comparison for comparison, _ in batches}.values())
     inputs = [task.inputs(places, artefact.encode) for _, places in batches]
     try:
@@ -157,24 +166,30 @@ def _compared(
 def _compare_batch(
     task: Task, comparison: Comparison, places: list[int], given: Arrays, returned: Arrays
 ) -> None:
-    comparison.sentences += len(places)
     if objections := task.spec.objections(given, returned):
+        comparison.sentences += len(places)
         comparison.objections += objections
         return
     for place, received in zip(places, task.rows(returned), strict=True):
-        if not task.equal(place, received):
-            if len(comparison.mismatches) < SHOWN:
-                comparison.mismatches.append(task.mismatch(place, received))
-            continue
-        comparison.equal += 1
-        for difference in task.score_differences(place, received):
-            largest = comparison.largest_score_difference or 0.0
-            comparison.largest_score_difference = max(largest, difference)
-            _object(comparison, "scores", difference)
-        for difference in task.alignment_differences(place, received):
-            largest = comparison.largest_alignment_difference or 0.0
-            comparison.largest_alignment_difference = max(largest, difference)
-            _object(comparison, "alignments", difference)
+        compare_row(task, comparison, place, received)
+
+
+def compare_row(task: Task, comparison: Comparison, place: int, received: Any) -> None:
+    """Adds to a comparison what came out for one source."""
+    comparison.sentences += 1
+    if not task.equal(place, received):
+        if len(comparison.mismatches) < SHOWN:
+            comparison.mismatches.append(task.mismatch(place, received))
+        return
+    comparison.equal += 1
+    for difference in task.score_differences(place, received):
+        largest = comparison.largest_score_difference or 0.0
+        comparison.largest_score_difference = max(largest, difference)
+        _object(comparison, "scores", difference)
+    for difference in task.alignment_differences(place, received):
+        largest = comparison.largest_alignment_difference or 0.0
+        comparison.largest_alignment_difference = max(largest, difference)
+        _object(comparison, "alignments", difference)
 
 
 def _object(comparison: Comparison, what: str, difference: float) -> None:

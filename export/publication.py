@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import time
@@ -15,17 +14,32 @@ from typing import TYPE_CHECKING
 
 from keras_s2s.export.comparison import ParityReport
 from keras_s2s.export.errors import ParityError
-from keras_s2s.export.expectation import SERVED_TASKS, tasks_of, write_expected, write_json
-from keras_s2s.export.places import onnx_folder, version_folder
+from keras_s2s.export.expectation import (
+    EXPECTED,
+    SERVED_BY,
+    SERVED_TASKS,
+    tasks_of,
+    write_expected,
+    write_json,
+)
+from keras_s2s.export.facts import write_readme
+from keras_s2s.export.places import README, check_readme, model_name, other_folder, version_folder
+from keras_s2s.export.preconditions import (
+    FORMATS,
+    check_formats,
+    check_onnx,
+    check_settings,
+    checked_beam,
+    needs_extensions,
+)
 from keras_s2s.export.runtimes import runtimes_below
 from keras_s2s.export.serving.configuration import write_configuration
 from keras_s2s.export.serving.registry import TARGET, check_server
-from keras_s2s.export.signatures import beam_search
 from keras_s2s.export.staging import publish, staging
 from keras_s2s.export.summary import parity_markdown
+from keras_s2s.export.triton import write_triton
 from keras_s2s.export.version import replay_warmup, write_version
 from keras_s2s.search import Search
-from keras_s2s.text import SentencePieceTokenizer
 from keras_s2s.translator import Translator
 
 if TYPE_CHECKING:
@@ -33,10 +47,8 @@ if TYPE_CHECKING:
     from keras_s2s.export.runtimes import Runtimes
     from keras_s2s.export.tasks import Task
 
-FORMATS = ("serving", "onnx")
 REPORT = "parity.json"
 SUMMARY = "parity.md"
-EXPECTED = "parity.expected.json"
 FAILED_REPORT = "parity.failed.json"
 PACKAGES = (  # whose versions the report names
     "keras-s2s",
@@ -61,12 +73,14 @@ class ExportReport:
     Attributes:
         saved_model: the version folder for TensorFlow Serving, or None.
         onnx: the folder of the ONNX models, or None.
+        triton: the folder of the repository for Triton, or None.
         report: the file with the parity run.
         parity: the parity run.
     """
 
     saved_model: Path | None
     onnx: Path | None
+    triton: Path | None
     report: Path
     parity: ParityReport
 
@@ -80,6 +94,8 @@ class ExportReport:
                 for path in sorted(self.onnx.glob("*.onnx"))
             )
             lines.append(f"ONNX        {self.onnx} ({', '.join(sizes)})")
+        if self.triton:
+            lines.append(f"Triton      {self.triton}")
         lines.append(
             f"Parity      passed on {self.parity.sentences['count']} sentences, scores within "
             f"{self.parity.largest_score_difference:.0e}; see {self.report}"
@@ -106,9 +122,12 @@ def export_translator(
        requests and batching parameters; beside NAME `models.config` and `monitoring.config`.
     2. `OUTPUT/onnx/`: `model.onnx` from text to text and `model.ids.onnx` from ids to ids, both
        with the translator's own search, and more; see `onnx_files.write_onnx`.
-    3. `OUTPUT/parity.json`: every comparison of every artefact with Keras, versions and machine;
+    3. `OUTPUT/triton/`: a model repository with `model.onnx`.
+    4. `OUTPUT/parity.json`: every comparison of every artefact with Keras, versions and machine;
        `OUTPUT/parity.md`, the same to read; `OUTPUT/parity.expected.json`, the inputs and what
        Keras gave for them, from which `verify_export` compares again.
+    5. `OUTPUT/README.md`: how to run this model, with its names, a sentence and its output, and how
+       long it took here.
 
     Everything is made and verified in a temporary folder inside OUTPUT and renamed into place at
     the end.
@@ -119,13 +138,13 @@ def export_translator(
         name: the model's name for TensorFlow Serving; the output folder's name when omitted.
         version: version number; when omitted, one more than the highest there is. TensorFlow
             Serving loads the highest by itself, and never loads a number again whose files changed.
-        formats: 'serving', 'onnx' or both.
+        formats: any of 'serving', 'onnx' and, with it, 'triton'.
         beam: hypotheses of the signature `beam`; the translator's own beam, or 5, when omitted.
         server: the oldest TensorFlow Serving that is to load the SavedModel; operators it lacks are
             refused.
         sentences: texts to verify with; random ones are added up to 100. In every case some awkward
             ones are: empty, over-long, bytes that are no UTF-8.
-        force: replace the `onnx` folder and, where `version` was given, that version.
+        force: replace the folders `onnx` and `triton` and, where `version` was given, that version.
         progress: called with what is done next.
 
     Returns:
@@ -141,102 +160,62 @@ def export_translator(
     """
     tell = progress or (lambda message: None)
     output = Path(output)
-    _check_formats(formats)
-    _check_settings(translator)
+    check_formats(formats)
+    check_settings(translator)
     check_server(server)
     if "onnx" in formats:
-        _check_onnx(translator)
-    saved_model = version_folder(output, name, version, force) if "serving" in formats else None
-    onnx = onnx_folder(output, force) if "onnx" in formats else None
+        check_onnx(translator)
+    name = model_name(output, name)
+    place = version_folder(output, name, version, force)
+    saved_model = place if "serving" in formats else None
+    onnx, triton = (
+        other_folder(output, kind, force) if kind in formats else None
+        for kind in ("onnx", "triton")
+    )
+    check_readme(output)
     if not translator.model.built:
         translator.model.build()
-    search = _beam(translator, beam)
+    search = checked_beam(translator, beam)
 
     with staging(output) as temporary, runtimes_below(temporary) as runtimes:
         artefacts: list[Artefact] = []
+        path = place.relative_to(output).as_posix()
         if saved_model:
             tell("Writing the SavedModel")
-            folder = temporary / saved_model.relative_to(output)
-            folder.parent.mkdir(parents=True)
-            write_version(translator, folder, beam=search, server=server)
-            path = folder.relative_to(temporary).as_posix()
+            (temporary / path).parent.mkdir(parents=True)
+            write_version(translator, temporary / path, beam=search, server=server)
             tell("Replaying the warm-up requests")
-            replay_warmup(runtimes.c_api(path), folder)
+            replay_warmup(runtimes.session(path), temporary / path)
             artefacts += _served(runtimes, path)
         if onnx:
             (temporary / "onnx").mkdir()
             artefacts += _make_onnx(translator, temporary / "onnx", tell)
+        if triton:
+            write_triton(
+                temporary / "onnx" / "model.onnx",
+                temporary / "triton",
+                name,
+                int(place.name),
+                extensions=needs_extensions(translator),
+            )
         parity, tasks = _verify(translator, search, artefacts, sentences, tell)
         write_json(temporary / REPORT, parity.to_json())
         if not parity.passed:
             os.replace(temporary / REPORT, output / FAILED_REPORT)
             raise _parity_error(parity, output / FAILED_REPORT)
-        write_expected(temporary / EXPECTED, artefacts, tasks)
+        write_expected(temporary / EXPECTED, artefacts, tasks, server)
         (temporary / SUMMARY).write_text(parity_markdown(parity), encoding="utf-8")
+        tell("Timing what was exported")
+        write_readme(translator, runtimes, path, formats, search, server, parity, tasks)
+        for folder in (saved_model, onnx, triton):
+            if folder:
+                publish(temporary / folder.relative_to(output), folder, temporary)
         if saved_model:
-            publish(temporary / saved_model.relative_to(output), saved_model, temporary)
             write_configuration(output / "serving", temporary)
-        if onnx:
-            publish(temporary / "onnx", onnx, temporary)
-        for file in (EXPECTED, SUMMARY, REPORT):
+        for file in (EXPECTED, SUMMARY, README, REPORT):
             os.replace(temporary / file, output / file)
         (output / FAILED_REPORT).unlink(missing_ok=True)
-    return ExportReport(saved_model, onnx, output / REPORT, parity)
-
-
-def _beam(translator: Translator, width: int | None) -> Search:
-    if width is not None and (isinstance(width, bool) or not isinstance(width, int) or width < 1):
-        raise ValueError(f"`beam` must be a positive integer; got {width!r}.")
-    size = translator.target_tokenizer.vocabulary_size
-    search = beam_search(translator.search, width)
-    if search.width > size:
-        raise ValueError(
-            f"`beam` must be at most the number of target ids, {size}; got {search.width}."
-        )
-    return search
-
-
-def _check_formats(formats: Sequence[str]) -> None:
-    unknown = [name for name in formats if name not in FORMATS]
-    if isinstance(formats, str) or unknown or not formats:
-        raise ValueError(
-            f"`formats` must be one or more of {', '.join(map(repr, FORMATS))}; got {formats!r}."
-        )
-
-
-def _check_settings(translator: Translator) -> None:
-    if translator.search.needs_noise:
-        raise ValueError(
-            "`translator.search` draws its outputs, and an exported graph that draws cannot be "
-            f"proven equal to Keras; it is {type(translator.search).__name__}. Set it to a "
-            "GreedySearch or a BeamSearch to export."
-        )
-    for name in ("unknown_replacement", "choice"):
-        if getattr(translator, name) is not None:
-            raise ValueError(
-                f"`translator.{name}` is not part of exported graphs, which would give other texts "
-                f"than the translator; it is {type(getattr(translator, name)).__name__}. Set it to "
-                "None to export."
-            )
-
-
-def _check_onnx(translator: Translator) -> None:
-    needed = ["onnx", "tf2onnx", "onnxruntime"]
-    tokenizers = (translator.source_tokenizer, translator.target_tokenizer)
-    if any(isinstance(tokenizer, SentencePieceTokenizer) for tokenizer in tokenizers):
-        needed.append("onnxruntime_extensions")
-    missing = [package for package in needed if importlib.util.find_spec(package) is None]
-    if missing:
-        raise ImportError(
-            f"An ONNX export needs {', '.join(missing)}, which cannot be found. Install with "
-            "pip install 'keras-s2s[onnx]', or leave 'onnx' out of the formats."
-        )
-    dtypes = translator.model.compute_dtypes
-    if dtypes != {"float32"}:
-        raise ValueError(
-            f"A model must compute in float32 to become ONNX; got {', '.join(sorted(dtypes))}. "
-            "Make it once more under the dtype policy 'float32' and set_weights() of this one."
-        )
+    return ExportReport(saved_model, onnx, triton, output / REPORT, parity)
 
 
 def _served(runtimes: Runtimes, path: str) -> list[Artefact]:
@@ -246,7 +225,7 @@ def _served(runtimes: Runtimes, path: str) -> list[Artefact]:
     return [
         runtimes.artefact(Origin(runtime, path, signature), task)
         for signature, task in SERVED_TASKS.items()
-        for runtime in ("Python", "C API")
+        for runtime in SERVED_BY
     ]
 
 

@@ -6,6 +6,8 @@ split requests; numbers are int32 or float32 and finite, so that JSON can carry 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from keras_s2s.export.graphs import spec_of_ids
@@ -25,6 +27,10 @@ WIDTH = 5  # of the beam, for a translator whose own search has none
 # The score where there is no hypothesis. REST would write minus infinity as a bare word that no
 # JSON parser takes.
 LOWEST = float(np.finfo(np.float32).min)
+SCORES = (
+    "What hypotheses are ranked by: log-probability under the length penalty; the lowest float32 "
+    "where there is no such hypothesis."
+)
 
 
 def beam_search(search: Search, width: int | None) -> Search:
@@ -57,8 +63,10 @@ def signature_specs(translator: Translator, beam: Search) -> dict[str, GraphSpec
 
 
 def spec_of_served_ids(translator: Translator) -> IdsSpec:
-    """The declaration of `ids`: as that of the ONNX models, in int32."""
-    return spec_of_ids(translator, IDS, translator.search, dtype="int32")
+    """The declaration of `ids`: as that of the ONNX models, in int32 and with finite scores."""
+    spec = spec_of_ids(translator, IDS, translator.search, dtype="int32")
+    *others, scores = spec.outputs
+    return replace(spec, outputs=(*others, replace(scores, meaning=SCORES)))
 
 
 def beam_spec(tokenizer: Tokenizer, *, n_best: int) -> TextSpec:
@@ -76,13 +84,7 @@ def beam_spec(tokenizer: Tokenizer, *, n_best: int) -> TextSpec:
         inputs=(Value("text", "string", (batch,), "Source texts, UTF-8."),),
         outputs=(
             Value("translations", "string", (batch, hypotheses), "Target texts, best first."),
-            Value(
-                "scores",
-                "float32",
-                (batch, hypotheses),
-                "What hypotheses are ranked by: log-probability under the length penalty; the "
-                "lowest float32 where there is no such hypothesis.",
-            ),
+            Value("scores", "float32", (batch, hypotheses), SCORES),
             Value(
                 "lengths",
                 "int32",

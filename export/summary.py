@@ -40,7 +40,8 @@ def comparison_table(comparisons: Iterable[Comparison]) -> list[str]:
     ]
     for each in comparisons:
         batch = "other shapes" if each.batch_size is None else str(each.batch_size)
-        largest = each.largest_score_difference
+        numbers = (each.largest_score_difference, each.largest_alignment_difference)
+        largest = max((number for number in numbers if number is not None), default=None)
         cells = [
             each.artefact,
             batch,

@@ -210,7 +210,9 @@ BleuTokens = Annotated[
 ]
 Outputs = Annotated[Path | None, typer.Option("--output", help="Write the outputs to this file.")]
 Picture = Annotated[Path, typer.Option("--output", help="Picture to write: .png, .svg or .pdf.")]
-Formats = Annotated[str, typer.Option(metavar="LIST", help="serving, onnx, or both with a comma.")]
+Formats = Annotated[
+    str, typer.Option(metavar="LIST", help="Of serving, onnx and triton, with commas.")
+]
 ServedBeam = Annotated[
     int | None,
     typer.Option(
@@ -230,6 +232,16 @@ ServingName = Annotated[
 ]
 Version = Annotated[
     int | None, typer.Option(min=1, help="VERSION. Default: one more than the highest there is.")
+]
+OriginalModel = Annotated[
+    Path | None,
+    typer.Option("--model", help="The model that was exported, to ask Keras again as well."),
+]
+NewServer = Annotated[
+    str | None,
+    typer.Option(
+        "--server", metavar="VERSION", help="TensorFlow Serving. Default: that of the export."
+    ),
 ]
 Sentences = Annotated[Path | None, _file(help="Sentences to verify with. Default: random ones.")]
 Constraints = Annotated[

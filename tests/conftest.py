@@ -91,6 +91,14 @@ def served_pieces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     found.session.close()
 
 
+@pytest.fixture(scope="session")
+def exported_cats(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Everything an export writes, for characters to words: a `served.Exported`."""
+    from served import export
+
+    return export(tmp_path_factory.mktemp("exported"))
+
+
 @pytest.fixture(autouse=True)
 def keras_state() -> Iterator[None]:
     """Every test starts in float32 from one seed, whatever keras.json or the last test set.

@@ -1,15 +1,16 @@
-"""A tiny translator exported once for all tests of what is served, and the sessions over it."""
+"""Tiny translators exported once for all tests: a version's folder, and whole exports."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from translators import tiny_translator
+from translators import texts, tiny_translator
 
+from keras_s2s.export import ExportReport, export_translator
 from keras_s2s.export.serving.process import RemoteSession
 from keras_s2s.export.signatures import beam_search
 from keras_s2s.export.version import write_version
-from keras_s2s.search import Search
+from keras_s2s.search import BeamSearch, Search
 from keras_s2s.translator import Translator
 
 PAIRS = [("char", "word"), ("unigram", "bpe")]
@@ -45,3 +46,25 @@ def strings(given: list[bytes]) -> np.ndarray:
     array = np.empty(len(given), object)
     array[:] = given
     return array
+
+
+class Exported(NamedTuple):
+    """A whole export, what it said on the way, and the translator."""
+
+    translator: Translator
+    report: ExportReport
+    messages: list[str]
+
+    @property
+    def folder(self) -> Path:
+        return self.report.report.parent
+
+
+def export(folder: Path) -> Exported:
+    """Exports characters to words in every format, to FOLDER/cats."""
+    translator = tiny_translator("char", "word", search=BeamSearch(2, max_length=6))
+    messages: list[str] = []
+    report = export_translator(
+        translator, folder / "cats", sentences=texts(30), progress=messages.append
+    )
+    return Exported(translator, report, messages)

@@ -64,6 +64,27 @@ def test_what_tensorflow_says_is_raised_and_the_session_lives_on(served_words: S
     assert served_words.texts([b"the cat"]) == [served_words.translator("the cat")]
 
 
+@pytest.mark.parametrize(
+    ("signature", "name", "outputs", "message"),
+    [
+        ("nothing", "text", None, 'signature key "nothing" not found'),
+        (
+            "ids",
+            "text",
+            None,
+            "Sent extra: {text}. Missing but required: {input_ids, ",
+        ),
+        ("beam", "text", ["scores", "loss"], "alias not found in signature: loss"),
+    ],
+)
+def test_names_that_are_not_declared_are_refused_as_a_server_does(
+    served_words: Served, signature: str, name: str, outputs: list[str] | None, message: str
+) -> None:
+    with pytest.raises(StatusError) as caught:
+        served_words.session.run(signature, {name: strings([b"a"])}, outputs)
+    assert message in str(caught.value)
+
+
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StatusError, match="Could not find SavedModel"):
         RemoteSession(tmp_path)
@@ -78,7 +99,12 @@ def test_a_program_that_imports_tensorflow_is_refused(
     served_words: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Python runs this module before any program.
-    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['tensorflow'] = sys\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util, sys, types\n"
+        "module = types.ModuleType('tensorflow')\n"
+        "module.__spec__ = importlib.util.find_spec('tensorflow')\n"
+        "sys.modules['tensorflow'] = module\n"
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     with pytest.raises(ExportError, match="by a program that imported TensorFlow"):

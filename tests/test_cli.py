@@ -381,7 +381,7 @@ def test_export_writes_what_is_verified(command: Command, model: Path, tmp_path:
     assert "Parity      passed" in found.out
     assert (tmp_path / "x" / "serving" / "toy" / "7" / "saved_model.pb").exists()
     assert (tmp_path / "x" / "onnx" / "model.onnx").exists()
-    said = ("Writing", "Replaying", "Running", "Converting", "Translating", "Comparing")
+    said = ("Writing", "Replaying", "Running", "Converting", "Translating", "Comparing", "Timing")
     assert all(line.startswith(said) for line in found.err.splitlines()), found.err
 
     again = command("export", model, "--output", tmp_path / "x", "--name", "toy")
@@ -517,7 +517,7 @@ def test_argument_error_of_train_is_one_line(
         ("average a b --weight 1 --output m.keras", "once for each model; got 1 for 2"),
         ("explain m text", "Missing option '--output'"),
         ("explain m text --output map.txt", "must end in one of .png, .svg, .pdf; got map.txt"),
-        ("export m --output x --formats tflite", "--formats must be serving, onnx or both"),
+        ("export m --output x --formats tflite", "--formats must be of serving, onnx and triton"),
         ("export m --output x --formats ", "requires an argument"),
         ("fly", "No such command 'fly'"),
     ],

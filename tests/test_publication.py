@@ -12,12 +12,20 @@ from typing import Any
 import keras
 import onnx
 import pytest
+from served import Exported
 from translators import texts, tiny_translator
 
 import keras_s2s.export
-from keras_s2s.export import ExportReport, ParityError, export_translator, publication
+from keras_s2s.export import (
+    ExportReport,
+    ParityError,
+    export_translator,
+    preconditions,
+    publication,
+)
 from keras_s2s.export.comparison import Comparison, ParityReport
 from keras_s2s.export.parity import onnx_run
+from keras_s2s.export.places import MARK
 from keras_s2s.export.runtimes import Runtimes
 from keras_s2s.export.saved_model import load_saved_model
 from keras_s2s.export.sentences import as_valid
@@ -55,14 +63,18 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
         (folder / "model.onnx").write_text(str(time.monotonic_ns()))
         return []
 
+    def readme(translator: Translator, runtimes: Runtimes, *_: Any) -> None:
+        (runtimes.folder / "README.md").write_text(MARK)
+
     def verify(*_: Any) -> tuple[ParityReport, dict[str, Any]]:
         comparison = Comparison("it", 1, sentences=1, equal=int(answer["passed"]))
         return ParityReport({"count": 1, "given": 0}, [comparison], {}, 0.0), {}
 
     monkeypatch.setattr(publication, "write_version", version)
     monkeypatch.setattr(publication, "replay_warmup", lambda *_: 0)
-    monkeypatch.setattr(Runtimes, "c_api", lambda *_: None)
+    monkeypatch.setattr(Runtimes, "session", lambda *_: None)
     monkeypatch.setattr(publication, "_served", lambda *_: [])
+    monkeypatch.setattr(publication, "write_readme", readme)
     monkeypatch.setattr(publication, "_make_onnx", onnx_models)
     monkeypatch.setattr(publication, "_verify", verify)
     return answer
@@ -73,18 +85,9 @@ def translator() -> Translator:
     return tiny_translator("char", "word", search=BeamSearch(2, max_length=6))
 
 
-@pytest.fixture(scope="module")
-def exported(
-    translator: Translator, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[ExportReport, list[str]]:
-    messages: list[str] = []
-    report = export_translator(
-        translator,
-        tmp_path_factory.mktemp("exported") / "cats",
-        sentences=texts(30),
-        progress=messages.append,
-    )
-    return report, messages
+@pytest.fixture
+def exported(exported_cats: Exported) -> tuple[ExportReport, list[str]]:
+    return exported_cats.report, exported_cats.messages
 
 
 def test_everything_is_published_and_nothing_else(
@@ -94,21 +97,21 @@ def test_everything_is_published_and_nothing_else(
     output = report.report.parent
 
     assert visible(output) == [
+        "README.md",
         "onnx",
         *(f"onnx/{name}" for name in ONNX_FILES),
         *("parity.expected.json", "parity.json", "parity.md"),
         *("serving", "serving/cats", "serving/cats/1"),
         *("serving/models.config", "serving/monitoring.config"),
+        *("triton", "triton/cats", "triton/cats/1", "triton/cats/config.pbtxt"),
     ]
     assert report.saved_model == output / "serving" / "cats" / "1"
     assert report.onnx == output / "onnx"
     assert not list(output.glob(".*"))
 
 
-def test_published_files_translate(
-    translator: Translator, exported: tuple[ExportReport, list[str]]
-) -> None:
-    report, _ = exported
+def test_published_files_translate(exported_cats: Exported) -> None:
+    translator, report = exported_cats.translator, exported_cats.report
     assert report.saved_model is not None
     assert report.onnx is not None
     given = texts(5, seed=9)
@@ -125,16 +128,22 @@ def test_report_tells_every_comparison(exported: tuple[ExportReport, list[str]])
     report, messages = exported
     found = json.loads(report.report.read_text(encoding="utf-8"))
     compared = {(entry["artefact"], entry["batch_size"]) for entry in found["comparisons"]}
-    served = [
-        f"serving/cats/1 {signature} ({runtime})"
+    sizes = {
+        **dict.fromkeys(("Python", "C API"), (1, 7, 32, None)),
+        "merged requests": (7, 32, None),
+        **dict.fromkeys(("REST rows", "REST columns"), (32, None)),
+    }
+    served = {
+        (f"serving/cats/1 {signature} ({runtime})", size)
         for signature in ("serving_default", "beam", "ids", "alignments")
-        for runtime in ("Python", "C API")
-    ]
-    names = [*served, *(f"onnx/{name}" for name in ONNX_FILES[2:])]
+        for runtime, chosen in sizes.items()
+        for size in chosen
+    }
+    names = [f"onnx/{name}" for name in ONNX_FILES[2:]]
     names.append("onnx/encoder.onnx and decoder_step.onnx")
 
     assert found["passed"] is True
-    assert compared == {("keras", 1), ("keras", 7)} | {
+    assert compared == {("keras", 1), ("keras", 7)} | served | {
         (name, size) for name in names for size in (1, 7, 32, None)
     }
     for entry in found["comparisons"]:
@@ -229,6 +238,18 @@ def test_nothing_is_overwritten_without_force(
         export_translator(translator, tmp_path, name="m", **settings)
 
     assert contents(tmp_path) == before
+
+
+def test_a_readme_that_somebody_wrote_stays(
+    translator: Translator, tmp_path: Path, quick: Any
+) -> None:
+    export_translator(translator, tmp_path, name="m", formats=["serving"])
+    export_translator(translator, tmp_path, name="m", formats=["serving"])  # its own is replaced
+    (tmp_path / "README.md").write_text("# My model")
+
+    with pytest.raises(FileExistsError, match=r"README\.md was not made by an export"):
+        export_translator(translator, tmp_path, name="m", formats=["serving"])
+    assert (tmp_path / "README.md").read_text() == "# My model"
 
 
 def test_force_replaces_what_was_named_and_nothing_else(
@@ -338,14 +359,15 @@ def test_a_killed_export_leaves_no_version_and_the_next_one_clears_up(
 
     export_translator(translator, tmp_path, name="m", formats=("serving",))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("parity.expected.json", "parity.json", "parity.md", "serving"),
+        *("README.md", "parity.expected.json", "parity.json", "parity.md", "serving"),
     ]
 
 
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"formats": ["tflite"]}, ValueError, "must be one or more of 'serving', 'onnx'"),
+        ({"formats": ["tflite"]}, ValueError, "must be one or more of 'serving', 'onnx', 'triton'"),
+        ({"formats": ["triton"]}, ValueError, "'triton' holds the ONNX model: add 'onnx'"),
         ({"formats": "onnx"}, ValueError, "got 'onnx'"),
         ({"formats": []}, ValueError, "got \\[\\]"),
         ({"version": 0}, ValueError, "must be a positive integer; got 0"),
@@ -377,9 +399,9 @@ def test_arguments_without_meaning_are_refused_before_any_work(
 def test_a_missing_package_is_named_with_its_remedy(
     translator: Translator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = publication.importlib.util.find_spec
+    find = preconditions.importlib.util.find_spec
     monkeypatch.setattr(
-        publication.importlib.util, "find_spec", lambda n: None if n == "tf2onnx" else find(n)
+        preconditions.importlib.util, "find_spec", lambda n: None if n == "tf2onnx" else find(n)
     )
 
     with pytest.raises(ImportError, match=r"needs tf2onnx, .* pip install 'keras-s2s\[onnx\]'"):

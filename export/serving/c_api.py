@@ -28,7 +28,7 @@ DTYPES: dict[int, type[np.generic]] = {
 }
 CODES = {np.dtype(kind): code for code, kind in DTYPES.items()}
 _STRING_SIZE = 24  # of a TF_TString
-_INVALID_ARGUMENT = 3
+_INVALID_ARGUMENT, _FAILED_PRECONDITION = 3, 9
 
 # The libraries of TensorFlow Text that hold its operators, by what they are called in the wheel
 # without the underscore; a server holds those of its own version alone.
@@ -254,10 +254,26 @@ class Session:
             outputs: names of those wanted; all when omitted.
 
         Raises:
-            StatusError: What TensorFlow says is wrong.
+            StatusError: What a server or TensorFlow says is wrong.
         """
-        declared = self.signatures[signature]
+        declared = self.signatures.get(signature)
+        if declared is None:
+            raise StatusError(
+                _FAILED_PRECONDITION, f'Serving signature key "{signature}" not found.'
+            )
         wanted = sorted(declared.outputs) if outputs is None else list(outputs)
+        if set(inputs) != set(declared.inputs):
+            extra = ", ".join(sorted(set(inputs) - set(declared.inputs)))
+            missing = ", ".join(sorted(set(declared.inputs) - set(inputs)))
+            raise StatusError(
+                _INVALID_ARGUMENT,
+                f"input size does not match signature: {len(inputs)}!={len(declared.inputs)}. "
+                f"Sent extra: {{{extra}}}. Missing but required: {{{missing}}}.",
+            )
+        if unknown := sorted(set(wanted) - set(declared.outputs)):
+            raise StatusError(
+                _INVALID_ARGUMENT, f"output tensor alias not found in signature: {unknown[0]}"
+            )
         library = self.library
         fed = [self._output(declared.inputs[name]) for name in inputs]
         fetched = [self._output(declared.outputs[name]) for name in wanted]

@@ -68,7 +68,8 @@ def monitoring_config() -> str:
 def served_models(serving: Path) -> list[tuple[str, int]]:
     """The models in an exported `serving/` with their highest versions."""
     found = []
-    for folder in sorted(path for path in serving.iterdir() if path.is_dir()):
+    folders = (path for path in serving.iterdir() if path.is_dir() and path.name[0] != ".")
+    for folder in sorted(folders):
         versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
         if versions:
             found.append((folder.name, max(versions)))

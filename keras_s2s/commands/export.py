@@ -1,4 +1,4 @@
-"""The command that hands a model on: `export`."""
+"""The commands that hand a model on: `export`, and `verify` for what it wrote."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from keras_s2s.commands.models import check_models, load_models
 from keras_s2s.options import ArgumentError
 from keras_s2s.terminal import quiet_start, say
 
-FORMATS = {"serving", "onnx"}
+FORMATS = {"serving", "onnx", "triton"}
 
 
 def export(
     model: options.Model,
     output: Annotated[Path, typer.Option(help="Folder that receives serving/ and onnx/.")],
-    formats: options.Formats = "serving,onnx",
+    formats: options.Formats = "serving,onnx,triton",
     name: options.ServingName = None,
     version: options.Version = None,
     beam: options.ServedBeam = None,
@@ -31,7 +31,7 @@ def export(
 
     chosen = [part.strip() for part in formats.split(",")]
     if not set(chosen) <= FORMATS:
-        raise ArgumentError(f"--formats must be serving, onnx or both; got {formats!r}.")
+        raise ArgumentError(f"--formats must be of serving, onnx and triton; got {formats!r}.")
     check_models(model)
     texts = None if sentences is None else list(read_lines(sentences))
     with quiet_start():
@@ -49,3 +49,28 @@ def export(
         progress=say,
     )
     print(report)
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(help="What export wrote.", metavar="DIR")],
+    model: options.OriginalModel = None,
+    server: options.NewServer = None,
+) -> None:
+    """Prove an exported folder once more: exit code 0 if all is equal, 1 if anything is not."""
+    if model is not None:
+        check_models(model)
+    with quiet_start():
+        from keras_s2s.export import ParityError, verify_export
+        from keras_s2s.export.summary import comparison_table
+    report = verify_export(
+        folder,
+        translator=None if model is None else load_models(model),
+        server=server,
+        progress=say,
+    )
+    print("\n".join(comparison_table(report.comparisons)))
+    failures = report.failures()
+    if failures:
+        raise ParityError(
+            f"{len(failures)} of {len(report.comparisons)} checks failed: {'; '.join(failures)}"
+        )

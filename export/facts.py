@@ -1,0 +1,137 @@
+"""Gathers what the README of an export tells, and writes it: an example, answers, timings."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_s2s.export.comparison import ParityReport
+from keras_s2s.export.expectation import SERVED_TASKS
+from keras_s2s.export.guide import Facts, guide
+from keras_s2s.export.latency import batches_of, measured
+from keras_s2s.export.metadata import search_settings
+from keras_s2s.export.places import README
+from keras_s2s.export.preconditions import needs_extensions
+from keras_s2s.export.reference import source_rows
+from keras_s2s.export.runtimes import Runtimes
+from keras_s2s.export.sentences import AWKWARD
+from keras_s2s.export.signatures import TEXT, signature_specs
+from keras_s2s.export.tasks import Task
+from keras_s2s.search import Search
+from keras_s2s.translator import Translator
+
+TEXT_MODEL = "onnx/model.onnx"
+# Settings of a search that do nothing.
+OFF: dict[str, Any] = {
+    "min_length": (0.0, 0.0),
+    "allow_unknown": True,
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram": 0,
+    "stop": "exact",
+}
+
+
+def write_readme(
+    translator: Translator,
+    runtimes: Runtimes,
+    path: str,
+    formats: Collection[str],
+    beam: Search,
+    server: str,
+    parity: ParityReport,
+    tasks: Mapping[str, Task],
+) -> None:
+    """Writes `README.md` beside what was exported.
+
+    Args:
+        translator: what was exported.
+        runtimes: for the folder that holds the artefacts.
+        path: the version's folder below it, 'serving/NAME/VERSION'.
+        formats: what was exported.
+        beam: the search of the signature `beam`.
+        server: the oldest TensorFlow Serving that loads the SavedModel.
+        parity: the parity run.
+        tasks: its tasks; that of text to text has the example.
+    """
+    _, name, version = path.split("/")
+    task = tasks[SERVED_TASKS[TEXT]]
+    sentences = task.sources[len(AWKWARD) + 1 : task.samples[1][0]]  # one more is over-long
+    place = example(sentences, task.expected[len(AWKWARD) + 1 :])
+    text = sentences[place]
+    served, onnx = "serving" in formats, "onnx" in formats
+    batches = batches_of(sentences)
+    latencies = {}
+    if served:
+        latencies["TensorFlow, the SavedModel as a server runs it"] = measured(
+            runtimes.folder / path, batches
+        )
+    if onnx:
+        latencies["ONNX Runtime, `model.onnx`"] = measured(runtimes.folder / TEXT_MODEL, batches)
+    facts = Facts(
+        name=name,
+        text=text,
+        translation=task.expected[len(AWKWARD) + 1 + place],
+        ids=source_rows(translator, [text])[0],
+        search=in_words(search_settings(translator.search)),
+        server=server,
+        version=int(version) if served else None,
+        specs=signature_specs(translator, beam) if served else {},
+        session=runtimes.session(path) if served else None,
+        onnx=sorted(file.name for file in (runtimes.folder / "onnx").glob("*.onnx")),
+        extensions=needs_extensions(translator),
+        triton="triton" in formats,
+        latencies=latencies,
+        machine=machine(),
+        parity=verdict(parity),
+    )
+    (runtimes.folder / README).write_text(guide(facts), encoding="utf-8")
+
+
+def example(texts: Sequence[str], translations: Sequence[str]) -> int:
+    """The place of a text to show: the first that can be printed and becomes something."""
+    for place, pair in enumerate(zip(texts, translations, strict=False)):
+        if all(text.strip() and text.isprintable() for text in pair):
+            return place
+    return 0
+
+
+def in_words(settings: Mapping[str, Any]) -> str:
+    """A search in a line: its class, and the settings that do something.
+
+    Example:
+        >>> in_words({"kind": "BeamSearch", "width": 5, "n_best": 1, "no_repeat_ngram": 0})
+        'BeamSearch (width 5, n best 1)'
+    """
+    told = [
+        f"{name.replace('_', ' ')} {in_words(value) if isinstance(value, Mapping) else value}"
+        for name, value in settings.items()
+        if name != "kind" and value not in (None, OFF.get(name))
+    ]
+    return settings["kind"] + (f" ({', '.join(told)})" if told else "")
+
+
+def machine() -> str:
+    """The machine in a few words."""
+    return f"{_processor()}, {platform.system()}"
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        if models:
+            return f"{len(models)} cores of {models[0]}"
+    return platform.processor() or platform.machine()
+
+
+def verdict(parity: ParityReport) -> str:
+    """The parity run in one sentence."""
+    artefacts = {comparison.artefact for comparison in parity.comparisons} - {"keras"}
+    return (
+        f"On {parity.sentences['count']} sentences, in batches of 1, 7 and 32, each of "
+        f"{len(artefacts)} ways to run this model gave the tokens that Keras gives, and scores "
+        f"within {parity.largest_score_difference:.0e}."
+    )
