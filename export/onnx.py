@@ -26,6 +26,7 @@ from keras_s2s.export.names import nodes as all_nodes
 from keras_s2s.export.nodes import Nodes
 from keras_s2s.export.onnx_specs import encoder_spec, onnx_ids_spec, onnx_text_spec, step_spec
 from keras_s2s.export.pieces import Pieces, pieces_of
+from keras_s2s.export.quantization import OPERATORS
 from keras_s2s.export.spec import DTYPES, Declaration, Value
 from keras_s2s.export.strings import FIRST_OPSET, add_pieces, decode_model, encode_model
 from keras_s2s.search import BeamSearch, Search
@@ -37,6 +38,7 @@ RUNTIME_OPERATORS = {
     ("com.microsoft", "Tokenizer"),
     ("ai.onnx.contrib", "SentencepieceTokenizer"),
     ("ai.onnx.contrib", "SentencepieceDecoder"),
+    *OPERATORS,
 }
 ELEMENT_TYPES = {
     "int64": onnx.TensorProto.INT64,
