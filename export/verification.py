@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keras_s2s.export.comparison import Comparison, ParityReport
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.expectation import EXPECTED, Expectation, read_expected
+from keras_s2s.export.expectation import EXPECTED, SERVED_BY, Expectation, read_expected
 from keras_s2s.export.parity import compare_on, compare_row
 from keras_s2s.export.reference import BATCH_SIZE
 from keras_s2s.export.runtimes import Runtimes, runtimes_below
@@ -81,7 +81,8 @@ def _keras(expected: Expectation, translator: Translator) -> Iterator[Comparison
 
 def _versions(expected: Expectation, runtimes: Runtimes, tell: Progress) -> Iterator[Comparison]:
     """Operators and warm-up requests of every SavedModel."""
-    for path in sorted({origin.path for origin, _ in expected.artefacts if origin.signature}):
+    served = {origin.path for origin, _ in expected.artefacts if origin.runtime in SERVED_BY}
+    for path in sorted(served):
         tell(f"Checking {path}")
         folder = runtimes.folder / path
         yield _checked(
