@@ -99,6 +99,14 @@ def exported_cats(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return export(tmp_path_factory.mktemp("exported"))
 
 
+@pytest.fixture(scope="session")
+def tensorflow_2_20(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the shared libraries of TensorFlow 2.20.0 and its Text."""
+    from served import unpack_tensorflow_2_20
+
+    return unpack_tensorflow_2_20(tmp_path_factory.mktemp("tensorflow-2.20"))
+
+
 @pytest.fixture(autouse=True)
 def keras_state() -> Iterator[None]:
     """Every test starts in float32 from one seed, whatever keras.json or the last test set.

@@ -1,9 +1,14 @@
 """Tiny translators exported once for all tests: a version's folder, and whole exports."""
 
+import os
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 from translators import texts, tiny_translator
 
 from keras_s2s.export import ExportReport, export_translator
@@ -68,3 +73,31 @@ def export(folder: Path) -> Exported:
         translator, folder / "cats", sentences=texts(30), progress=messages.append
     )
     return Exported(translator, report, messages)
+
+
+# The wheels nearest to a stock TensorFlow Serving 2.20.
+WHEELS = ("tensorflow_cpu==2.20.0", "tensorflow_text==2.20.1")
+SITE_VARIABLE = "KERAS_S2S_TENSORFLOW_2_20"
+
+
+def unpack_tensorflow_2_20(folder: Path) -> Path:
+    """The shared libraries of TensorFlow 2.20.0; skips the test where they cannot be had."""
+    named = os.environ.get(SITE_VARIABLE)
+    if named:
+        return Path(named)
+    command = ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
+    got = subprocess.run(
+        [sys.executable, "-m", "pip", *command, *WHEELS], capture_output=True, check=False
+    )
+    if got.returncode:
+        pytest.skip(
+            f"cannot download {' and '.join(WHEELS)}; unpack them and name their folder in "
+            f"{SITE_VARIABLE} to run this"
+        )
+    for wheel in folder.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                if Path(name).name.startswith("libtensorflow_") or "text/python/ops/_" in name:
+                    archive.extract(name, folder)
+        wheel.unlink()
+    return folder

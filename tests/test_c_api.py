@@ -1,9 +1,5 @@
 """The C API: the same results as in Python, in a program that never imports TensorFlow."""
 
-import os
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +13,6 @@ from keras_s2s.export.serving.c_api import StatusError
 from keras_s2s.export.serving.process import RemoteSession, from_json, to_json
 from keras_s2s.export.serving.registry import late_libraries
 from keras_s2s.export.version import replay_warmup
-
-WHEELS = ("tensorflow_cpu==2.20.0", "tensorflow_text==2.20.1")
-SITE_VARIABLE = "KERAS_S2S_TENSORFLOW_2_20"
 
 
 def inputs_of(served: Served, name: str) -> dict[str, np.ndarray]:
@@ -129,37 +122,13 @@ def test_arrays_travel_bit_by_bit() -> None:
 # TensorFlow 2.20.0's libraries: the wheels nearest to a stock TensorFlow Serving 2.20.
 
 
-@pytest.fixture(scope="module")
-def site_of_2_20(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get(SITE_VARIABLE)
-    if named:
-        return Path(named)
-    folder = tmp_path_factory.mktemp("tensorflow-2.20")
-    command = ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-    got = subprocess.run(
-        [sys.executable, "-m", "pip", *command, *WHEELS], capture_output=True, check=False
-    )
-    if got.returncode:
-        pytest.skip(
-            f"cannot download {' and '.join(WHEELS)}; unpack them and name their folder in "
-            f"{SITE_VARIABLE} to run this"
-        )
-    for wheel in folder.glob("*.whl"):
-        with zipfile.ZipFile(wheel) as archive:
-            for name in archive.namelist():
-                if Path(name).name.startswith("libtensorflow_") or "text/python/ops/_" in name:
-                    archive.extract(name, folder)
-        wheel.unlink()
-    return folder
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["words", "pieces"])
 def test_tensorflow_2_20_serves_the_same(
-    kind: str, request: pytest.FixtureRequest, site_of_2_20: Path
+    kind: str, request: pytest.FixtureRequest, tensorflow_2_20: Path
 ) -> None:
     served: Served = request.getfixturevalue(f"served_{kind}")
-    with RemoteSession(served.folder, site_of_2_20, late_libraries("2.20")) as session:
+    with RemoteSession(served.folder, tensorflow_2_20, late_libraries("2.20")) as session:
         assert session.version == "2.20.0"
         assert replay_warmup(session, served.folder) == 16
         for name in session.signatures:
@@ -176,15 +145,17 @@ def test_tensorflow_2_20_serves_the_same(
 
 @pytest.mark.slow
 def test_an_older_servers_text_operators_are_enough(
-    served_pieces: Served, site_of_2_20: Path
+    served_pieces: Served, tensorflow_2_20: Path
 ) -> None:
-    with RemoteSession(served_pieces.folder, site_of_2_20, late_libraries("2.12")) as session:
+    with RemoteSession(served_pieces.folder, tensorflow_2_20, late_libraries("2.12")) as session:
         found = session.run("serving_default", {"text": strings([b"the cat"])})
 
     assert [text.decode() for text in found["translation"]] == [served_pieces.translator("the cat")]
 
 
 @pytest.mark.slow
-def test_a_server_without_sentencepiece_says_so(served_pieces: Served, site_of_2_20: Path) -> None:
+def test_a_server_without_sentencepiece_says_so(
+    served_pieces: Served, tensorflow_2_20: Path
+) -> None:
     with pytest.raises(StatusError, match="Op type not registered 'SentencepieceOp'"):
-        RemoteSession(served_pieces.folder, site_of_2_20, ["sentencepiece_tokenizer"])
+        RemoteSession(served_pieces.folder, tensorflow_2_20, ["sentencepiece_tokenizer"])
