@@ -7,52 +7,80 @@ from pathlib import Path
 
 import onnx
 
+from keras_s2s.export.errors import ExportError
+from keras_s2s.export.loops import is_composed
 from keras_s2s.export.onnx import ids_model, piece_models, text_model
 from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
 from keras_s2s.export.parity import Artefact, Origin, onnx_run
-from keras_s2s.export.pieces import pieces_of
+from keras_s2s.export.pieces import Pieces, pieces_of
+from keras_s2s.export.quantization import quantized
 from keras_s2s.export.spec import IdsSpec, TextSpec
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.translator import Translator
 
 TEXT, IDS = "model.onnx", "model.ids.onnx"
 ENCODER, STEP = "encoder.onnx", "decoder_step.onnx"
+INT8 = ".int8"  # stands before ".onnx"
 
 
-def write_onnx(translator: Translator, folder: Path, tell: Callable[[str], None]) -> list[Artefact]:
+def write_onnx(
+    translator: Translator, folder: Path, tell: Callable[[str], None], *, int8: bool = False
+) -> list[Artefact]:
     """Writes the files.
 
     - `model.onnx`: text to text, and `model.ids.onnx`: ids to ids, both with the translator's own
       search;
     - `greedy.ids.onnx`, `beam.ids.onnx`: with the searches that the own one is not;
-    - `encoder.onnx`, `decoder_step.onnx`: for people with a search of their own.
+    - `encoder.onnx`, `decoder_step.onnx`: for people with a search of their own;
+    - with `int8`, each of these in 8 bits, as `*.int8.onnx`.
 
     Args:
         translator: what to export.
         folder: an empty folder.
         tell: is told what is done next.
+        int8: whether to quantise as well.
 
     Returns:
-        What is to be compared with Keras.
+        What is to be equal to Keras: all but int8.
+
+    Raises:
+        ExportError: If something has no ONNX form, or if the translator's search is one that is
+            converted whole, which int8 does not reach.
     """
     tell("Converting the model to ONNX")
     pieces = pieces_of(translator)
+    artefacts = _write(translator, folder, pieces, "")
+    if int8:
+        if not is_composed(translator.search):
+            raise ExportError(
+                "8 bits reach greedy and beam search without further controls; the translator's "
+                f"search is {type(translator.search).__name__} with settings that are converted "
+                "whole. Export without int8, or with another search."
+            )
+        tell("Quantising")
+        _write(translator, folder, quantized(pieces), INT8)
+    return artefacts
+
+
+def _write(translator: Translator, folder: Path, pieces: Pieces, mark: str) -> list[Artefact]:
     artefacts = []
     for name, search in searches(translator.search).items():
-        tell(f"Writing {name} as ONNX")
-        model = ids_model(translator, Path(name).name.removesuffix(".onnx"), search, pieces)
-        path = folder / name
-        onnx.save(model, path)
+        model = ids_model(translator, name.removesuffix(".onnx"), search, pieces)
         spec = onnx_ids_spec(translator, model.graph.name, search)
-        ids = (model.graph.name, search)
-        artefacts.append(_artefact(path, spec, ids))
+        path = _saved(model, folder, name, mark)
+        artefacts.append(_artefact(path, spec, (model.graph.name, search)))
         if name == IDS:
-            path = folder / TEXT
-            onnx.save(text_model(translator, model), path)
+            path = _saved(text_model(translator, model), folder, TEXT, mark)
             artefacts.insert(0, _artefact(path, onnx_text_spec(translator)))
     for name, model in zip((ENCODER, STEP), piece_models(translator, pieces), strict=True):
-        onnx.save(model, folder / name)
+        _saved(model, folder, name, mark)
     return [*artefacts, _pair(translator, folder)]
+
+
+def _saved(model: onnx.ModelProto, folder: Path, name: str, mark: str) -> Path:
+    path = folder / name.replace(".onnx", f"{mark}.onnx")
+    onnx.save(model, path)
+    return path
 
 
 def searches(own: Search) -> dict[str, Search]:

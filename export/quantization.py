@@ -75,6 +75,13 @@ class _Quantizer:
                 nodes.append(self._recurrence(node))
             else:
                 nodes.append(copied(node))
+        # What an operator outside ONNX gives, ONNX cannot infer; see `Nodes.declare`.
+        self.graph.value_info.extend(
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+            for node in nodes
+            if node.domain == DOMAIN
+            for name in filter(None, node.output)
+        )
         replace_nodes(self.graph, nodes)
 
     def _is_large(self, name: str, rank: int) -> bool:

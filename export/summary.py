@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_s2s.export.comparison import Comparison, ParityReport
+from keras_s2s.export.quality import quality_lines
 
 
 def parity_markdown(report: ParityReport) -> str:
@@ -24,6 +25,8 @@ def parity_markdown(report: ParityReport) -> str:
         "",
     ]
     lines += _differences(report.comparisons)
+    if "int8" in report.about:
+        lines += quality_lines(report.about["int8"])
     lines += ["## Made with", ""]
     for title in ("versions", "machine"):
         entries = report.about.get(title, {})

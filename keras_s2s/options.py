@@ -244,6 +244,17 @@ NewServer = Annotated[
     ),
 ]
 Sentences = Annotated[Path | None, _file(help="Sentences to verify with. Default: random ones.")]
+References = Annotated[Path | None, _file(help="Their references, to measure int8 by.")]
+Quantization = Annotated[
+    str | None,
+    typer.Option("--quantize", metavar="int8", help="Write each ONNX model in 8 bits too: int8."),
+]
+Int8Drop = Annotated[
+    float,
+    typer.Option(
+        metavar="POINTS", help="BLEU or exact match that int8 may lose, 0 to 100; inf for any."
+    ),
+]
 Constraints = Annotated[
     Path | None,
     _file(

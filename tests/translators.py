@@ -29,6 +29,7 @@ def tiny_translator(
     search: Search | None = None,
     max_source_length: int = 12,
     depth: int = 1,
+    units: int = 16,
     seed: int = 1,
     encoder: dict[str, Any] | None = None,
     **decoder: Any,
@@ -44,7 +45,7 @@ def tiny_translator(
         Encoder(
             vocabulary_size=source_tokenizer.vocabulary_size,
             embedding_size=8,
-            units=8,
+            units=units // 2,
             cell=cell if isinstance(cell, str) else "gru",
             depth=depth,
             **(encoder or {}),
@@ -52,7 +53,7 @@ def tiny_translator(
         Decoder(
             vocabulary_size=target_tokenizer.vocabulary_size,
             embedding_size=8,
-            units=16 if isinstance(cell, str) else None,
+            units=units if isinstance(cell, str) else None,
             cell=cell,
             depth=depth,
             attention=attention,

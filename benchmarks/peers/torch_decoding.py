@@ -1,8 +1,8 @@
-"""The architecture of benchmarks/export.py in eager PyTorch: a program that answers timing requests.
+"""The architecture of benchmarks/export.py in eager PyTorch: a program that answers requests.
 
-Reads JSON lines `{"search": "greedy" | "beam", "ids": [[...]]}` from standard input and answers each
-with `{"seconds": ..., "shape": [...]}`; the first line written says versions and peak memory. Needs
-torch and numpy alone; benchmarks/peers/make_torch.sh makes an environment with them.
+Reads JSON lines `{"search": "greedy" | "beam", "ids": [[...]]}` from standard input and answers
+each with the seconds it took and the peak memory so far; the first line written says the version.
+Needs torch and numpy alone; benchmarks/peers/make_torch.sh makes an environment with them.
 
     python torch_decoding.py '{"vocabulary": 8000, "embedding": 256, "units": 512, ...}'
 """
@@ -17,7 +17,7 @@ from torch import nn
 
 
 class Translator(nn.Module):
-    """Bidirectional LSTM encoder, LSTM decoder, general attention, as Luong et al. (2015) have it."""
+    """Bidirectional LSTM encoder, LSTM decoder, general attention (Luong et al. 2015)."""
 
     def __init__(self, vocabulary: int, embedding: int, units: int) -> None:
         super().__init__()

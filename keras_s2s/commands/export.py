@@ -24,6 +24,9 @@ def export(
     beam: options.ServedBeam = None,
     server: options.Server = "2.20",
     sentences: options.Sentences = None,
+    quantize: options.Quantization = None,
+    references: options.References = None,
+    int8_drop: options.Int8Drop = 1.0,
     force: options.Force = False,
 ) -> None:
     """Export to SavedModel and ONNX; kept only if all of it gives the same outputs as Keras."""
@@ -32,8 +35,12 @@ def export(
     chosen = [part.strip() for part in formats.split(",")]
     if not set(chosen) <= FORMATS:
         raise ArgumentError(f"--formats must be of serving, onnx and triton; got {formats!r}.")
+    if quantize not in (None, "int8"):
+        raise ArgumentError(f"--quantize must be int8; got {quantize!r}.")
     check_models(model)
-    texts = None if sentences is None else list(read_lines(sentences))
+    texts, wanted = (
+        None if path is None else list(read_lines(path)) for path in (sentences, references)
+    )
     with quiet_start():
         from keras_s2s.export import export_translator
     report = export_translator(
@@ -45,6 +52,9 @@ def export(
         beam=beam,
         server=server,
         sentences=texts,
+        quantize=quantize,
+        references=wanted,
+        int8_drop=int8_drop,
         force=force,
         progress=say,
     )
