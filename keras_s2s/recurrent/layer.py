@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_shares, check_size
+from keras_s2s.checks import check_mask, check_shares, check_size
 from keras_s2s.scan import Tensors, scan
 
 CELLS: dict[str, type[Recurrent]] = {}
@@ -105,6 +105,7 @@ class Recurrent(keras.layers.Layer):
         projected = ops.transpose(self._project(inputs), (1, 0, 2))  # (T, B, G·U)
         masks: Tensors = ()
         if mask is not None:
+            check_mask(mask, inputs)
             masks = (ops.transpose(ops.cast(mask, self.compute_dtype))[:, :, None],)  # (T, B, 1)
         weights = self._recurrent_weights()
         kept = self.kept(ops.shape(inputs)[0]) if training else ()
