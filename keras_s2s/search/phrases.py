@@ -125,24 +125,32 @@ def _holds(ids: list[int], phrase: list[int]) -> bool:
     return any(ids[start : start + len(phrase)] == phrase for start in spans)
 
 
-def begun(phrases: Any, window: Any) -> Any:
+def begun(phrases: Any, said: Any, t: Any) -> Any:
     """Whether the last tokens are the beginning of a phrase.
 
     Args:
         phrases: `(R, C, M)` int32, −1 behind each.
-        window: `(R, W)` int32, the last tokens, −1 before the first.
+        said: `(R, L)` int32, the tokens so far.
+        t: how many they are.
 
     Returns:
         `(R, C, M)` bool: at `p`, the last `p` tokens equal the phrase's first `p`. True at 0.
     """
-    width = window.shape[-1]
-    at = ops.arange(ops.shape(phrases)[-1], dtype="int32")
-    # Row p compares token i of a phrase with the token p − i before the next.
-    places = width - at[:, None] + at[None]  # (M, M)
+    count = ops.shape(phrases)[-1]
+    last = last_said(said, t, count)  # (R, M)
+    at = ops.arange(count, dtype="int32")
+    # Row p compares token i of a phrase, for i < p, with the token p − i before the next.
     inside = at[:, None] > at[None]
-    said = ops.take(window, ops.clip(places, 0, width - 1), axis=1)[:, None]  # (R, 1, M, M)
-    same = ops.logical_and(ops.equal(phrases[:, :, None], said), (places >= 0)[None, None])
+    places = ops.where(inside, count - at[:, None] + at[None], 0)  # (M, M)
+    same = ops.equal(phrases[:, :, None], ops.take(last, places, axis=1)[:, None])  # (R, C, M, M)
     return ops.all(ops.logical_or(same, ops.logical_not(inside)[None, None]), axis=-1)
+
+
+def last_said(said: Any, t: Any, count: Any) -> Any:
+    """The last `count` of the first `t` tokens, `(R, count)` int32; −1 before the first."""
+    places = t - count + ops.arange(count, dtype="int32")
+    tokens = ops.take(said, ops.maximum(places, 0), axis=1)
+    return ops.where(places[None] >= 0, tokens, -1)
 
 
 def sizes(phrases: Any) -> Any:

@@ -9,9 +9,11 @@ from keras import ops
 
 from keras_s2s.checks import check_number, check_size
 from keras_s2s.search.candidates import ends_allowed, forced_tokens
+from keras_s2s.search.hypotheses import Hypotheses, append
+from keras_s2s.search.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE
-from keras_s2s.search.search import Hypotheses, Prediction, Search
+from keras_s2s.search.search import Search
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -120,7 +122,7 @@ class SamplingSearch(Search):
         token = ops.where(forced >= 0, forced, token)
         token = ops.where(hypotheses.finished[:, None], request.end_id, token)
         log_probs = prediction.log_probs(token)[:, 0]
-        new = self._append(hypotheses, t, token[:, 0], log_probs, prediction.weights, request)
+        new = append(hypotheses, t, token[:, 0], log_probs, prediction.weights, request)
         return new._replace(totals=new.log_probs)
 
     def _values(
@@ -129,7 +131,7 @@ class SamplingSearch(Search):
         """`(R, V)`: log-probabilities of what may be drawn."""
         values = prediction.values
         if isinstance(values, tuple):
-            values = prediction.logits - prediction.normalizer
+            values = prediction.logits
         ids = ops.arange(ops.shape(values)[-1])[None]
         ends = ends_allowed(hypotheses, t, request)
         if ends is not True:

@@ -13,9 +13,10 @@ import keras
 from keras import ops
 
 from keras_s2s.checks import check_size
+from keras_s2s.search import loop
 from keras_s2s.search.history import History, blank, read, write
-from keras_s2s.search.result import IMPOSSIBLE, SearchResult, finish, is_real
-from keras_s2s.search.search import Search, Step, _has_value, _shaped_like
+from keras_s2s.search.result import IMPOSSIBLE, SearchResult, check_if_known, finish, is_real
+from keras_s2s.search.search import Search, Step
 
 LOWEST = -3.4028234663852886e38  # of float32; what tfa gives a finished beam's other tokens
 
@@ -194,7 +195,7 @@ class TFABeamSearch(Search):
         )
         by_sentence = keras.tree.map_structure(lambda x: self._split(x, batch_size), result)
         result = finish(by_sentence, end.broken, pad_id)
-        return result.check() if _has_value(result.scores) else result
+        return check_if_known(result)
 
     def decode(
         self,
@@ -273,18 +274,10 @@ class TFABeamSearch(Search):
             state=keras.tree.map_structure(lambda x: ops.repeat(x, self.width, axis=0), state),
         )
 
-        def unfinished(t: Any, beams: _Beams) -> Any:
-            return ops.logical_not(ops.all(beams.finished))
+        def advance(t: Any, beams: _Beams) -> _Beams:
+            return self._extend(step, t, beams, batch_size, end_id)
 
-        def body(t: Any, beams: _Beams) -> tuple[Any, _Beams]:
-            new = self._extend(step, t, beams, batch_size, end_id)
-            return t + 1, keras.tree.map_structure(_shaped_like, new, beams)
-
-        zero = ops.convert_to_tensor(0, dtype="int32")
-        steps, beams = ops.while_loop(
-            unfinished, body, (zero, start), maximum_iterations=self.max_length
-        )
-        beams = _Beams(*beams)
+        steps, beams = loop.run(advance, start, self.max_length)
         return beams._replace(history=History(*beams.history)), steps
 
     def _extend(self, step: Step, t: Any, beams: _Beams, batch_size: Any, end_id: int) -> _Beams:
