@@ -129,7 +129,7 @@ class BeamSearch(Search):
         )._replace(history=hypotheses.history)
 
         def picked(x: Any) -> Any:
-            return ops.take(ops.reshape(x, (-1, *x.shape[2:])), chosen, axis=0)
+            return ops.take(ops.reshape(x, (-1, *ops.shape(x)[2:])), chosen, axis=0)
 
         weights = prediction.weights
         if not isinstance(weights, tuple):

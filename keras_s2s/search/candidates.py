@@ -106,7 +106,7 @@ def forced_tokens(t: Any, request: Request) -> Any:
     if request.prefix is not None:
         last = ops.shape(request.prefix)[1] - 1
         given = ops.take(request.prefix, ops.minimum(t, last), axis=1)[:, None]
-        begins = ops.logical_and(given >= 0, t <= last)
+        begins = ops.logical_and(given >= 0, ops.logical_and(t <= last, t + 1 < request.longest))
         forced = ops.where(begins, given, forced)
     return request.by_row(ops.cast(forced, "int32"))
 

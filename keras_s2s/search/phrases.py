@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+# Required phrases of which every order is tried, to find out whether they can fit.
+MOST_ORDERED = 5
+
 
 def checked(
-    given: dict[str, Any], batch_size: Any, max_length: int, end_id: int
+    given: dict[str, Any],
+    batch_size: Any,
+    max_length: int,
+    end_id: int,
+    refused_id: int | None = None,
 ) -> tuple[dict[str, Any], int]:
     """Prefixes and phrases as int32 tensors, and the highest id known among them.
 
@@ -21,6 +30,7 @@ def checked(
         batch_size: `B`.
         max_length: longest output, the end token counted.
         end_id: the end token, which no phrase may hold.
+        refused_id: a token that the search never chooses, so that no phrase can be required of it.
 
     Returns:
         The same names, each a tensor or None; and the highest id known, −1 where none is.
@@ -52,20 +62,28 @@ def checked(
                 f"`prefix` must leave room for the end token within max_length={max_length}; got "
                 f"{shape[1]} tokens. Search with a larger max_length."
             )
-    check(known, max_length, end_id)
+    check(known, max_length, end_id, refused_id)
     return tensors, max((int(ids.max()) for ids in known.values() if ids.size), default=-1)
 
 
-def check(known: dict[str, np.ndarray], max_length: int, end_id: int) -> None:
+def check(
+    known: dict[str, np.ndarray], max_length: int, end_id: int, refused_id: int | None = None
+) -> None:
     """Raises ValueError for ids that cannot be, and for demands that no output can fulfil.
 
     Args:
         known: as `checked` takes them, but arrays all.
         max_length: longest output, the end token counted.
         end_id: the end token, which no phrase may hold.
+        refused_id: as `checked` takes it.
     """
     for name, ids in known.items():
         _check_ids(name, ids, end_id)
+    if refused_id is not None and "required" in known and (known["required"] == refused_id).any():
+        raise ValueError(
+            f"`required` must not hold the unknown id, {refused_id}, in a search with "
+            "allow_unknown=False. Leave it out, or allow it."
+        )
     _check_together(known, max_length)
 
 
@@ -103,8 +121,7 @@ def _check_together(known: dict[str, np.ndarray], max_length: int) -> None:
     for row in range(rows):
         required, prefixes = of("required", row), of("prefix", row)
         begun = prefixes[0] if prefixes else []
-        open_phrases = [phrase for phrase in required if not _holds(begun, phrase)]
-        needed = len(begun) + sum(map(len, open_phrases)) + 1
+        needed = _least_length(begun, required) + 1
         if needed > max_length:
             raise ValueError(
                 f"Sentence {row}: prefix and required phrases need {needed} tokens, the end token "
@@ -118,6 +135,30 @@ def _check_together(known: dict[str, np.ndarray], max_length: int) -> None:
                         f"Sentence {row}: `{name}` asks for {wanted}, of which `forbidden` forbids "
                         f"{banned}. Drop one of the two."
                     )
+
+
+def _least_length(begun: list[int], required: list[list[int]]) -> int:
+    """Tokens of the shortest sequence that begins with `begun` and holds all phrases.
+
+    Phrases may share tokens. Of more than five, whose orders are many, a lower bound.
+    """
+    distinct = [list(ids) for ids in dict.fromkeys(map(tuple, required))]
+    phrases = [
+        ids
+        for ids in distinct
+        if not _holds(begun, ids) and not any(_holds(x, ids) for x in distinct if x != ids)
+    ]
+    if len(phrases) > MOST_ORDERED:
+        return max(_least_length(begun, [ids]) for ids in phrases)
+
+    def joined(order: Sequence[list[int]]) -> int:
+        said = list(begun)
+        for ids in order:
+            shared = next(n for n in range(len(ids), -1, -1) if said[len(said) - n :] == ids[:n])
+            said += ids[shared:]
+        return len(said)
+
+    return min(map(joined, itertools.permutations(phrases)))
 
 
 def _holds(ids: list[int], phrase: list[int]) -> bool:

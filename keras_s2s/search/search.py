@@ -72,9 +72,16 @@ class Search:
         check_number("repetition_penalty", repetition_penalty, 1)
         if no_repeat_ngram != 0:
             check_size("no_repeat_ngram", no_repeat_ngram)
+        most = None if length_limit is None else line_of("length_limit", length_limit)
+        # At every S ≥ 1; what crosses further on gives way to the limit.
+        if most is not None and least[0] >= most[0] and sum(least) >= sum(most) + 1:
+            raise ValueError(
+                "`min_length` must not be above `length_limit` for every source; got "
+                f"min_length={min_length!r}, length_limit={length_limit!r}."
+            )
         self.max_length = max_length
         self.min_length = least
-        self.length_limit = None if length_limit is None else line_of("length_limit", length_limit)
+        self.length_limit = most
         self.allow_unknown = allow_unknown
         self.repetition_penalty = float(repetition_penalty)
         self.no_repeat_ngram = no_repeat_ngram
@@ -123,7 +130,8 @@ class Search:
                 source, for coverage, and to keep the weights the step gives.
             keep_weights: False to keep none although there is a `source_mask`.
             prefix: `(B, P)` ids that each output begins with, -1 behind those of a row. They count
-                in lengths and log-probabilities.
+                in lengths and log-probabilities. One that leaves no room for the end is an error,
+                and is cut where a graph cannot know.
             forbidden: `(B, F, M)` ids: `F` phrases that may not appear, -1 behind each.
             required: `(B, C, M)` ids: `C` phrases that must appear (beam search), -1 behind each.
             noise: `(B, N, L)` float32 uniform in [0, 1), what a sampling search draws by; drawn
@@ -145,6 +153,7 @@ class Search:
             batch_size,
             self.max_length,
             end_id,
+            None if self.allow_unknown else unknown_id,
         )
         request = self._request(
             batch_size, source_mask, given, noise, start_id, end_id, pad_id, unknown_id
@@ -158,13 +167,32 @@ class Search:
 
         def advance(t: Any, hypotheses: Hypotheses) -> Hypotheses:
             logits, state, *weights = step(hypotheses.tokens, hypotheses.state)
-            self._check_vocabulary(ops.shape(logits)[-1], request, highest)
+            request.check_vocabulary(ops.shape(logits)[-1], self._fan_out(), highest)
             prediction = self._predict(logits, weights, hypotheses, t, request)
             hypotheses = end_broken(hypotheses._replace(state=state), prediction, t, request)
             return self._advance(t, hypotheses, prediction, request)
 
         _, end = loop.run(advance, start, self.max_length)
         return check_if_known(finish(*self._best(end, request), pad_id))
+
+    def check_phrases(
+        self, known: dict[str, Any], end_id: int, unknown_id: int, vocabulary_size: int
+    ) -> None:
+        """Raises ValueError for prefixes and phrases that the search cannot take.
+
+        Args:
+            known: arrays by the names of the arguments.
+            end_id: the token that ends a hypothesis.
+            unknown_id: the token of unknown words.
+            vocabulary_size: number of logits.
+        """
+        phrases.check(known, self.max_length, end_id, None if self.allow_unknown else unknown_id)
+        highest = max((int(ids.max()) for ids in known.values() if ids.size), default=-1)
+        if highest >= vocabulary_size:
+            raise ValueError(
+                f"Prefixes and phrases must hold ids below the {vocabulary_size} logits; got "
+                f"{highest}."
+            )
 
     def like(self, **changes: Any) -> Search:
         """The same search with other settings, by name; what is None stays.
@@ -244,8 +272,9 @@ class Search:
         longest = ops.full((batch_size, 1), self.max_length, dtype="int32")
         if self.length_limit is not None:
             longest = ops.clip(length_on(self.length_limit, lengths, batch_size), 1, longest)
-        if given["prefix"] is not None:  # it and the end token always fit
-            longest = ops.maximum(longest, phrases.sizes(given["prefix"])[:, None] + 1)
+        if given["prefix"] is not None:  # it and the end token fit, whatever the sentence's limit
+            sizes = phrases.sizes(given["prefix"])[:, None]
+            longest = ops.clip(sizes + 1, longest, self.max_length)
         shortest = None
         if self.min_length != (0.0, 0.0):
             shortest = length_on(self.min_length, lengths, batch_size)
@@ -335,23 +364,6 @@ class Search:
         return Prediction(
             logits, normalizer, values, ops.cast(weights[0], "float32") if keeps else ()
         )
-
-    def _check_vocabulary(self, size: Any, request: Request, highest: int) -> None:
-        if not isinstance(size, int):
-            return
-        if not 0 <= request.end_id < size:
-            raise ValueError(
-                f"`end_id` must be an id below the {size} logits; got end_id={request.end_id}."
-            )
-        if self._fan_out() > size:
-            raise ValueError(
-                f"`width` must be at most the number of logits, {size}: an output cannot begin in "
-                f"more ways than there are tokens; got width={self.width}."
-            )
-        if highest >= size:
-            raise ValueError(
-                f"Prefixes and phrases must hold ids below the {size} logits; got {highest}."
-            )
 
     def _fan_out(self) -> int:
         """Tokens that one hypothesis may have to be continued with."""
