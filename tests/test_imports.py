@@ -45,7 +45,7 @@ TABLE = {
     "attending": Rule("keras", "attention design scan stack"),
     "decoder": Rule("keras numpy", "attending attention checks stack"),
     "schedules": Rule("keras", "attention decoder scan stack"),
-    "losses": Rule("keras"),
+    "losses": Rule("keras", "checks"),
     "metrics": Rule("keras", "losses"),
     "search": Rule("keras numpy", "checks"),
     "inference": Rule("keras", "search"),
