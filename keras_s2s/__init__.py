@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from keras_s2s.metrics import TokenAccuracy as TokenAccuracy
     from keras_s2s.migration import load_tfa_decoder as load_tfa_decoder
     from keras_s2s.model import Seq2Seq as Seq2Seq
+    from keras_s2s.moving_average import EvaluateMovingAverage as EvaluateMovingAverage
+    from keras_s2s.moving_average import averaged_weights as averaged_weights
+    from keras_s2s.rates import InverseSquareRoot as InverseSquareRoot
+    from keras_s2s.rates import WarmupExponential as WarmupExponential
     from keras_s2s.recurrent import GRU as GRU
     from keras_s2s.recurrent import LSTM as LSTM
     from keras_s2s.recurrent import LayerNormLSTM as LayerNormLSTM
@@ -144,6 +148,14 @@ _MODULES = {
     ),
     "migration": ("load_tfa_decoder",),
     "model": ("Seq2Seq",),
+    "moving_average": (
+        "EvaluateMovingAverage",
+        "averaged_weights",
+    ),
+    "rates": (
+        "InverseSquareRoot",
+        "WarmupExponential",
+    ),
     "recurrent": (
         "GRU",
         "LSTM",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from keras_s2s.settings import AttentionKind, CellKind, ProbabilityKind, TokenizerKind
+from keras_s2s.ranges import AttentionKind, CellKind, ProbabilityKind, RateKind, TokenizerKind
 
 # The base of all argument errors: click's class, wherever this version of typer keeps click.
 ArgumentError: Any = typer.BadParameter.__mro__[1]
@@ -165,9 +165,28 @@ Patience = Annotated[int, _training(help="Stop after so many epochs without impr
 KeepCheckpoints = Annotated[
     int, _training(help="Leave the translators of so many last epochs in epochs/, to average.")
 ]
-LearningRate = Annotated[float, _training(help="Adam's step size.")]
+LabelSmoothing = Annotated[
+    float, _training(help="Share of each label's probability spread over the vocabulary.")
+]
+LearningRate = Annotated[float, _training(help="Adam's step size, the highest if it changes.")]
+LearningRateSchedule = Annotated[
+    RateKind, _training(metavar="NAME", help="plateau, constant, inverse_sqrt or exponential.")
+]
 LearningRateDecay = Annotated[
-    float, _training(help="Factor on it after an epoch without improvement.")
+    float,
+    _training(help="Factor on it: after epochs without improvement, or every --decay-steps."),
+]
+DecayPatience = Annotated[int, _training(help="Of plateau: epochs without improvement before it.")]
+DecaySteps = Annotated[int | None, _training(help="Of exponential: steps between factors.")]
+WarmupSteps = Annotated[
+    int, _training(help="Of inverse_sqrt and exponential: steps of rising from zero.")
+]
+WeightDecay = Annotated[
+    float, _training(help="Share of the weights lost in a step, times the learning rate.")
+]
+MovingAverage = Annotated[
+    float,
+    _training(help="Momentum of a moving average of the weights, which is saved; 0 for none."),
 ]
 ClipNorm = Annotated[float, _training(help="Largest norm of the gradients.")]
 Seed = Annotated[int, _training(help="Of weights, dropout and shuffling.")]

@@ -2,81 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
+from keras_s2s.ranges import (
+    CHOICES,
+    FILES,
+    FLAGS,
+    LEAST,
+    RANGES,
+    SUBWORD_VOCABULARY,
+    AttentionKind,
+    CellKind,
+    FilePath,
+    ProbabilityKind,
+    RateKind,
+    TokenizerKind,
+    check_number,
+    check_whole,
+)
 from keras_s2s.reading import read_parallel, read_tsv
-
-FilePath: TypeAlias = str | os.PathLike[str]
-
-# The command line checks its choices against these without importing the modules that own them; a
-# test compares them with `text`, `recurrent` and `attention`.
-TokenizerKind: TypeAlias = Literal["unigram", "bpe", "char", "word"]
-CellKind: TypeAlias = Literal["lstm", "gru", "layer_norm_lstm"]
-AttentionKind: TypeAlias = Literal[
-    "dot",
-    "scaled_dot",
-    "general",
-    "scaled_general",
-    "concat",
-    "normalized_concat",
-    "location",
-    "coverage",
-    "none",
-]
-ProbabilityKind: TypeAlias = Literal["softmax", "sparsemax", "hardmax", "monotonic"]
-
-# SentencePiece must be told a size; characters and words default to all that occur.
-SUBWORD_VOCABULARY = 8000
-
-FILES = (
-    *("source", "target", "data", "val_source", "val_target", "val_data"),
-    *("source_embeddings", "target_embeddings"),
-)
-FLAGS = (
-    *("shared_vocabulary", "bidirectional", "reverse_source", "input_feeding", "residual"),
-    *("layer_norm", "shared_embedding", "tied_embedding"),
-)
-CHOICES = {
-    "source_tokenizer": get_args(TokenizerKind),
-    "target_tokenizer": get_args(TokenizerKind),
-    "cell": get_args(CellKind),
-    "attention": get_args(AttentionKind),
-    "probability": get_args(ProbabilityKind),
-}
-# The least that works: 4 ids are special; the end id takes one place of each sentence.
-LEAST = {
-    "source_vocabulary_size": 5,
-    "target_vocabulary_size": 5,
-    "embedding_size": 1,
-    "units": 1,
-    "depth": 1,
-    "batch_size": 1,
-    "batch_tokens": 1,
-    "epochs": 1,
-    "patience": 1,
-    "keep_checkpoints": 0,
-    "max_source_length": 2,
-    "max_target_length": 2,
-    "beam": 1,
-    "seed": 0,
-}
-_TINY, _HUGE = 5e-324, sys.float_info.max  # the smallest number above 0 and the largest
-_SHARE = (0.0, math.nextafter(1, 0), "at least 0 and below 1")
-RANGES = {
-    "dropout": _SHARE,
-    "recurrent_dropout": _SHARE,
-    "embedding_dropout": _SHARE,
-    "word_dropout": _SHARE,
-    "learning_rate": (_TINY, _HUGE, "above 0 and finite"),
-    "learning_rate_decay": (_TINY, 1.0, "above 0 and at most 1"),
-    "clip_norm": (_TINY, _HUGE, "above 0 and finite"),
-    "length_penalty": (0.0, math.nextafter(100, 0), "at least 0 and below 100"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +79,22 @@ class TrainingSettings:
         patience: epochs without a lower validation perplexity before stopping.
         keep_checkpoints: number of epochs, the last ones, each of which leaves its translator in
             `epochs/`, for `average_translators`.
-        learning_rate: Adam's step size.
-        learning_rate_decay: factor on it after each epoch without improvement.
+        label_smoothing: share of each label's probability spread over the vocabulary; see
+            `TokenCrossEntropy`.
+        learning_rate: Adam's step size, the highest where it changes.
+        learning_rate_schedule: 'plateau' lowers it after epochs without improvement; 'constant';
+            'inverse_sqrt' and 'exponential' change it with every step, see `InverseSquareRoot` and
+            `WarmupExponential`.
+        learning_rate_decay: factor on it: of 'plateau', after `decay_patience` epochs without
+            improvement, of 'exponential', after every `decay_steps` steps.
+        decay_patience: see there.
+        decay_steps: see there; 'exponential' needs it.
+        warmup_steps: steps in which it rises from zero; 'inverse_sqrt' needs them, 'exponential'
+            may have them.
+        weight_decay: share, times the learning rate, that every weight loses in every step (AdamW,
+            Loshchilov & Hutter 2019).
+        moving_average: momentum of a moving average of the weights, such as 0.999; validation and
+            the saved translator take the average. 0 keeps none.
         clip_norm: largest global norm of the gradients.
         max_source_length: longest source in ids, the end id counted; longer pairs are left out of
             training.
@@ -183,8 +144,15 @@ class TrainingSettings:
     epochs: int = 30
     patience: int = 5
     keep_checkpoints: int = 0
+    label_smoothing: float = 0.0
     learning_rate: float = 1e-3
+    learning_rate_schedule: RateKind = "plateau"
     learning_rate_decay: float = 0.5
+    decay_patience: int = 1
+    decay_steps: int | None = None
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    moving_average: float = 0.0
     clip_norm: float = 1.0
     max_source_length: int = 100
     max_target_length: int = 100
@@ -218,18 +186,19 @@ class TrainingSettings:
         optional = {field.name for field in fields(self) if field.default is None}
         for name, least in LEAST.items():
             if getattr(self, name) is not None or name not in optional:
-                _check_whole(name, getattr(self, name), least)
+                check_whole(name, getattr(self, name), least)
         for name in FLAGS:
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
         self._check_design()
+        self._check_rate()
         if self.bidirectional and self.units % 2:
             raise ValueError(
                 "`units` must be even for a bidirectional encoder, half for each direction; got "
                 f"{self.units}."
             )
         for name, (low, high, meaning) in RANGES.items():
-            _check_number(name, getattr(self, name), low, high, meaning)
+            check_number(name, getattr(self, name), low, high, meaning)
 
     def _check_design(self) -> None:
         """Raises ValueError for options of the model that contradict each other."""
@@ -265,6 +234,32 @@ class TrainingSettings:
         for contradiction, message in wrong:
             if contradiction:
                 raise ValueError(message)
+
+    def _check_rate(self) -> None:
+        """Raises ValueError for options of the learning rate that its schedule has no use for."""
+        schedule = self.learning_rate_schedule
+        rules = (
+            # name, whether it is given, the schedules that take it, those that need it
+            (
+                "warmup_steps",
+                self.warmup_steps > 0,
+                ("inverse_sqrt", "exponential"),
+                "inverse_sqrt",
+            ),
+            ("decay_steps", self.decay_steps is not None, ("exponential",), "exponential"),
+            ("decay_patience", self.decay_patience > 1, ("plateau",), None),
+        )
+        for name, given, takers, needs in rules:
+            if given and schedule not in takers:
+                raise ValueError(
+                    f"`{name}` belongs to `learning_rate_schedule` {' or '.join(takers)}; got "
+                    f"{getattr(self, name)} with {schedule}."
+                )
+            if needs == schedule and not given:
+                raise ValueError(
+                    f"`learning_rate_schedule` {schedule} needs `{name}`, at least 1; got "
+                    f"{getattr(self, name)}."
+                )
 
     def _resolve_paths(self) -> None:
         for name in ("output", *FILES):
@@ -328,21 +323,6 @@ def _check_files(
             f"The {what} text is two files (`{prefix}source` and `{prefix}target`) or one TSV "
             f"(`{prefix}data`); got {', '.join(given) or 'none of them'}."
         )
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
-    if value < least or (name == "seed" and value >= 2**32):
-        top = " and below 2³²" if name == "seed" else ""
-        raise ValueError(f"`{name}` must be at least {least}{top}; got {value}.")
-
-
-def _check_number(name: str, value: object, low: float, high: float, meaning: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"`{name}` must be a number; got {value!r}.")
-    if not low <= value <= high:
-        raise ValueError(f"`{name}` must be {meaning}; got {value}.")
 
 
 def _read(

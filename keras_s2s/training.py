@@ -23,7 +23,10 @@ from keras_s2s.embeddings import load_embedding
 from keras_s2s.encoder import Encoder
 from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS, TRANSLATOR
 from keras_s2s.folder import make_room as make_room
+from keras_s2s.losses import TokenCrossEntropy
 from keras_s2s.model import Seq2Seq
+from keras_s2s.moving_average import EvaluateMovingAverage
+from keras_s2s.rates import InverseSquareRoot, WarmupExponential
 from keras_s2s.reading import has_text
 from keras_s2s.search import BeamSearch
 from keras_s2s.settings import TrainingSettings
@@ -107,12 +110,14 @@ def train(
     )
     say(f"batches: {len(plan):,} in an epoch; {plan.padding():.1%} of their ids are padding")
 
+    plateau = settings.learning_rate_schedule == "plateau"
     checkpoint = Checkpoint(
         output / CHECKPOINT,
         # `translator` is assigned below, from the model that is trained.
         lambda: save_translator(translator, output / TRANSLATOR),
         patience=settings.patience,
-        decay=settings.learning_rate_decay,
+        decay=settings.learning_rate_decay if plateau else 1.0,
+        decay_patience=settings.decay_patience,
     )
     model = checkpoint.restore() if resume else None
     if model is not None:
@@ -157,7 +162,7 @@ def train(
                 epochs=settings.epochs,
                 verbose=0,
                 shuffle=False,  # the corpus shuffles
-                callbacks=[kept, checkpoint, bar],
+                callbacks=[EvaluateMovingAverage(), kept, checkpoint, bar],
             )
         finally:
             bar.close()
@@ -269,8 +274,31 @@ def _model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer) -> 
     )
     model = Seq2Seq(encoder, decoder, shared_embedding=settings.shared_embedding)
     model.build()
-    model.compile(keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip_norm))
+    model.compile(
+        _optimizer(settings),
+        TokenCrossEntropy(model.pad_id, label_smoothing=settings.label_smoothing),
+    )
     return model
+
+
+def _optimizer(settings: TrainingSettings) -> keras.optimizers.Optimizer:
+    rate: Any = settings.learning_rate
+    if settings.learning_rate_schedule == "inverse_sqrt":
+        rate = InverseSquareRoot(rate, settings.warmup_steps)
+    elif settings.learning_rate_schedule == "exponential":
+        rate = WarmupExponential(
+            rate,
+            settings.learning_rate_decay,
+            settings.decay_steps or 1,  # the settings made sure that there are some
+            warmup_steps=settings.warmup_steps,
+        )
+    return keras.optimizers.Adam(
+        rate,
+        weight_decay=settings.weight_decay or None,
+        global_clipnorm=settings.clip_norm,
+        use_ema=settings.moving_average > 0,
+        ema_momentum=settings.moving_average,
+    )
 
 
 def _load_embeddings(

@@ -293,6 +293,70 @@ def test_resumed_training_ends_with_the_weights_of_one_without_a_break(
     assert not list((tmp_path / "out").rglob(".tmp-*"))
 
 
+# What a resumed run must take up besides the weights.
+STATEFUL: dict[str, Any] = {
+    "label_smoothing": 0.1,
+    "learning_rate_schedule": "inverse_sqrt",
+    "warmup_steps": 6,
+    "weight_decay": 0.01,
+    "moving_average": 0.9,
+    "recurrent_dropout": 0.1,
+    "word_dropout": 0.1,
+}
+
+
+def test_every_stateful_option_is_resumed_to_the_bit(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(settings_for(texts, tmp_path / "whole", **STATEFUL))
+    settings = settings_for(texts, tmp_path / "out", **STATEFUL)
+    kill_in_save(monkeypatch, 2)
+    with pytest.raises(Killed):
+        run(settings)
+    monkeypatch.undo()
+    keras.utils.set_random_seed(12345)
+
+    run(settings, resume=True)
+
+    assert_same_weights(tmp_path / "whole", tmp_path / "out")
+
+
+def test_optimizer_and_loss_are_those_of_the_settings(texts: Path, tmp_path: Path) -> None:
+    def compiled(**given: Any) -> keras.Model:
+        settings = settings_for(texts, tmp_path, **given)
+        return training._model(settings, *training._trained_tokenizers(settings))
+
+    plain = compiled(clip_norm=0.5).optimizer
+    assert (float(plain.learning_rate), plain.global_clipnorm) == (pytest.approx(0.01), 0.5)
+    assert (plain.weight_decay, plain.use_ema) == (None, False)
+
+    model = compiled(**STATEFUL)
+    assert model.loss.label_smoothing == 0.1
+    assert (model.optimizer.weight_decay, model.optimizer.ema_momentum) == (0.01, 0.9)
+    assert model.optimizer.use_ema
+    assert model.optimizer._learning_rate.get_config() == {
+        "learning_rate": 0.01,
+        "warmup_steps": 6,
+    }
+    falling = {"decay_steps": 5, "warmup_steps": 2, "learning_rate_decay": 0.3}
+    exponential = compiled(learning_rate_schedule="exponential", **falling).optimizer
+    assert exponential._learning_rate.get_config() == {
+        "learning_rate": 0.01,
+        "decay_rate": 0.3,
+        "decay_steps": 5,
+        "warmup_steps": 2,
+        "minimum": 0.0,
+    }
+
+
+def test_a_constant_rate_stays(texts: Path, tmp_path: Path) -> None:
+    given = {"learning_rate_schedule": "constant", "learning_rate": 1.0, "clip_norm": 1e3}
+    result, _ = run(settings_for(texts, tmp_path, **given))
+
+    assert any(e["val_perplexity"] > result.best_perplexity for e in result.history[1:])
+    assert {epoch["learning_rate"] for epoch in result.history} == {1.0}
+
+
 def kill_in_epoch_file(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     """A kill after the first half of the file that an epoch leaves."""
     save = keras.Model.save
