@@ -39,7 +39,7 @@ def averaged_weights(model: keras.Model) -> Iterator[bool]:
     False
     """
     # Mixed precision wraps the optimizer in one that scales the loss.
-    optimizer = getattr(model, "optimizer", None)
+    optimizer: Any = getattr(model, "optimizer", None)
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not getattr(optimizer, "use_ema", False) or int(optimizer.iterations) == 0:
         yield False
