@@ -37,6 +37,13 @@ if TYPE_CHECKING:
     from keras_s2s.bridge import ZeroBridge as ZeroBridge
     from keras_s2s.constraints import Constraints as Constraints
     from keras_s2s.corpus import Corpus as Corpus
+    from keras_s2s.decoded import BLEU as BLEU
+    from keras_s2s.decoded import PER as PER
+    from keras_s2s.decoded import WER as WER
+    from keras_s2s.decoded import ChrF as ChrF
+    from keras_s2s.decoded import DecodedMetric as DecodedMetric
+    from keras_s2s.decoded import DecodedValidation as DecodedValidation
+    from keras_s2s.decoded import ExactMatch as ExactMatch
     from keras_s2s.decoder import Decoder as Decoder
     from keras_s2s.embeddings import load_embedding as load_embedding
     from keras_s2s.encoder import Encoder as Encoder
@@ -131,6 +138,15 @@ _MODULES = {
     "constraints": ("Constraints",),
     "corpus": ("Corpus",),
     "inference": ("InferenceModel",),
+    "decoded": (
+        "BLEU",
+        "ChrF",
+        "DecodedMetric",
+        "DecodedValidation",
+        "ExactMatch",
+        "PER",
+        "WER",
+    ),
     "decoder": ("Decoder",),
     "embeddings": ("load_embedding",),
     "encoder": ("Encoder",),

@@ -267,7 +267,21 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 # How each value is shown: of one width from epoch to epoch, so that the lines stand in columns.
-_FORMATS = {"loss": "{:6.3f}", "accuracy": "{:6.2%}", "perplexity": "{:7.2f}"}
+_FORMATS = {
+    "loss": "{:6.3f}",
+    "accuracy": "{:6.2%}",
+    "perplexity": "{:7.2f}",
+    "bleu": "{:6.2f}",
+    "chrf": "{:6.2f}",
+    "wer": "{:6.2%}",
+    "per": "{:6.2%}",
+    "exact_match": "{:7.2%}",
+}
+
+
+def format_value(name: str, value: float) -> str:
+    """A value as the lines of the epochs show it, without their padding."""
+    return _FORMATS[name].format(value).strip()
 
 
 def _shown(logs: dict[str, Any], prefix: str) -> str:

@@ -11,26 +11,20 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from keras_s2s.ranges import AttentionKind, CellKind, ProbabilityKind, RateKind, TokenizerKind
+from keras_s2s.ranges import (
+    AttentionKind,
+    BleuTokenizer,
+    CellKind,
+    MonitorKind,
+    ProbabilityKind,
+    RateKind,
+    TokenizerKind,
+)
 
 # The base of all argument errors: click's class, wherever this version of typer keeps click.
 ArgumentError: Any = typer.BadParameter.__mro__[1]
 
 EnsembleMean: TypeAlias = Literal["probabilities", "log_probabilities"]
-BleuTokenizer: TypeAlias = Literal[
-    "13a",
-    "none",
-    "intl",
-    "char",
-    "zh",
-    "ja-mecab",
-    "ko-mecab",
-    "spm",
-    "flores101",
-    "flores200",
-    "spBLEU-1K",
-]
-
 # A file to read: one that is not there is an argument error.
 _file = partial(typer.Option, exists=True, dir_okay=False)
 _text = partial(_file, rich_help_panel="Text")
@@ -162,6 +156,21 @@ BatchTokens = Annotated[
 ]
 Epochs = Annotated[int, _training(help="Most epochs.")]
 Patience = Annotated[int, _training(help="Stop after so many epochs without improvement.")]
+Monitor = Annotated[
+    MonitorKind,
+    _training(
+        metavar="VALUE",
+        help="What decides which epoch is best: perplexity, or, of decoded validation text, bleu, "
+        "chrf, wer, per or exact_match.",
+    ),
+]
+MonitorSentences = Annotated[
+    int, _training(help="Most validation sentences decoded after an epoch.")
+]
+MonitorBeam = Annotated[int, _training(help="Beam width to decode them with; 1 is greedy.")]
+MonitorTokenize = Annotated[
+    BleuTokenizer, _training(metavar="NAME", help="sacreBLEU's tokenizer, for --monitor bleu.")
+]
 KeepCheckpoints = Annotated[
     int, _training(help="Leave the translators of so many last epochs in epochs/, to average.")
 ]
@@ -204,9 +213,17 @@ Scores = Annotated[
     bool, typer.Option("--scores", help="Put the score and a tab before each output.")
 ]
 TestSource = Annotated[Path | None, _file("--source", help="Source, a sentence a line.")]
-References = Annotated[Path | None, _file("--target", help="References, line for line.")]
+References = Annotated[
+    list[Path] | None,
+    _file("--target", help="References, line for line; may be given several times."),
+]
 TestData = Annotated[
-    Path | None, _file("--data", help="In place of the two: lines of source, tab, reference.")
+    Path | None,
+    _file(
+        "--data",
+        help="In place of the two: lines of source, tab, reference. The references of a source on "
+        "several lines are all allowed.",
+    ),
 ]
 Targets = Annotated[Path | None, _file("--target", help="Targets to score, line for line.")]
 ScoredData = Annotated[

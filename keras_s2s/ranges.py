@@ -29,6 +29,20 @@ AttentionKind: TypeAlias = Literal[
 ]
 ProbabilityKind: TypeAlias = Literal["softmax", "sparsemax", "hardmax", "monotonic"]
 RateKind: TypeAlias = Literal["plateau", "constant", "inverse_sqrt", "exponential"]
+MonitorKind: TypeAlias = Literal["perplexity", "bleu", "chrf", "wer", "per", "exact_match"]
+BleuTokenizer: TypeAlias = Literal[
+    "13a",
+    "none",
+    "intl",
+    "char",
+    "zh",
+    "ja-mecab",
+    "ko-mecab",
+    "spm",
+    "flores101",
+    "flores200",
+    "spBLEU-1K",
+]
 
 # SentencePiece must be told a size; characters and words default to all that occur.
 SUBWORD_VOCABULARY = 8000
@@ -48,6 +62,8 @@ CHOICES = {
     "attention": get_args(AttentionKind),
     "probability": get_args(ProbabilityKind),
     "learning_rate_schedule": get_args(RateKind),
+    "monitor": get_args(MonitorKind),
+    "monitor_tokenize": get_args(BleuTokenizer),
 }
 # The least that works: 4 ids are special; the end id takes one place of each sentence.
 LEAST = {
@@ -60,6 +76,8 @@ LEAST = {
     "batch_tokens": 1,
     "epochs": 1,
     "patience": 1,
+    "monitor_sentences": 1,
+    "monitor_beam": 1,
     "warmup_steps": 0,
     "decay_steps": 1,
     "decay_patience": 1,

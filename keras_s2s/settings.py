@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+from keras_s2s.consistency import check_together
 from keras_s2s.ranges import (
     CHOICES,
     FILES,
@@ -15,15 +16,17 @@ from keras_s2s.ranges import (
     RANGES,
     SUBWORD_VOCABULARY,
     AttentionKind,
+    BleuTokenizer,
     CellKind,
     FilePath,
+    MonitorKind,
     ProbabilityKind,
     RateKind,
     TokenizerKind,
     check_number,
     check_whole,
 )
-from keras_s2s.reading import read_parallel, read_tsv
+from keras_s2s.reading import group_references, read_parallel, read_tsv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,13 @@ class TrainingSettings:
         batch_size: sentences per batch; in place of `batch_tokens`.
         batch_tokens: ids per batch, both sides and padding counted; 4096 when neither is given.
         epochs: most epochs to run.
-        patience: epochs without a lower validation perplexity before stopping.
+        patience: epochs without a better `monitor` before stopping.
+        monitor: what decides which epoch is the best, whose weights are kept: 'perplexity' of the
+            validation text, or of its decoded outputs 'bleu', 'chrf', 'wer', 'per' or
+            'exact_match'. There, the targets of a source on several lines are all allowed.
+        monitor_sentences: most validation sentences that are decoded after an epoch.
+        monitor_beam: width of the beam they are decoded with; 1 is greedy.
+        monitor_tokenize: sacreBLEU's tokenizer for 'bleu'; 'none' for text that is tokenised.
         keep_checkpoints: number of epochs, the last ones, each of which leaves its translator in
             `epochs/`, for `average_translators`.
         label_smoothing: share of each label's probability spread over the vocabulary; see
@@ -143,6 +152,10 @@ class TrainingSettings:
     batch_tokens: int | None = None
     epochs: int = 30
     patience: int = 5
+    monitor: MonitorKind = "perplexity"
+    monitor_sentences: int = 500
+    monitor_beam: int = 1
+    monitor_tokenize: BleuTokenizer = "13a"
     keep_checkpoints: int = 0
     label_smoothing: float = 0.0
     learning_rate: float = 1e-3
@@ -169,20 +182,6 @@ class TrainingSettings:
             if value not in choices and not (name == "target_tokenizer" and value is None):
                 raise ValueError(f"`{name}` must be one of {', '.join(choices)}; got {value!r}.")
         self._resolve()
-        if self.shared_vocabulary and (
-            self.source_tokenizer != self.target_tokenizer
-            or self.source_vocabulary_size != self.target_vocabulary_size
-        ):
-            raise ValueError(
-                "A shared vocabulary is one tokenizer for both sides; got "
-                f"{self.source_tokenizer} of {self.source_vocabulary_size} for the source and "
-                f"{self.target_tokenizer} of {self.target_vocabulary_size} for the target."
-            )
-        if self.batch_size is not None and self.batch_tokens is not None:
-            raise ValueError(
-                "Batches are made by sentences (`batch_size`) or by ids (`batch_tokens`); got "
-                f"batch_size={self.batch_size} and batch_tokens={self.batch_tokens}. Give one."
-            )
         optional = {field.name for field in fields(self) if field.default is None}
         for name, least in LEAST.items():
             if getattr(self, name) is not None or name not in optional:
@@ -190,76 +189,9 @@ class TrainingSettings:
         for name in FLAGS:
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
-        self._check_design()
-        self._check_rate()
-        if self.bidirectional and self.units % 2:
-            raise ValueError(
-                "`units` must be even for a bidirectional encoder, half for each direction; got "
-                f"{self.units}."
-            )
         for name, (low, high, meaning) in RANGES.items():
             check_number(name, getattr(self, name), low, high, meaning)
-
-    def _check_design(self) -> None:
-        """Raises ValueError for options of the model that contradict each other."""
-        wrong = [
-            (
-                self.shared_embedding and not self.shared_vocabulary,
-                "`shared_embedding` needs one vocabulary for both sides: set `shared_vocabulary`.",
-            ),
-            (
-                self.shared_embedding and self.target_embeddings is not None,
-                "A shared embedding begins with one file: give `source_embeddings` alone.",
-            ),
-            (
-                self.residual and self.depth < 2,
-                f"`residual` needs a `depth` of at least 2; got {self.depth}.",
-            ),
-            (
-                self.attention == "none" and self.input_feeding,
-                "`input_feeding` needs attention; got attention='none'.",
-            ),
-            (
-                self.attention == "none" and self.probability != "softmax",
-                f"`probability` needs attention; got attention='none', {self.probability!r}.",
-            ),
-            (
-                self.attention == "none"
-                and self.tied_embedding
-                and self.units != self.embedding_size,
-                "Without attention, `tied_embedding` needs `units` equal to `embedding_size`; got "
-                f"{self.units} and {self.embedding_size}.",
-            ),
-        ]
-        for contradiction, message in wrong:
-            if contradiction:
-                raise ValueError(message)
-
-    def _check_rate(self) -> None:
-        """Raises ValueError for options of the learning rate that its schedule has no use for."""
-        schedule = self.learning_rate_schedule
-        rules = (
-            # name, whether it is given, the schedules that take it, those that need it
-            (
-                "warmup_steps",
-                self.warmup_steps > 0,
-                ("inverse_sqrt", "exponential"),
-                "inverse_sqrt",
-            ),
-            ("decay_steps", self.decay_steps is not None, ("exponential",), "exponential"),
-            ("decay_patience", self.decay_patience > 1, ("plateau",), None),
-        )
-        for name, given, takers, needs in rules:
-            if given and schedule not in takers:
-                raise ValueError(
-                    f"`{name}` belongs to `learning_rate_schedule` {' or '.join(takers)}; got "
-                    f"{getattr(self, name)} with {schedule}."
-                )
-            if needs == schedule and not given:
-                raise ValueError(
-                    f"`learning_rate_schedule` {schedule} needs `{name}`, at least 1; got "
-                    f"{getattr(self, name)}."
-                )
+        check_together(self)
 
     def _resolve_paths(self) -> None:
         for name in ("output", *FILES):
@@ -298,6 +230,10 @@ class TrainingSettings:
     def pairs(self) -> Iterator[tuple[str, str]]:
         """The training pairs, read anew."""
         return _read(self.source, self.target, self.data)
+
+    def validation_references(self) -> tuple[list[str], list[list[str]]]:
+        """The validation sources and their references, read anew."""
+        return group_references(self.validation_pairs())
 
     def validation_pairs(self) -> Iterator[tuple[str, str]]:
         """The validation pairs, read anew."""

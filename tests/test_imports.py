@@ -77,16 +77,22 @@ TABLE = {
     "ensemble": Rule("keras numpy", "checks inference model search translator"),
     "averaging": Rule("numpy", "ensemble translator"),
     "ranges": Rule(),
-    "settings": Rule("", "ranges reading"),
+    "consistency": Rule("", "settings"),
+    "settings": Rule("", "consistency ranges reading"),
     "rates": Rule("keras", "checks"),
     "moving_average": Rule("keras numpy"),
     "callbacks": Rule("keras numpy rich", "folder moving_average"),
+    "construction": Rule(
+        "keras",
+        "attention decoded decoder embeddings encoder losses model rates reading search settings "
+        "text translator",
+    ),
     "training": Rule(
         "keras rich",
-        "attention bridge callbacks corpus decoder embeddings encoder folder losses metrics model "
-        "moving_average ranges rates reading search settings text translator",
+        "callbacks construction corpus decoded folder moving_average settings text translator",
     ),
     "scores": Rule("sacrebleu"),
+    "decoded": Rule("keras", "checks moving_average scores search translator"),
     "glyphs": Rule("matplotlib"),
     "plots": Rule("matplotlib numpy", "glyphs"),
     # The front doors.

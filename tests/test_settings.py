@@ -104,6 +104,14 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
         ({"label_smoothing": 1.0}, "`label_smoothing` must be at least 0 and below 1; got 1.0"),
         ({"weight_decay": -1.0}, "`weight_decay` must be at least 0"),
         ({"moving_average": 1.0}, "`moving_average` must be at least 0 and below 1"),
+        ({"monitor": "loss"}, "`monitor` must be one of perplexity, bleu, chrf, wer, per, exact"),
+        ({"monitor": "bleu", "monitor_tokenize": "words"}, "`monitor_tokenize` must be one of 13a"),
+        ({"monitor": "wer", "monitor_sentences": 0}, "`monitor_sentences` must be at least 1"),
+        ({"monitor_beam": 3}, "`monitor_beam` is for a `monitor` that is a decoded one; got 3"),
+        (
+            {"monitor": "wer", "monitor_tokenize": "none"},
+            "`monitor_tokenize` is for a `monitor` that is bleu; got none with wer",
+        ),
         ({"learning_rate_schedule": "cosine"}, "`learning_rate_schedule` must be one of plateau,"),
         ({"learning_rate_schedule": "inverse_sqrt"}, "inverse_sqrt needs `warmup_steps`.*got 0"),
         ({"learning_rate_schedule": "exponential"}, "exponential needs `decay_steps`.*got None"),
@@ -170,11 +178,13 @@ def test_every_setting_is_checked() -> None:
 
 def test_choices_are_those_of_the_modules_that_own_them() -> None:
     from keras_s2s.attention import PROBABILITIES, SCORES
+    from keras_s2s.decoded import DECODED_METRICS
     from keras_s2s.recurrent import CELLS
     from keras_s2s.text import training
 
     assert set(ranges.CHOICES["source_tokenizer"]) == set(get_args(training.Kind))
     assert set(ranges.CHOICES["cell"]) == set(CELLS)
+    assert set(ranges.CHOICES["monitor"]) == {*DECODED_METRICS, "perplexity"}
     assert set(ranges.CHOICES["attention"]) == {*SCORES, "none"}
     assert set(ranges.CHOICES["probability"]) == set(PROBABILITIES)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from keras_s2s import callbacks, training
+from keras_s2s import callbacks, construction, training
 from keras_s2s.averaging import average_translators
 from keras_s2s.corpus import CorpusError
 from keras_s2s.settings import TrainingSettings
@@ -109,7 +109,7 @@ def test_training_lowers_the_loss_and_keeps_the_best_epoch(trained: Trained) -> 
 
     perplexities = [epoch["val_perplexity"] for epoch in result.history]
     assert perplexities[-1] < perplexities[0]
-    assert result.best_perplexity == min(perplexities)
+    assert result.best == min(perplexities)
     assert result.best_epoch == 1 + perplexities.index(min(perplexities))
     assert result.epochs == len(perplexities) == EPOCHS
     assert result.parameters == load_translator(result.path).count_params()
@@ -302,13 +302,17 @@ STATEFUL: dict[str, Any] = {
     "moving_average": 0.9,
     "recurrent_dropout": 0.1,
     "word_dropout": 0.1,
+    "monitor": "chrf",
+    "monitor_sentences": 4,
 }
 
 
 def test_every_stateful_option_is_resumed_to_the_bit(
     texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(settings_for(texts, tmp_path / "whole", **STATEFUL))
+    result, _ = run(settings_for(texts, tmp_path / "whole", **STATEFUL))
+    values = [epoch["val_chrf"] for epoch in result.history]
+    assert (result.best, result.best_epoch) == (max(values), 1 + values.index(max(values)))
     settings = settings_for(texts, tmp_path / "out", **STATEFUL)
     kill_in_save(monkeypatch, 2)
     with pytest.raises(Killed):
@@ -324,7 +328,7 @@ def test_every_stateful_option_is_resumed_to_the_bit(
 def test_optimizer_and_loss_are_those_of_the_settings(texts: Path, tmp_path: Path) -> None:
     def compiled(**given: Any) -> keras.Model:
         settings = settings_for(texts, tmp_path, **given)
-        return training._model(settings, *training._trained_tokenizers(settings))
+        return construction.make_model(settings, *construction.train_tokenizers(settings))
 
     plain = compiled(clip_norm=0.5).optimizer
     assert (float(plain.learning_rate), plain.global_clipnorm) == (pytest.approx(0.01), 0.5)
@@ -353,7 +357,7 @@ def test_a_constant_rate_stays(texts: Path, tmp_path: Path) -> None:
     given = {"learning_rate_schedule": "constant", "learning_rate": 1.0, "clip_norm": 1e3}
     result, _ = run(settings_for(texts, tmp_path, **given))
 
-    assert any(e["val_perplexity"] > result.best_perplexity for e in result.history[1:])
+    assert any(e["val_perplexity"] > result.best for e in result.history[1:])
     assert {epoch["learning_rate"] for epoch in result.history} == {1.0}
 
 

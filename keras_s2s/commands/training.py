@@ -58,6 +58,10 @@ def train(
     batch_tokens: options.BatchTokens = None,
     epochs: options.Epochs = 30,
     patience: options.Patience = 5,
+    monitor: options.Monitor = "perplexity",
+    monitor_sentences: options.MonitorSentences = 500,
+    monitor_beam: options.MonitorBeam = 1,
+    monitor_tokenize: options.MonitorTokenize = "13a",
     keep_checkpoints: options.KeepCheckpoints = 0,
     label_smoothing: options.LabelSmoothing = 0.0,
     learning_rate: options.LearningRate = 1e-3,
@@ -97,7 +101,7 @@ def train(
         raise typer.Exit(130) from None
     print(
         f"{result.path}: best epoch {result.best_epoch} of {result.epochs}, "
-        f"validation perplexity {result.best_perplexity:.2f}"
+        f"validation {monitor} {training.format_value(monitor, result.best)}"
     )
 
 
