@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from keras_s2s.search import length_penalty as length_penalty
     from keras_s2s.text import CharTokenizer as CharTokenizer
     from keras_s2s.text import SentencePieceTokenizer as SentencePieceTokenizer
+    from keras_s2s.text import SubwordSampling as SubwordSampling
     from keras_s2s.text import Tokenizer as Tokenizer
     from keras_s2s.text import WordTokenizer as WordTokenizer
     from keras_s2s.text import train_tokenizer as train_tokenizer
@@ -210,6 +211,7 @@ _MODULES = {
     "text": (
         "CharTokenizer",
         "SentencePieceTokenizer",
+        "SubwordSampling",
         "Tokenizer",
         "WordTokenizer",
         "train_tokenizer",

@@ -16,6 +16,7 @@ def check_together(settings: TrainingSettings) -> None:
         settings: each of them within its range.
     """
     _check_sizes(settings)
+    _check_sampling(settings)
     _check_design(settings)
     _check_rate(settings)
     _check_monitor(settings)
@@ -40,6 +41,25 @@ def _check_sizes(settings: TrainingSettings) -> None:
         raise ValueError(
             "`units` must be even for a bidirectional encoder, half for each direction; got "
             f"{settings.units}."
+        )
+
+
+def _check_sampling(settings: TrainingSettings) -> None:
+    """Raises ValueError for segmentations that cannot be drawn."""
+    kinds = {settings.source_tokenizer, settings.target_tokenizer}
+    if settings.subword_sampling is not None and not kinds & {"unigram", "bpe"}:
+        raise ValueError(
+            "`subword_sampling` needs a unigram or bpe tokenizer; got "
+            f"{settings.source_tokenizer} and {settings.target_tokenizer}."
+        )
+    nbest = settings.subword_nbest
+    if nbest == -1:
+        return
+    if settings.subword_sampling is None or "bpe" in kinds or not 2 <= nbest <= 512:
+        raise ValueError(
+            "`subword_nbest` must be -1 or from 2 to 512, with `subword_sampling` and without bpe; "
+            f"got {nbest}, {settings.subword_sampling}, {settings.source_tokenizer} and "
+            f"{settings.target_tokenizer}."
         )
 
 

@@ -18,7 +18,7 @@ from keras_s2s.rates import InverseSquareRoot, WarmupExponential
 from keras_s2s.reading import has_text
 from keras_s2s.search import BeamSearch
 from keras_s2s.settings import TrainingSettings
-from keras_s2s.text import Tokenizer, train_tokenizer
+from keras_s2s.text import SubwordSampling, Tokenizer, train_tokenizer
 from keras_s2s.translator import Translator
 
 
@@ -37,6 +37,19 @@ def train_tokenizers(settings: TrainingSettings) -> tuple[Tokenizer, Tokenizer]:
         return shared, shared
     source, target = (train_tokenizer(kinds[i], lines(i), sizes[i]) for i in (0, 1))
     return source, target
+
+
+def samplings(settings: TrainingSettings) -> dict[str, Any]:
+    """How the training text is segmented anew, as arguments of `Corpus`."""
+    sampling = None
+    if settings.subword_sampling is not None:
+        sampling = SubwordSampling(settings.subword_sampling, settings.subword_nbest)
+    return {
+        f"{side}_sampling": sampling
+        if getattr(settings, f"{side}_tokenizer") in ("unigram", "bpe")
+        else None
+        for side in ("source", "target")
+    }
 
 
 def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer) -> Seq2Seq:

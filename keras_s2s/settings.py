@@ -54,6 +54,9 @@ class TrainingSettings:
         target_vocabulary_size: the same for the target; as the source's when None and both
             tokenizers are of one kind.
         shared_vocabulary: one tokenizer for both sides, trained on both.
+        subword_sampling: α of `SubwordSampling`: unigram and bpe sides of the training text are
+            segmented anew in every epoch. None for one segmentation.
+        subword_nbest: with it, and unigram, how many segmentations to draw from; -1 for all.
         embedding_size: width of both embeddings.
         units: width of the decoder. The encoder's memory has it too: half in each direction when
             bidirectional.
@@ -129,6 +132,8 @@ class TrainingSettings:
     source_vocabulary_size: int | None = None
     target_vocabulary_size: int | None = None
     shared_vocabulary: bool = False
+    subword_sampling: float | None = None
+    subword_nbest: int = -1
     embedding_size: int = 256
     units: int = 512
     depth: int = 1
@@ -190,7 +195,8 @@ class TrainingSettings:
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
         for name, (low, high, meaning) in RANGES.items():
-            check_number(name, getattr(self, name), low, high, meaning)
+            if getattr(self, name) is not None or name not in optional:
+                check_number(name, getattr(self, name), low, high, meaning)
         check_together(self)
 
     def _resolve_paths(self) -> None:

@@ -21,6 +21,7 @@ from keras_s2s.construction import (
     load_embeddings,
     make_model,
     make_translator,
+    samplings,
     train_tokenizers,
 )
 from keras_s2s.corpus import Corpus
@@ -227,6 +228,7 @@ def _corpora(
             *tokenizers,
             max_source_length=settings.max_source_length,
             max_target_length=settings.max_target_length,
+            **(samplings(settings) if name == "training" else {}),
         )
         say(f"{name}: {corpus.report}")
         corpora.append(corpus)

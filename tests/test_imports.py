@@ -60,7 +60,8 @@ TABLE = {
     "embeddings": Rule("numpy", "reading"),
     "pairs": Rule("numpy"),
     "batches": Rule("numpy"),
-    "corpus": Rule("numpy tensorflow", "batches pairs reading text"),
+    "resampling": Rule("numpy", "pairs text"),
+    "corpus": Rule("numpy tensorflow", "batches pairs reading resampling text"),
     "dates": Rule("babel"),
     # What joins them.
     "folder": Rule(),

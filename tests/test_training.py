@@ -304,6 +304,9 @@ STATEFUL: dict[str, Any] = {
     "word_dropout": 0.1,
     "monitor": "chrf",
     "monitor_sentences": 4,
+    "target_tokenizer": "bpe",
+    "target_vocabulary_size": 24,
+    "subword_sampling": 0.3,
 }
 
 
