@@ -270,6 +270,22 @@ def cross_entropy(
     return total / count if count else 0.0
 
 
+def smoothed_cross_entropy(
+    labels: Array, logits: Array, smoothing: float, weights: Array | None = None, pad: int = 0
+) -> float:
+    """As `cross_entropy`, against (1 − ε)·onehot + ε/V over all V entries."""
+    size = logits.shape[-1]
+    total = count = 0.0
+    for place in np.ndindex(labels.shape):
+        if labels[place] == pad:
+            continue
+        weight = 1.0 if weights is None else float(weights[place])
+        target = (1 - smoothing) * np.eye(size)[labels[place]] + smoothing / size
+        total -= weight * float(target @ log_softmax(logits[place].astype("float64")))
+        count += weight
+    return total / count if count else 0.0
+
+
 def accuracy(labels: Array, logits: Array, pad: int = 0) -> float:
     """Share of the labels that are not padding whose logit is the largest."""
     real = labels != pad
