@@ -387,6 +387,34 @@ def test_export_writes_what_is_verified(command: Command, model: Path, tmp_path:
     assert one_line(again.err).endswith("--force (force=True).")
 
 
+def test_verify_prints_every_comparison_and_its_exit_code_tells(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras_s2s.export import verification
+    from keras_s2s.export.comparison import Comparison, ParityReport
+    from keras_s2s.export.places import EXPECTED
+
+    (tmp_path / EXPECTED).touch()
+    given: dict[str, Any] = {}
+
+    def verify(folder: Path, **options: Any) -> ParityReport:
+        given.update(options, folder=folder)
+        found = Comparison("serving/m/1 beam (C API)", 7, 9, given.get("equal", 9))
+        return ParityReport({"count": 9}, [found], {}, 0.0)
+
+    monkeypatch.setattr(verification, "verify_export", verify)
+
+    passed = command("verify", tmp_path, "--server", "2.16")
+    given["equal"] = 8
+    failed = command("verify", tmp_path)
+
+    assert (passed.code, failed.code) == (0, 1)
+    assert given["folder"] == tmp_path
+    assert "| serving/m/1 beam (C API) | 7 | 9 | 9 |  | passed |" in passed.out
+    assert "| serving/m/1 beam (C API) | 7 | 9 | 8 |  | **failed** |" in failed.out
+    assert "1 of 1 checks failed: serving/m/1 beam (C API) at batch 7" in one_line(failed.err)
+
+
 # Help and argument errors.
 
 
@@ -415,6 +443,7 @@ def loaded_by(*arguments: object) -> tuple[int, set[str]]:
         ("train --output m --units 3 --data {tsv} --val-data {tsv}", 2),
         ("train --output {tsv} --data {tsv} --val-data {tsv}", 1),
         ("translate nothing", 1),
+        ("verify nothing", 1),
     ],
 )
 def test_answers_without_tensorflow(texts: Path, arguments: str, code: int) -> None:
@@ -429,7 +458,7 @@ def test_help_names_every_command(command: Command) -> None:
     assert found.code == 0
     for name in (
         *("train", "average", "translate", "evaluate", "score", "explain", "export"),
-        "quickstart",
+        *("verify", "quickstart"),
     ):
         assert f" {name} " in found.out
         assert command(name, "--help").code == 0
