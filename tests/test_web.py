@@ -1,0 +1,87 @@
+"""Exported models in onnxruntime-web under Node: what they give in Keras."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from translators import texts, tiny_translator
+
+from keras_s2s.export.errors import ExportError
+from keras_s2s.export.onnx import ids_model, text_model
+from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
+from keras_s2s.export.parity import BATCH_SIZES, Artefact, compare, onnx_run
+from keras_s2s.export.pieces import pieces_of
+from keras_s2s.export.quantization import quantized
+from keras_s2s.export.web import web_run
+from keras_s2s.search import BeamSearch, GreedySearch
+
+PACKAGE = "onnxruntime-web@1.30"
+VARIABLE = "KERAS_S2S_ORT_WEB"  # a folder whose node_modules holds it already
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with onnxruntime-web in its node_modules."""
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    npm = shutil.which("npm")
+    if shutil.which("node") is None or npm is None:
+        pytest.skip("node and npm are needed to run a model as a browser does")
+    folder = tmp_path_factory.mktemp("web")
+    (folder / "package.json").write_text("{}")
+    command = [npm, "install", "--silent", "--no-audit", "--no-fund", PACKAGE]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=300)
+    if done.returncode:
+        pytest.skip(f"{PACKAGE} cannot be installed; name a folder that has it in {VARIABLE}")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["greedy", "beam"])
+def test_ids_and_strings_graphs_give_what_keras_gives(kind: str, web: Path, tmp_path: Path) -> None:
+    search = GreedySearch(8) if kind == "greedy" else BeamSearch(3, n_best=2, max_length=8)
+    translator = tiny_translator("char", "word", search=search)
+    ids = ids_model(translator, "ids", search, pieces_of(translator))
+    onnx.save(ids, tmp_path / "ids.onnx")
+    onnx.save(text_model(translator, ids), tmp_path / "text.onnx")
+
+    artefacts = [
+        Artefact(
+            "ids",
+            web_run(tmp_path / "ids.onnx", web),
+            ids=("ids", search),
+            spec=onnx_ids_spec(translator, "ids", search),
+        ),
+        Artefact("text", web_run(tmp_path / "text.onnx", web), spec=onnx_text_spec(translator)),
+    ]
+
+    found = compare(translator, artefacts, ["", *texts(100)])
+    assert [str(each) for each in found if not each.passed] == []
+    sizes = {each.batch_size for each in found if each.artefact == "ids"}
+    assert sizes == {*BATCH_SIZES, None}
+
+
+@pytest.mark.slow
+def test_int8_graphs_run_there(web: Path, tmp_path: Path) -> None:
+    search = GreedySearch(8)
+    translator = tiny_translator("char", "word", search=search, units=64)
+    model = ids_model(translator, "ids", search, quantized(pieces_of(translator)))
+    onnx.save(model, tmp_path / "ids.onnx")
+    inputs = [onnx_ids_spec(translator, "ids", search).sample(5, 6, seed=1)]
+
+    path = tmp_path / "ids.onnx"
+    (here,), (there,) = (run(inputs) for run in (onnx_run(path), web_run(path, web)))
+    # Kernels for 8 bits round differently on each processor, and random weights make much of it.
+    assert np.isfinite(there["scores"]).all()
+    np.testing.assert_allclose(there["scores"].mean(), here["scores"].mean(), rtol=0.1)
+
+
+@pytest.mark.slow
+def test_what_node_says_is_told(web: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"no model")
+    with pytest.raises(ExportError, match=r"m\.onnx failed to run in Node"):
+        web_run(tmp_path / "m.onnx", web)([])
