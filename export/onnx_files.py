@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -24,7 +27,12 @@ INT8 = ".int8"  # stands before ".onnx"
 
 
 def write_onnx(
-    translator: Translator, folder: Path, tell: Callable[[str], None], *, int8: bool = False
+    translator: Translator,
+    folder: Path,
+    tell: Callable[[str], None],
+    *,
+    int8: bool = False,
+    origin: Mapping[str, Any] | None = None,
 ) -> list[Artefact]:
     """Writes the files.
 
@@ -39,6 +47,7 @@ def write_onnx(
         folder: an empty folder.
         tell: is told what is done next.
         int8: whether to quantise as well.
+        origin: what else the files are to say of where they come from, as JSON types.
 
     Returns:
         What is to be equal to Keras: all but int8.
@@ -49,7 +58,8 @@ def write_onnx(
     """
     tell("Converting the model to ONNX")
     pieces = pieces_of(translator)
-    artefacts = _write(translator, folder, pieces, "")
+    files = _Files(folder, origin or {})
+    artefacts = _write(translator, files, pieces)
     if int8:
         if not is_composed(translator.search):
             raise ExportError(
@@ -58,29 +68,39 @@ def write_onnx(
                 "whole. Export without int8, or with another search."
             )
         tell("Quantising")
-        _write(translator, folder, quantized(pieces), INT8)
+        _write(translator, replace(files, mark=INT8), quantized(pieces))
     return artefacts
 
 
-def _write(translator: Translator, folder: Path, pieces: Pieces, mark: str) -> list[Artefact]:
+@dataclass(frozen=True)
+class _Files:
+    """Where files go, and what all of them say."""
+
+    folder: Path
+    origin: Mapping[str, Any]
+    mark: str = ""
+
+    def save(self, model: onnx.ModelProto, name: str) -> Path:
+        for key, value in self.origin.items():
+            model.metadata_props.add(key=key, value=json.dumps(value, sort_keys=True))
+        path = self.folder / name.replace(".onnx", f"{self.mark}.onnx")
+        onnx.save(model, path)
+        return path
+
+
+def _write(translator: Translator, files: _Files, pieces: Pieces) -> list[Artefact]:
     artefacts = []
     for name, search in searches(translator.search).items():
         model = ids_model(translator, name.removesuffix(".onnx"), search, pieces)
-        spec = onnx_ids_spec(translator, model.graph.name, search)
-        path = _saved(model, folder, name, mark)
-        artefacts.append(_artefact(path, spec, (model.graph.name, search)))
         if name == IDS:
-            path = _saved(text_model(translator, model), folder, TEXT, mark)
-            artefacts.insert(0, _artefact(path, onnx_text_spec(translator)))
+            path = files.save(text_model(translator, model), TEXT)
+            artefacts.append(_artefact(path, onnx_text_spec(translator)))
+        spec = onnx_ids_spec(translator, model.graph.name, search)
+        ids = (model.graph.name, search)
+        artefacts.append(_artefact(files.save(model, name), spec, ids))
     for name, model in zip((ENCODER, STEP), piece_models(translator, pieces), strict=True):
-        _saved(model, folder, name, mark)
-    return [*artefacts, _pair(translator, folder)]
-
-
-def _saved(model: onnx.ModelProto, folder: Path, name: str, mark: str) -> Path:
-    path = folder / name.replace(".onnx", f"{mark}.onnx")
-    onnx.save(model, path)
-    return path
+        files.save(model, name)
+    return [*artefacts, _pair(translator, files.folder)]
 
 
 def searches(own: Search) -> dict[str, Search]:

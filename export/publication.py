@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
@@ -123,6 +123,7 @@ def export_translator(
     quantize: str | None = None,
     references: Sequence[str] | None = None,
     int8_drop: float = 1.0,
+    training: Mapping[str, float] | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> ExportReport:
@@ -157,6 +158,7 @@ def export_translator(
         quantize: 'int8' also writes each ONNX model in 8 bits.
         references: one for each of the sentences, which int8 models are measured against.
         int8_drop: points of BLEU or of exact match in percent that int8 may lose; infinity for any.
+        training: what the training reached, for the metadata of ONNX files, by name.
         force: replace the folders `onnx` and `triton` and, where `version` was given, that version.
         progress: called with what is done next.
 
@@ -203,7 +205,14 @@ def export_translator(
             artefacts += _served(runtimes, path)
         if onnx:
             (temporary / "onnx").mkdir()
-            artefacts += _make_onnx(translator, temporary / "onnx", tell, int8=bool(quantize))
+            origin = {"versions": _versions(PACKAGES), "training": training}
+            artefacts += _make_onnx(
+                translator,
+                temporary / "onnx",
+                tell,
+                int8=quantize is not None,
+                origin={name: value for name, value in origin.items() if value is not None},
+            )
         if triton:
             write_triton(
                 temporary / "onnx" / "model.onnx",
@@ -249,11 +258,11 @@ def _served(runtimes: Runtimes, path: str) -> list[Artefact]:
 
 
 def _make_onnx(
-    translator: Translator, folder: Path, tell: Progress, *, int8: bool
+    translator: Translator, folder: Path, tell: Progress, **wishes: Any
 ) -> list[Artefact]:
-    from keras_s2s.export.onnx_files import write_onnx
+    from keras_s2s.export.onnx_files import write_onnx  # onnx and tf2onnx are needed here alone
 
-    return write_onnx(translator, folder, tell, int8=int8)
+    return write_onnx(translator, folder, tell, **wishes)
 
 
 def _int8(

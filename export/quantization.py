@@ -63,12 +63,21 @@ class _Quantizer:
             if constant.data_type == onnx.TensorProto.FLOAT
         }
         self.made: set[str] = set()
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+        self.results = {value.name for value in graph.output}
 
     def run(self) -> None:
         nodes: list[onnx.NodeProto] = []
+        added: set[str] = set()  # results of additions that a product does itself
         for node in self.graph.node:
+            if node.op_type == "Add" and node.output[0] in added:
+                continue
             if node.op_type == "MatMul" and self._is_large(node.input[1], 2):
                 nodes.append(self._product(node))
+                added.update(nodes[-1].output)
             elif node.op_type == "Gather" and self._is_large(node.input[0], 2):
                 nodes += self._lookup(node)
             elif node.op_type == "LSTM" and self._is_large(node.input[1], 3):
@@ -90,10 +99,23 @@ class _Quantizer:
 
     def _product(self, node: onnx.NodeProto) -> onnx.NodeProto:
         weight, scale, zero = self._columns(node.input[1], self.weights[node.input[1]])
-        inputs = [node.input[0], weight, scale, zero]
+        inputs, outputs = [node.input[0], weight, scale, zero], node.output
+        addition = self._bias(node.output[0], self.weights[node.input[1]].shape[1])
+        if addition is not None:
+            (bias,) = (name for name in addition.input if name != node.output[0])
+            inputs, outputs = [*inputs, bias], addition.output
         return helper.make_node(
-            "DynamicQuantizeMatMul", inputs, node.output, name=node.name, domain=DOMAIN
+            "DynamicQuantizeMatMul", inputs, outputs, name=node.name, domain=DOMAIN
         )
+
+    def _bias(self, name: str, width: int) -> onnx.NodeProto | None:
+        """The one reader of a product, where it adds a constant row to it."""
+        readers = self.readers.get(name, [])
+        if name in self.results or len(readers) != 1 or readers[0].op_type != "Add":
+            return None
+        others = [self.weights.get(each) for each in readers[0].input if each != name]
+        is_row = len(others) == 1 and others[0] is not None and others[0].shape == (width,)
+        return readers[0] if is_row else None
 
     def _lookup(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         # Each column has a scale, as those of a product.

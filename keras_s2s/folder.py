@@ -69,6 +69,26 @@ def find_translator(path: str | os.PathLike[str]) -> Path:
     return file
 
 
+def best_epoch(path: str | os.PathLike[str]) -> dict[str, float] | None:
+    """What a training reached at the epoch whose weights were kept, as its history has it.
+
+    Args:
+        path: a `.keras` file, or the folder of a training.
+
+    Returns:
+        The values of the epoch with the lowest validation perplexity, and its number as `epoch`;
+        None without a history beside the file.
+    """
+    path = Path(path)
+    history = (path if path.is_dir() else path.parent) / HISTORY
+    if not history.is_file():
+        return None
+    epochs = json.loads(history.read_text(encoding="utf-8"))
+    numbered = [{"epoch": number, **values} for number, values in enumerate(epochs, 1)]
+    known = [values for values in numbered if values.get("val_perplexity") is not None]
+    return min(known, key=lambda values: values["val_perplexity"], default=None)
+
+
 def check_output(settings: dict[str, Any], *, resume: bool, force: bool) -> None:
     """Makes sure that a training may begin, or go on, in its output folder; changes nothing in it.
 

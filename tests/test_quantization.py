@@ -86,6 +86,20 @@ def test_small_weights_and_other_operands_stay_as_they_are() -> None:
         assert [each.op_type for each in found.graph.node] == ["MatMul"]
 
 
+def test_a_product_adds_its_bias_itself() -> None:
+    draw = np.random.default_rng(1)
+    arrays = ("w", draw.normal(size=(64, 128))), ("b", draw.normal(size=128))
+    model = model_of(helper.make_node("MatMul", ["x", "w"], ["p"]), *arrays)
+    model.graph.node.append(helper.make_node("Add", ["b", "p"], ["y"]))
+    given = draw.normal(size=(5, 64)).astype("float32")
+
+    smaller = quantized_model(model)
+
+    assert [node.op_type for node in smaller.graph.node] == ["DynamicQuantizeMatMul"]
+    (whole,), (found,) = (session(each).run(None, {"x": given}) for each in (model, smaller))
+    np.testing.assert_allclose(found, whole, atol=0.02 * np.abs(whole).max())
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Translator, Path]:
     translator = tiny_translator("char", "word", search=BeamSearch(3, max_length=8), units=64)

@@ -9,6 +9,7 @@ import typer
 
 from keras_s2s import options
 from keras_s2s.commands.models import check_models, load_models
+from keras_s2s.folder import best_epoch
 from keras_s2s.options import ArgumentError
 from keras_s2s.terminal import quiet_start, say
 
@@ -55,6 +56,7 @@ def export(
         quantize=quantize,
         references=wanted,
         int8_drop=int8_drop,
+        training=best_epoch(model),
         force=force,
         progress=say,
     )
