@@ -22,7 +22,7 @@ from keras_s2s.export.tasks import Task
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
 
-TEXT_MODEL = "onnx/model.onnx"
+TEXT_MODELS = ("onnx/model.onnx", "onnx/model.int8.onnx")
 # Settings of a search that do nothing.
 OFF: dict[str, Any] = {
     "min_length": (0.0, 0.0),
@@ -67,8 +67,9 @@ def write_readme(
         latencies["TensorFlow, the SavedModel as a server runs it"] = measured(
             runtimes.folder / path, batches
         )
-    if onnx:
-        latencies["ONNX Runtime, `model.onnx`"] = measured(runtimes.folder / TEXT_MODEL, batches)
+    for model in TEXT_MODELS if onnx else ():
+        if (runtimes.folder / model).exists():
+            latencies[f"ONNX Runtime, `{model}`"] = measured(runtimes.folder / model, batches)
     facts = Facts(
         name=name,
         text=text,

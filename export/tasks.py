@@ -161,15 +161,14 @@ class Task(abc.ABC):
         }
 
 
-def weight_differences(
-    expected: Sequence[np.ndarray], received: Sequence[np.ndarray]
-) -> list[float]:
+def weight_differences(expected: Sequence[Any], received: Sequence[Any]) -> list[float]:
     """Of each hypothesis, by how much attention weights `(T, S)` differ at most.
 
     A batch is as wide as its longest source, so one may be wider than the other.
     """
     differences = []
-    for a, b in zip(expected, received, strict=True):
+    for each, other in zip(expected, received, strict=True):
+        a, b = np.asarray(each, np.float32), np.asarray(other, np.float32)
         width = min(a.shape[-1], b.shape[-1])
         parts = (a[:, width:], b[:, width:], a[:, :width] - b[:, :width])
         differences.append(float(max(np.abs(part).max(initial=0.0) for part in parts)))

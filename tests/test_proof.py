@@ -47,7 +47,8 @@ def trained(corpora: Path, kind: str, folder: Path) -> tuple[Translator, list[st
         "captions": {
             "source_tokenizer": "bpe",
             "target_tokenizer": "unigram",
-            "vocabulary_size": 1000,
+            "source_vocabulary_size": 1000,
+            "target_vocabulary_size": 1000,
         },
     }[kind]
     settings = TrainingSettings(

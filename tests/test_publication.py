@@ -59,7 +59,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
         folder.mkdir()
         (folder / "saved_model.pb").write_text(str(time.monotonic_ns()))
 
-    def onnx_models(translator: Translator, folder: Path, tell: Any) -> list[Any]:
+    def onnx_models(translator: Translator, folder: Path, tell: Any, **_: Any) -> list[Any]:
         (folder / "model.onnx").write_text(str(time.monotonic_ns()))
         return []
 
