@@ -244,7 +244,9 @@ NewServer = Annotated[
     ),
 ]
 Sentences = Annotated[Path | None, _file(help="Sentences to verify with. Default: random ones.")]
-References = Annotated[Path | None, _file(help="Their references, to measure int8 by.")]
+Int8References = Annotated[
+    Path | None, _file("--references", help="Their references, to measure int8 by.")
+]
 Quantization = Annotated[
     str | None,
     typer.Option("--quantize", metavar="int8", help="Write each ONNX model in 8 bits too: int8."),

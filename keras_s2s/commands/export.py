@@ -26,7 +26,7 @@ def export(
     server: options.Server = "2.20",
     sentences: options.Sentences = None,
     quantize: options.Quantization = None,
-    references: options.References = None,
+    references: options.Int8References = None,
     int8_drop: options.Int8Drop = 1.0,
     force: options.Force = False,
 ) -> None:
