@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.ids_tasks import IdsTask
 from keras_s2s.export.parity import Artefact, Origin
+from keras_s2s.export.places import expected_file
 from keras_s2s.export.reference import source_rows
 from keras_s2s.export.signatures import ALIGNMENTS, BEAM, IDS, TEXT
 from keras_s2s.export.tasks import Task
 from keras_s2s.export.text_tasks import AlignmentsTask, BeamTask, TextTask
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
-
-EXPECTED = "parity.expected.json"  # in an export's folder
 
 # The task of each signature; that of text to text is shared with ONNX models.
 SERVED_TASKS = {TEXT: "text", BEAM: "served beam", IDS: "served ids", ALIGNMENTS: "alignments"}
@@ -79,24 +78,22 @@ def write_expected(
     write_json(path, content, indent=None)
 
 
-def read_expected(path: Path) -> Expectation:
-    """What `write_expected` wrote.
+def read_expected(folder: Path) -> Expectation:
+    """What `write_expected` wrote into an exported folder.
 
     Raises:
-        ExportError: If there is no such file, or if it is damaged.
+        FileNotFoundError: If it is not there.
+        ExportError: If it is damaged.
     """
+    path = expected_file(folder)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         artefacts = [(Origin(*entry["origin"]), entry["task"]) for entry in found["artefacts"]]
         tasks = {name: Task.from_json(task) for name, task in found["tasks"].items()}
-    except FileNotFoundError as error:
-        raise ExportError(
-            f"{path} is missing: there is nothing to hold the export against. Name the folder that "
-            "`keras-s2s export` wrote, or export once more."
-        ) from error
+        server = found["server"]
     except (KeyError, TypeError, ValueError) as error:
         raise ExportError(f"{path} cannot be read: {error!r}. Export once more.") from error
-    return Expectation(artefacts, tasks, found["server"])
+    return Expectation(artefacts, tasks, server)
 
 
 def task_name(artefact: Artefact) -> str:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from keras_s2s.export.comparison import ParityReport
 from keras_s2s.export.errors import ParityError
 from keras_s2s.export.expectation import (
-    EXPECTED,
     SERVED_BY,
     SERVED_TASKS,
     tasks_of,
@@ -23,7 +22,14 @@ from keras_s2s.export.expectation import (
     write_json,
 )
 from keras_s2s.export.facts import write_readme
-from keras_s2s.export.places import README, check_readme, model_name, other_folder, version_folder
+from keras_s2s.export.places import (
+    EXPECTED,
+    README,
+    check_readme,
+    model_name,
+    other_folder,
+    version_folder,
+)
 from keras_s2s.export.preconditions import (
     FORMATS,
     check_formats,

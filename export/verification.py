@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keras_s2s.export.comparison import Comparison, ParityReport
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.expectation import EXPECTED, Expectation, read_expected
+from keras_s2s.export.expectation import SERVED_BY, Expectation, read_expected
 from keras_s2s.export.parity import compare_on, compare_row
 from keras_s2s.export.reference import BATCH_SIZE
 from keras_s2s.export.runtimes import Runtimes, runtimes_below
@@ -48,11 +48,12 @@ def verify_export(
         A report; `passed` tells whether all is as it was.
 
     Raises:
-        ExportError: If the folder does not hold what an export wrote.
+        FileNotFoundError: If the folder does not hold what an export wrote.
+        ExportError: If that is damaged.
         ValueError: If nothing is known of that server.
     """
     folder = Path(folder)
-    expected = read_expected(folder / EXPECTED)
+    expected = read_expected(folder)
     if server is not None:
         check_server(server)
         expected = expected._replace(server=server)
@@ -81,7 +82,8 @@ def _keras(expected: Expectation, translator: Translator) -> Iterator[Comparison
 
 def _versions(expected: Expectation, runtimes: Runtimes, tell: Progress) -> Iterator[Comparison]:
     """Operators and warm-up requests of every SavedModel."""
-    for path in sorted({origin.path for origin, _ in expected.artefacts if origin.signature}):
+    served = {origin.path for origin, _ in expected.artefacts if origin.runtime in SERVED_BY}
+    for path in sorted(served):
         tell(f"Checking {path}")
         folder = runtimes.folder / path
         yield _checked(

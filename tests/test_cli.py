@@ -211,11 +211,9 @@ def test_evaluate_prints_every_score(
         *("evaluate", model, "--source", texts / "val.en", "--target", texts / "val.de"),
         *("--output", tmp_path / "out.de"),
     )
-    from_tsv = command("evaluate", model, "--data", texts / "val.tsv")
     translated = command("translate", model, texts / "val.en")
 
     assert (found.code, found.err) == (0, "")
-    assert found.out == from_tsv.out
     assert (tmp_path / "out.de").read_text(encoding="utf-8") == translated.out
     outputs = translated.out.splitlines()
     references = (texts / "val.de").read_text(encoding="utf-8").splitlines()
@@ -389,6 +387,34 @@ def test_export_writes_what_is_verified(command: Command, model: Path, tmp_path:
     assert one_line(again.err).endswith("--force (force=True).")
 
 
+def test_verify_prints_every_comparison_and_its_exit_code_tells(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras_s2s.export import verification
+    from keras_s2s.export.comparison import Comparison, ParityReport
+    from keras_s2s.export.places import EXPECTED
+
+    (tmp_path / EXPECTED).touch()
+    given: dict[str, Any] = {}
+
+    def verify(folder: Path, **options: Any) -> ParityReport:
+        given.update(options, folder=folder)
+        found = Comparison("serving/m/1 beam (C API)", 7, 9, given.get("equal", 9))
+        return ParityReport({"count": 9}, [found], {}, 0.0)
+
+    monkeypatch.setattr(verification, "verify_export", verify)
+
+    passed = command("verify", tmp_path, "--server", "2.16")
+    given["equal"] = 8
+    failed = command("verify", tmp_path)
+
+    assert (passed.code, failed.code) == (0, 1)
+    assert given["folder"] == tmp_path
+    assert "| serving/m/1 beam (C API) | 7 | 9 | 9 |  | passed |" in passed.out
+    assert "| serving/m/1 beam (C API) | 7 | 9 | 8 |  | **failed** |" in failed.out
+    assert "1 of 1 checks failed: serving/m/1 beam (C API) at batch 7" in one_line(failed.err)
+
+
 # Help and argument errors.
 
 
@@ -417,6 +443,7 @@ def loaded_by(*arguments: object) -> tuple[int, set[str]]:
         ("train --output m --units 3 --data {tsv} --val-data {tsv}", 2),
         ("train --output {tsv} --data {tsv} --val-data {tsv}", 1),
         ("translate nothing", 1),
+        ("verify nothing", 1),
     ],
 )
 def test_answers_without_tensorflow(texts: Path, arguments: str, code: int) -> None:
@@ -431,7 +458,7 @@ def test_help_names_every_command(command: Command) -> None:
     assert found.code == 0
     for name in (
         *("train", "average", "translate", "evaluate", "score", "explain", "export"),
-        "quickstart",
+        *("verify", "quickstart"),
     ):
         assert f" {name} " in found.out
         assert command(name, "--help").code == 0
@@ -631,6 +658,35 @@ def test_bad_input_of_translate_is_named(
     found = command("translate", model, texts / "val.en", "--n-best", 9)
     assert (found.code, found.out) == (2, "")
     assert "--n-best must be at most --beam; got n_best=9, width=3" in one_line(found.err)
+
+
+def test_evaluate_takes_several_references(command: Command, model: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "in", ["red cat", "dog"])
+    said = command("translate", model, file).out.splitlines()
+    wrong, right = write(tmp_path / "a", ["x", "y"]), write(tmp_path / "b", said)
+    lines = [f"{a}\t{b}" for a, b in zip(["red cat", "dog"] * 2, ["x", "y", *said], strict=True)]
+    both = write(tmp_path / "both.tsv", lines)
+
+    found = command("evaluate", model, "--source", file, "--target", wrong, "--target", right)
+    grouped = command("evaluate", model, "--data", both, "--output", tmp_path / "out")
+
+    assert "exact match       100.00 % nrefs:2|" in found.out
+    assert grouped.out == found.out
+    assert (tmp_path / "out").read_text(encoding="utf-8").splitlines() == said
+
+
+def test_train_keeps_the_epoch_with_the_best_decoded_metric(
+    command: Command, texts: Path, tmp_path: Path
+) -> None:
+    found = command(
+        *("train", *tsv(texts), *SMALL, "--epochs", 1, "--output", tmp_path / "m"),
+        *("--monitor", "wer", "--monitor-sentences", 3, "--monitor-beam", 2),
+    )
+
+    assert found.code == 0
+    assert re.search(r"best epoch 1 of 1, validation wer \d+\.\d\d%\n", found.out)
+    assert "3 validation sources are decoded for wer" in " ".join(found.err.split())
+    assert re.search(r"validation .* wer +\d+\.\d\d%", found.err)
 
 
 def test_bad_input_of_evaluate_is_named(

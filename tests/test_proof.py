@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keras_s2s.export import export_translator, verify_export
-from keras_s2s.export.expectation import EXPECTED, SERVED_BY, read_expected
+from keras_s2s.export.expectation import SERVED_BY, read_expected
 from keras_s2s.export.parity import Artefact, compare_on
 from keras_s2s.export.sentences import as_bytes
 from keras_s2s.export.serving.process import RemoteSession
@@ -94,7 +94,7 @@ def test_every_way_to_run_a_trained_model_gives_kerass_tokens(
 
     # The nearest there is to a stock TensorFlow Serving 2.20.
     assert report.saved_model is not None
-    expected = read_expected(output / EXPECTED)
+    expected = read_expected(output)
     with RemoteSession(report.saved_model, tensorflow_2_20, late_libraries("2.20")) as session:
         assert session.version == "2.20.0"
         assert replay_warmup(session, report.saved_model) == 16

@@ -69,6 +69,9 @@ def verify(
     server: options.NewServer = None,
 ) -> None:
     """Prove an exported folder once more: exit code 0 if all is equal, 1 if anything is not."""
+    from keras_s2s.export.places import expected_file
+
+    expected_file(folder)
     if model is not None:
         check_models(model)
     with quiet_start():
