@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	then echo $$p; break; fi; done)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# A process a core, whole files to each so that what a file's tests share is made once. Each takes about 2 GB.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help quickstart test test-slow test-jax lint types format clean
 .DEFAULT_GOAL := help
@@ -22,7 +24,7 @@ quickstart: $(INSTALLED)
 	$(BIN)/keras-s2s quickstart --force
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
@@ -30,7 +32,7 @@ test-slow: $(INSTALLED)
 # The modules that say `pytestmark = pytest.mark.backend_neutral`. Those of the model pass too, but XLA compiles a
 # training for each, which takes as long as all the others; tests/test_backends.py trains on JAX as part of `make test`.
 test-jax: $(INSTALLED)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -m "backend_neutral and not slow" --ignore tests/test_model.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "backend_neutral and not slow" --ignore tests/test_model.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

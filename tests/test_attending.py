@@ -224,7 +224,6 @@ def decoder_loops(**options):
         ({"attention": monotonic}, 3),
         ({"attention": monotonic, "input_feeding": True}, 2),
     ],
-    ids=str,
 )
 def test_there_is_a_loop_only_where_a_step_needs_the_one_before(options, count):
     assert decoder_loops(**options) == count

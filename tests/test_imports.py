@@ -48,7 +48,7 @@ TABLE = {
     "losses": Rule("keras", "checks"),
     "metrics": Rule("keras", "losses"),
     "search": Rule("keras numpy", "checks"),
-    "inference": Rule("keras", "search"),
+    "inference": Rule("keras numpy", "search"),
     "model": Rule(
         "keras numpy",
         "attention bridge checks inference decoder encoder losses metrics schedules stack",

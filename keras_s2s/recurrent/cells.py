@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_s2s.recurrent.layer import Recurrent, named_cell, through
+from keras_s2s.recurrent.layer import Recurrent, column_sums, named_cell, through
 from keras_s2s.scan import Tensors
 
 
@@ -43,8 +43,11 @@ class LSTM(Recurrent):
         blocks[1] = ops.ones((self.units,), dtype=dtype)
         return ops.concatenate(blocks)
 
-    def _project(self, inputs: Any) -> Any:
-        return self._affine(inputs, self.kernel, self.bias)
+    def _input_weights(self) -> Tensors:
+        return (
+            ops.cast(self.kernel, self.compute_dtype),
+            ops.cast(self.bias, self.compute_dtype),
+        )
 
     def _recurrent_weights(self) -> Tensors:
         return (ops.cast(self.recurrent_kernel, self.compute_dtype),)
@@ -66,7 +69,7 @@ class LSTM(Recurrent):
         before: Tensors,
         after: Tensors,
         saved: Tensors,
-        weights: Tensors,
+        turned: Any,
         kept: Tensors,
     ) -> tuple[Tensors, Tensors]:
         d_h, d_c = d_new
@@ -82,11 +85,11 @@ class LSTM(Recurrent):
             ],
             axis=-1,
         )  # (B, 4U)
-        d_before = through(ops.matmul(d_pre, ops.transpose(weights[0])), kept)
+        d_before = through(ops.matmul(d_pre, turned), kept)
         return (d_before, d_c * f), (d_pre,)
 
-    def _weight_gradients(self, entered: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
-        return d_steps[0], (_stacked_product(entered, d_steps[0]),)
+    def _recurrent_gradients(self, entered: Any, d_steps: Any) -> Tensors:
+        return (ops.matmul(ops.transpose(entered), d_steps),)
 
 
 @named_cell("gru")
@@ -121,8 +124,11 @@ class GRU(Recurrent):
     def _bias_shape(self) -> tuple[int, ...]:
         return (2, self.gates * self.units)
 
-    def _project(self, inputs: Any) -> Any:
-        return self._affine(inputs, self.kernel, self.bias[0])
+    def _input_weights(self) -> Tensors:
+        return (
+            ops.cast(self.kernel, self.compute_dtype),
+            ops.cast(self.bias[0], self.compute_dtype),
+        )
 
     def _recurrent_weights(self) -> Tensors:
         return (
@@ -147,7 +153,7 @@ class GRU(Recurrent):
         before: Tensors,
         after: Tensors,
         saved: Tensors,
-        weights: Tensors,
+        turned: Any,
         kept: Tensors,
     ) -> tuple[Tensors, Tensors]:
         (d_h,) = d_new
@@ -156,16 +162,8 @@ class GRU(Recurrent):
         d_z = d_h * (before[0] - n) * z * (1 - z)
         d_r = d_n * h_n * r * (1 - r)
         d_inner = ops.concatenate([d_z, d_r, d_n * r], axis=-1)  # (B, 3U)
-        d_before = through(ops.matmul(d_inner, ops.transpose(weights[0])), kept) + d_h * z
+        d_before = through(ops.matmul(d_inner, turned), kept) + d_h * z
         return (d_before,), (ops.concatenate([d_z, d_r, d_n], axis=-1), d_inner)
 
-    def _weight_gradients(self, entered: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
-        d_projected, d_inner = d_steps
-        return d_projected, (_stacked_product(entered, d_inner), ops.sum(d_inner, axis=(0, 1)))
-
-
-def _stacked_product(left: Any, right: Any) -> Any:
-    """Σ over steps and rows of leftᵀ·right: `(T, B, P)`, `(T, B, Q)` to `(P, Q)` as one product."""
-    left = ops.reshape(left, (-1, left.shape[-1]))
-    right = ops.reshape(right, (-1, right.shape[-1]))
-    return ops.matmul(ops.transpose(left), right)
+    def _recurrent_gradients(self, entered: Any, d_steps: Any) -> Tensors:
+        return ops.matmul(ops.transpose(entered), d_steps), column_sums(d_steps)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_shares, check_size
+from keras_s2s.checks import check_mask, check_shares, check_size
 from keras_s2s.scan import Tensors, scan
 
 CELLS: dict[str, type[Recurrent]] = {}
@@ -102,16 +102,17 @@ class Recurrent(keras.layers.Layer):
         if initial_state is None:
             initial_state = self.initial_state(ops.shape(inputs)[0])
         initial_state = tuple(ops.cast(x, self.compute_dtype) for x in initial_state)
-        projected = ops.transpose(self._project(inputs), (1, 0, 2))  # (T, B, G·U)
         masks: Tensors = ()
         if mask is not None:
+            check_mask(mask, inputs)
             masks = (ops.transpose(ops.cast(mask, self.compute_dtype))[:, :, None],)  # (T, B, 1)
-        weights = self._recurrent_weights()
-        kept = self.kept(ops.shape(inputs)[0]) if training else ()
         # Keras 3.15 takes one output per custom gradient on the Torch backend: autograd runs there.
-        own_gradient = training and self.own_gradient and keras.backend.backend() != "torch"
-        run = self._run_with_gradient if own_gradient else self._run
-        outputs, state = run(projected, weights, initial_state, masks, kept)
+        if training and self.own_gradient and keras.backend.backend() != "torch":
+            outputs, state = self._run_with_gradient(inputs, initial_state, masks)
+        else:
+            projected = ops.transpose(self._project(inputs), (1, 0, 2))  # (T, B, G·U)
+            kept = self.kept(ops.shape(inputs)[0]) if training else ()
+            outputs, state = self._run(projected, initial_state, masks, kept)
         return ops.transpose(outputs, (1, 0, 2)), state  # (B, T, U)
 
     def step(self, inputs: Any, state: Tensors, kept: Tensors = ()) -> tuple[Any, Tensors]:
@@ -123,8 +124,10 @@ class Recurrent(keras.layers.Layer):
         return state[0], state
 
     def _run(
-        self, projected: Any, weights: Tensors, state: Tensors, masks: Tensors, kept: Tensors
+        self, projected: Any, state: Tensors, masks: Tensors, kept: Tensors
     ) -> tuple[Any, Tensors]:
+        weights = self._recurrent_weights()
+
         def body(state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
             new, _ = self._advance(inputs[0], state, weights, kept)
             new = _keep(new, state, inputs[1:])
@@ -134,27 +137,39 @@ class Recurrent(keras.layers.Layer):
         return outputs, state
 
     def _run_with_gradient(
-        self, projected: Any, weights: Tensors, state: Tensors, masks: Tensors, kept: Tensors
+        self, inputs: Any, state: Tensors, masks: Tensors
     ) -> tuple[Any, Tensors]:
-        n_weights, n_states, n_saved, n_masks = len(weights), self.states, self.saved, len(masks)
+        """All steps with the gradient written out: outputs `(T, B, U)` and the final state.
 
-        def split(tensors: Tensors) -> tuple[Tensors, Tensors, Tensors, Tensors]:
-            state = tensors[n_weights:]
-            masks = state[n_states:]
-            return tensors[:n_weights], state[:n_states], masks[:n_masks], masks[n_masks:]
+        What does not depend on the step before is one large product over all steps: the products of
+        the inputs, and the gradients of both kernels. Autodiff adds the latter up step by step.
+        """
+        n_states, n_saved, n_masks = self.states, self.saved, len(masks)
+        n_weights = len(self._recurrent_weights())
+        kept = self.kept(ops.shape(inputs)[0])
+        # Turned before the product: the inputs are narrower than what it gives.
+        inputs = ops.transpose(ops.cast(inputs, self.compute_dtype), (1, 0, 2))  # (T, B, D)
 
         @ops.custom_gradient
-        def run(projected: Any, *tensors: Any) -> Any:
-            weights, state, masks, kept = split(tensors)
+        def run(inputs: Any, kernel: Any, bias: Any, *tensors: Any) -> Any:
+            weights, tensors = tensors[:n_weights], tensors[n_weights:]
+            state, tensors = tensors[:n_states], tensors[n_states:]
+            masks, kept = tensors[:n_masks], tensors[n_masks:]
+            rows = _rows(inputs)  # (T·B, D)
+            projected = self._affine(rows, kernel, bias)
+            projected = ops.reshape(projected, (*ops.shape(inputs)[:2], projected.shape[-1]))
+            # As wide as the state: a choice whose condition must be broadcast is eight times slower.
+            wide = tuple(ops.repeat(mask > 0, self.units, axis=-1) for mask in masks)  # (T, B, U)
 
             def forward(state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
                 new, saved = self._advance(inputs[0], state, weights, kept)
-                new = _keep(new, state, inputs[1:])
+                for mask in inputs[1:]:
+                    pairs = zip(new, state, strict=True)
+                    new = tuple(ops.where(mask, after, before) for after, before in pairs)
                 return new, (*new, *saved)
 
-            final, emitted = scan(
-                forward, state, (projected, *masks), (self.units,) * (n_states + self.saved)
-            )
+            sizes = (self.units,) * (n_states + n_saved)
+            final, emitted = scan(forward, state, (projected, *wide), sizes)
             states, saved = emitted[:n_states], emitted[n_states:]
             previous = tuple(
                 ops.concatenate([first[None], all_[:-1]], axis=0)
@@ -166,6 +181,8 @@ class Recurrent(keras.layers.Layer):
                 if len(upstream) == 1:
                     upstream = tuple(upstream[0])
                 d_outputs, d_final = upstream[0], tuple(upstream[1:])
+                # Turned once: oneDNN multiplies by a transposed matrix at a third of the speed.
+                turned = ops.transpose(weights[0])  # (G·U, U)
 
                 def backward(d_state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
                     d_output, rest = inputs[0], inputs[1:]
@@ -173,10 +190,10 @@ class Recurrent(keras.layers.Layer):
                     saved, masks = rest[2 * n_states :][:n_saved], rest[2 * n_states :][n_saved:]
                     d_state = (d_state[0] + d_output, *d_state[1:])
                     d_new = tuple(d * masks[0] for d in d_state) if masks else d_state
-                    d_before, emitted = self._retreat(d_new, before, after, saved, weights, kept)
+                    d_before, emitted = self._retreat(d_new, before, after, saved, turned, kept)
                     if masks:
                         d_before = tuple(
-                            d + skipped * (1 - masks[0])
+                            d + skipped * masks[1]
                             for d, skipped in zip(d_before, d_state, strict=True)
                         )
                     return d_before, emitted
@@ -184,28 +201,40 @@ class Recurrent(keras.layers.Layer):
                 d_initial, d_steps = scan(
                     backward,
                     d_final,
-                    (d_outputs, *previous, *states, *saved, *masks),
+                    (d_outputs, *previous, *states, *saved, *masks, *(1 - m for m in masks)),
                     (self.gates * self.units,) * self.pre_activations,
                     reverse=True,
                 )
-                entered = through(previous[0], kept)
-                d_projected, d_weights = self._weight_gradients(entered, d_steps)
+                d_rows = _rows(d_steps[0])  # (T·B, G·U)
+                d_inputs = ops.reshape(ops.matmul(d_rows, ops.transpose(kernel)), ops.shape(inputs))
+                d_kernel = ops.matmul(ops.transpose(rows), d_rows)
+                entered = _rows(through(previous[0], kept))
+                d_weights = self._recurrent_gradients(entered, _rows(d_steps[-1]))
                 constants = (ops.zeros_like(x) for x in (*masks, *kept))
-                return (d_projected, *d_weights, *d_initial, *constants)
+                return (
+                    *(d_inputs, d_kernel, column_sums(d_rows)),
+                    *(*d_weights, *d_initial, *constants),
+                )
 
             return (states[0], *final), grad
 
-        outputs, *final = run(projected, *weights, *state, *masks, *kept)
+        outputs, *final = run(
+            inputs, *self._input_weights(), *self._recurrent_weights(), *state, *masks, *kept
+        )
         return outputs, tuple(final)
 
     # What a cell is: functions of one step. Blocks of `units` columns, in Keras' gate order.
 
     def _project(self, inputs: Any) -> Any:
+        """What the inputs add to the pre-activations."""
+        return self._affine(inputs, *self._input_weights())
+
+    def _input_weights(self) -> Tensors:
+        """Kernel and bias of the inputs, in the compute dtype."""
         raise NotImplementedError
 
     def _affine(self, inputs: Any, kernel: Any, bias: Any) -> Any:
-        product = ops.matmul(inputs, ops.cast(kernel, self.compute_dtype))
-        return ops.add(product, ops.cast(bias, self.compute_dtype))
+        return ops.add(ops.matmul(inputs, kernel), bias)
 
     def _recurrent_weights(self) -> Tensors:
         raise NotImplementedError
@@ -222,16 +251,21 @@ class Recurrent(keras.layers.Layer):
         before: Tensors,
         after: Tensors,
         saved: Tensors,
-        weights: Tensors,
+        turned: Any,
         kept: Tensors,
     ) -> tuple[Tensors, Tensors]:
-        """One step back: gradients of the state before, and of the pre-activations."""
+        """One step back: gradients of the state before, and of the pre-activations.
+
+        `turned` is the recurrent kernel, transposed. The first pre-activations are those the inputs
+        enter, the last those the recurrent product enters; they may be the same.
+        """
         raise NotImplementedError
 
-    def _weight_gradients(self, entered: Any, d_steps: Tensors) -> tuple[Any, Tensors]:
-        """Gradients of the projected inputs and of the recurrent weights, all steps at once.
+    def _recurrent_gradients(self, entered: Any, d_steps: Any) -> Tensors:
+        """Gradients of the recurrent weights from all steps at once.
 
-        `entered` is what entered the recurrent product at each step.
+        `entered (T·B, U)` is what entered the recurrent product, `d_steps (T·B, G·U)` the gradient
+        of what it gave.
         """
         raise NotImplementedError
 
@@ -256,6 +290,17 @@ def named_cell(name: str) -> Callable[[type[Recurrent]], type[Recurrent]]:
 def through(x: Any, kept: Tensors) -> Any:
     """What recurrent dropout lets through."""
     return x * kept[0] if kept else x
+
+
+def column_sums(rows: Any) -> Any:
+    """`(N, P)` to `(P,)`, as a product: twice as fast as TensorFlow's sum over the first axis."""
+    ones = ops.ones((1, ops.shape(rows)[0]), dtype=rows.dtype)
+    return ops.matmul(ones, rows)[0]
+
+
+def _rows(x: Any) -> Any:
+    """`(T, B, P)` to `(T·B, P)`."""
+    return ops.reshape(x, (-1, x.shape[-1]))
 
 
 def _keep(new: Tensors, old: Tensors, masks: Tensors) -> Tensors:
