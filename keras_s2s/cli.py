@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from keras_s2s.commands.export import export, verify
+from keras_s2s.commands.recipe import recipe
 from keras_s2s.commands.training import average, quickstart, train
 from keras_s2s.commands.translation import evaluate, explain, score, translate
 from keras_s2s.options import ArgumentError
@@ -41,7 +42,7 @@ def common(
 # In the order of the help.
 for command in (
     *(train, average, translate, evaluate, score, explain),
-    *(export, verify, quickstart),
+    *(export, verify, quickstart, recipe),
 ):
     app.command()(command)
 

@@ -449,3 +449,11 @@ def test_public_names_are_there_and_importing_them_is_lazy() -> None:
         _ = keras_s2s.export.nothing
     program = "import keras_s2s.export, sys; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_onnx_files_say_what_was_trained_and_made_with_what(exported_cats: Exported) -> None:
+    model = onnx.load(exported_cats.folder / "onnx" / "encoder.onnx")
+    found = {entry.key: entry.value for entry in model.metadata_props}
+
+    assert set(json.loads(found["versions"])) >= {"keras", "tensorflow", "tf2onnx", "onnx"}
+    assert "training" not in found  # it came from no folder of a training

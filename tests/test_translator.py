@@ -17,6 +17,7 @@ from keras_s2s import translation
 from keras_s2s import translator as module
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
+from keras_s2s.folder import best_epoch
 from keras_s2s.model import Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch, SearchResult
 from keras_s2s.text import CharTokenizer, Tokenizer, train_tokenizer
@@ -446,3 +447,16 @@ def test_other_models_are_named(tmp_path: Path, translator: Translator) -> None:
     translator.model.save(tmp_path / "part.keras")
     with pytest.raises(ValueError, match="holds Seq2Seq, not a Translator"):
         load_translator(tmp_path / "part.keras")
+
+
+def test_best_epoch_is_the_one_whose_weights_were_kept(tmp_path: Path) -> None:
+    assert best_epoch(tmp_path) is None
+    history = [{"val_perplexity": value, "loss": 1.0} for value in (9.0, 7.5, 8.0)]
+    (tmp_path / "history.json").write_text(json.dumps(history))
+
+    assert best_epoch(tmp_path / "translator.keras") == {
+        "epoch": 2,
+        "val_perplexity": 7.5,
+        "loss": 1.0,
+    }
+    assert best_epoch(tmp_path) == best_epoch(tmp_path / "translator.keras")
