@@ -37,6 +37,13 @@ if TYPE_CHECKING:
     from keras_s2s.bridge import ZeroBridge as ZeroBridge
     from keras_s2s.constraints import Constraints as Constraints
     from keras_s2s.corpus import Corpus as Corpus
+    from keras_s2s.decoded import BLEU as BLEU
+    from keras_s2s.decoded import PER as PER
+    from keras_s2s.decoded import WER as WER
+    from keras_s2s.decoded import ChrF as ChrF
+    from keras_s2s.decoded import DecodedMetric as DecodedMetric
+    from keras_s2s.decoded import DecodedValidation as DecodedValidation
+    from keras_s2s.decoded import ExactMatch as ExactMatch
     from keras_s2s.decoder import Decoder as Decoder
     from keras_s2s.embeddings import load_embedding as load_embedding
     from keras_s2s.encoder import Encoder as Encoder
@@ -49,6 +56,10 @@ if TYPE_CHECKING:
     from keras_s2s.metrics import TokenAccuracy as TokenAccuracy
     from keras_s2s.migration import load_tfa_decoder as load_tfa_decoder
     from keras_s2s.model import Seq2Seq as Seq2Seq
+    from keras_s2s.moving_average import EvaluateMovingAverage as EvaluateMovingAverage
+    from keras_s2s.moving_average import averaged_weights as averaged_weights
+    from keras_s2s.rates import InverseSquareRoot as InverseSquareRoot
+    from keras_s2s.rates import WarmupExponential as WarmupExponential
     from keras_s2s.recurrent import GRU as GRU
     from keras_s2s.recurrent import LSTM as LSTM
     from keras_s2s.recurrent import LayerNormLSTM as LayerNormLSTM
@@ -80,6 +91,7 @@ if TYPE_CHECKING:
     from keras_s2s.search import length_penalty as length_penalty
     from keras_s2s.text import CharTokenizer as CharTokenizer
     from keras_s2s.text import SentencePieceTokenizer as SentencePieceTokenizer
+    from keras_s2s.text import SubwordSampling as SubwordSampling
     from keras_s2s.text import Tokenizer as Tokenizer
     from keras_s2s.text import WordTokenizer as WordTokenizer
     from keras_s2s.text import train_tokenizer as train_tokenizer
@@ -127,6 +139,15 @@ _MODULES = {
     "constraints": ("Constraints",),
     "corpus": ("Corpus",),
     "inference": ("InferenceModel",),
+    "decoded": (
+        "BLEU",
+        "ChrF",
+        "DecodedMetric",
+        "DecodedValidation",
+        "ExactMatch",
+        "PER",
+        "WER",
+    ),
     "decoder": ("Decoder",),
     "embeddings": ("load_embedding",),
     "encoder": ("Encoder",),
@@ -144,6 +165,14 @@ _MODULES = {
     ),
     "migration": ("load_tfa_decoder",),
     "model": ("Seq2Seq",),
+    "moving_average": (
+        "EvaluateMovingAverage",
+        "averaged_weights",
+    ),
+    "rates": (
+        "InverseSquareRoot",
+        "WarmupExponential",
+    ),
     "recurrent": (
         "GRU",
         "LSTM",
@@ -182,6 +211,7 @@ _MODULES = {
     "text": (
         "CharTokenizer",
         "SentencePieceTokenizer",
+        "SubwordSampling",
         "Tokenizer",
         "WordTokenizer",
         "train_tokenizer",

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_s2s.attention import Encoded
+from keras_s2s.attention.memory import check_memory
 from keras_s2s.checks import check_activation, is_size
 from keras_s2s.stack import State
 
@@ -170,7 +171,8 @@ class MeanBridge(ProjectingBridge):
     def call(self, state: State, encoded: Encoded | None = None) -> State:
         if encoded is None:
             raise ValueError("MeanBridge needs the encoded source: call bridge(state, encoded).")
-        values, mask = encoded
+        values, mask = (ops.convert_to_tensor(x) for x in encoded)
+        check_memory(values, mask)
         # In float32: a long sum in half precision loses what it adds.
         at_least = "float64" if self.compute_dtype == "float64" else "float32"
         kept = ops.cast(mask, at_least)[:, :, None]

@@ -14,14 +14,17 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from keras_s2s.moving_average import averaged_weights
+
 
 class Checkpoint(keras.callbacks.Callback):
     """Keeps the best weights, lowers the learning rate, stops early, and lets a killed run go on.
 
     After every epoch, in this order:
 
-    1. If `monitor` fell, `save_best()` is called. If not, the learning rate is multiplied by
-       `decay`.
+    1. If `monitor` improved, `save_best()` is called, with the moving average of the weights if
+       the optimizer keeps one. After every `decay_patience` epochs in a row without improvement,
+       the learning rate is multiplied by `decay`.
     2. The whole state (weights, optimizer, the layers' random states, what this callback knows) is
        written to `folder/epoch-NNNN`: into a temporary sibling first, then renamed, so that a kill
        leaves the previous epoch's state in place.
@@ -33,19 +36,21 @@ class Checkpoint(keras.callbacks.Callback):
 
     Args:
         folder: where the state goes; only the newest epoch is kept.
-        save_best: called when the monitored value is the lowest so far; must write atomically.
-        monitor: name of a value in the epoch's logs that should fall.
+        save_best: called when the monitored value is the best so far; must write atomically.
+        monitor: name of a value in the epoch's logs.
+        higher_is_better: whether it should rise, as BLEU, or fall, as perplexity.
         patience: epochs without improvement before stopping.
-        decay: factor on the learning rate after an epoch without improvement; 1 leaves it.
+        decay: factor on the learning rate after epochs without improvement; 1 leaves it.
+        decay_patience: how many of these there are before each factor.
 
     Attributes:
-        best: the lowest value so far.
+        best: the best value so far; infinite before there is one.
         best_epoch: the epoch it came from, counted from 1; 0 before there is one.
         epoch: epochs finished.
         history: per finished epoch, its logs and its learning rate.
 
     Raises:
-        ValueError: `patience` below 1, or `decay` not above 0 and at most 1.
+        ValueError: `patience` or `decay_patience` below 1, or `decay` not above 0 and at most 1.
     """
 
     def __init__(
@@ -54,20 +59,25 @@ class Checkpoint(keras.callbacks.Callback):
         save_best: Callable[[], None],
         *,
         monitor: str = "val_perplexity",
+        higher_is_better: bool = False,
         patience: int = 5,
         decay: float = 0.5,
+        decay_patience: int = 1,
     ) -> None:
         super().__init__()
-        if patience < 1:
-            raise ValueError(f"`patience` must be at least 1; got {patience}.")
+        for name, value in (("patience", patience), ("decay_patience", decay_patience)):
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1; got {value}.")
         if not 0 < decay <= 1:
             raise ValueError(f"`decay` must be above 0 and at most 1; got {decay}.")
         self.folder = folder
         self.save_best = save_best
         self.monitor = monitor
+        self.higher_is_better = higher_is_better
         self.patience = patience
         self.decay = decay
-        self.best = math.inf
+        self.decay_patience = decay_patience
+        self.best = -math.inf if higher_is_better else math.inf
         self.best_epoch = 0
         self.epoch = 0
         self.history: list[dict[str, float]] = []
@@ -106,13 +116,15 @@ class Checkpoint(keras.callbacks.Callback):
                 f"{self.monitor!r}."
             )
         self.epoch = epoch + 1
-        rate = self.model.optimizer.learning_rate
-        self.history.append({**values, "learning_rate": float(rate)})
-        if values[self.monitor] < self.best:
-            self.best, self.best_epoch = values[self.monitor], self.epoch
-            self.save_best()
-        else:
-            self.model.optimizer.learning_rate = float(rate) * self.decay
+        rate = float(self.model.optimizer.learning_rate)
+        self.history.append({**values, "learning_rate": rate})
+        value = values[self.monitor]
+        if value > self.best if self.higher_is_better else value < self.best:
+            self.best, self.best_epoch = value, self.epoch
+            with averaged_weights(self.model):
+                self.save_best()
+        elif self.decay < 1 and (self.epoch - self.best_epoch) % self.decay_patience == 0:
+            self.model.optimizer.learning_rate = rate * self.decay
         self._save()
         if self.finished:
             self.model.stop_training = True
@@ -146,7 +158,7 @@ class LastEpochs(keras.callbacks.Callback):
 
     It belongs before `Checkpoint` in a list of callbacks: a run that is killed between the two
     finishes the epoch once more, and writes its file anew. An epoch whose `monitor` is not a number
-    leaves none.
+    leaves none. Where the optimizer keeps a moving average of the weights, the files hold it.
 
     Args:
         folder: where the files go.
@@ -180,7 +192,8 @@ class LastEpochs(keras.callbacks.Callback):
         finished = epoch + 1
         if not math.isnan(float((logs or {}).get(self.monitor, 0.0))):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.save(self.folder / f"epoch-{finished:03d}.keras")
+            with averaged_weights(self.model):
+                self.save(self.folder / f"epoch-{finished:03d}.keras")
         for file in self.folder.glob("epoch-*.keras"):
             number = file.stem.removeprefix("epoch-")
             # Later ones are those of a run that went further and was not resumed.
@@ -254,7 +267,21 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 # How each value is shown: of one width from epoch to epoch, so that the lines stand in columns.
-_FORMATS = {"loss": "{:6.3f}", "accuracy": "{:6.2%}", "perplexity": "{:7.2f}"}
+_FORMATS = {
+    "loss": "{:6.3f}",
+    "accuracy": "{:6.2%}",
+    "perplexity": "{:7.2f}",
+    "bleu": "{:6.2f}",
+    "chrf": "{:6.2f}",
+    "wer": "{:6.2%}",
+    "per": "{:6.2%}",
+    "exact_match": "{:7.2%}",
+}
+
+
+def format_value(name: str, value: float) -> str:
+    """A value as the lines of the epochs show it, without their padding."""
+    return _FORMATS[name].format(value).strip()
 
 
 def _shown(logs: dict[str, Any], prefix: str) -> str:

@@ -49,6 +49,29 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
         )
 
 
+def check_mask(mask: Any, values: Any) -> None:
+    """Raises unless `mask` is bool, `(B, T)` of values `(B, T, …)`.
+
+    Raises:
+        ValueError: it has another shape.
+        TypeError: it is not bool. Numbers could mean either "kept" or "padding".
+    """
+    if len(mask.shape) != 2 or any(
+        a is not None and b is not None and a != b
+        for a, b in zip(mask.shape, values.shape, strict=False)
+    ):
+        raise ValueError(
+            "`mask` must have the shape (batch, length) of the values "
+            f"{tuple(values.shape)}; got {tuple(mask.shape)}."
+        )
+    dtype = keras.backend.standardize_dtype(mask.dtype)
+    if dtype != "bool":
+        raise TypeError(
+            f"`mask` must be bool, True where there is a real token; got {dtype}. Write "
+            "`source_ids != pad_id`."
+        )
+
+
 def check_activation(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is the name of a Keras activation."""
     try:

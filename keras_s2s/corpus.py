@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 from keras_s2s.batches import BatchPlan, check_whole_number
 from keras_s2s.pairs import Batch, IdPairs
 from keras_s2s.reading import CorpusError, has_text
+from keras_s2s.resampling import SampledPairs, SampledSide
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
+    from numpy.typing import NDArray
 
-    from keras_s2s.text import Tokenizer
+    from keras_s2s.text import SubwordSampling, Tokenizer
 
 # Pairs handed to the tokenizers at once: enough for their batch interface to pay, a few MB of text.
 _CHUNK = 4096
@@ -75,6 +78,10 @@ class Corpus:
         target_tokenizer: encodes the targets.
         max_source_length: longest source that is kept, in ids, end id included; None for no limit.
         max_target_length: longest target that is kept, in ids, end id included; None for no limit.
+        source_sampling: segments the sources anew in every batch of every epoch that has a
+            `shuffle_seed`; see `SubwordSampling`. The texts are then kept too. Batches are planned
+            by the usual segmentation, so one of drawn ones may have more than `batch_tokens` ids.
+        target_sampling: the same for the targets.
 
     Attributes:
         report: `CorpusReport`; `print(corpus.report)` is one line.
@@ -82,7 +89,8 @@ class Corpus:
     Raises:
         CorpusError: no pair is left, with what emptied it; or what `pairs` raises.
         ValueError: a limit below 2, which no sentence and its end id fit in.
-        TypeError: a limit that is not a whole number.
+        TypeError: a limit that is not a whole number, or sampling from a tokenizer that has one
+            segmentation only.
 
     Example:
         ```python
@@ -106,14 +114,24 @@ class Corpus:
         *,
         max_source_length: int | None = None,
         max_target_length: int | None = None,
+        source_sampling: SubwordSampling | None = None,
+        target_sampling: SubwordSampling | None = None,
     ) -> None:
         source_limit = _limit("max_source_length", max_source_length)
         target_limit = _limit("max_target_length", max_target_length)
-        self._pairs = IdPairs(
-            start_id=target_tokenizer.start_id,
-            end_id=target_tokenizer.end_id,
-            pad_id=target_tokenizer.pad_id,
-        )
+        special = {
+            "start_id": target_tokenizer.start_id,
+            "end_id": target_tokenizer.end_id,
+            "pad_id": target_tokenizer.pad_id,
+        }
+        self._pairs = IdPairs(**special)
+        self._sampled: SampledPairs | None = None
+        if source_sampling is not None or target_sampling is not None:
+            self._sampled = SampledPairs(
+                SampledSide(source_tokenizer, source_sampling, source_limit),
+                SampledSide(target_tokenizer, target_sampling, target_limit),
+                **special,
+            )
         read = empty = too_long = 0
         shortest, longest = (math.inf, math.inf), (0, 0)  # source and target, kept or not
         remaining = iter(pairs)
@@ -123,7 +141,7 @@ class Corpus:
             empty += len(chunk) - len(texts)
             sources = source_tokenizer.encode([source for source, _ in texts])
             targets = target_tokenizer.encode([target for _, target in texts])
-            for source, target in zip(sources, targets, strict=True):
+            for text, source, target in zip(texts, sources, targets, strict=True):
                 lengths = len(source) + 1, len(target) + 1
                 if min(lengths) == 1:
                     empty += 1
@@ -134,6 +152,8 @@ class Corpus:
                     too_long += 1
                     continue
                 self._pairs.append(source, target)
+                if self._sampled is not None:
+                    self._sampled.append(*text)
         if read == empty:
             raise CorpusError(
                 f"No pair is left: none of the {read:,} pairs read has text on both sides. "
@@ -223,7 +243,10 @@ class Corpus:
         plan = self.plan(
             batch_size=batch_size, batch_tokens=batch_tokens, shuffle_seed=shuffle_seed
         )
-        return map(self._pairs.batch, plan.rows(epoch))
+        return (
+            self._batch(rows, shuffle_seed, epoch, position)
+            for position, rows in enumerate(plan.rows(epoch))
+        )
 
     def dataset(
         self,
@@ -269,12 +292,12 @@ class Corpus:
         def one_epoch() -> Iterator[Batch]:
             nonlocal next_epoch
             epoch = next_epoch
-            for position, rows in enumerate(plan.rows(epoch), start=1):
+            for position, rows in enumerate(plan.rows(epoch)):
                 # Said before the last batch is given, not after: Keras stops at the known number of
                 # batches and never asks for one more.
-                if position == len(plan):
+                if position + 1 == len(plan):
                     next_epoch = max(next_epoch, epoch + 1)
-                yield self._pairs.batch(rows)
+                yield self._batch(rows, shuffle_seed, epoch, position)
 
         ids = tf.TensorSpec((None, None), tf.int32)
         weights = tf.TensorSpec((None, None), tf.float32)
@@ -289,6 +312,13 @@ class Corpus:
         dataset = dataset.with_options(options)
         ahead = min(_PREFETCH, len(plan) - 2)
         return dataset.prefetch(ahead) if ahead > 0 else dataset
+
+    def _batch(
+        self, rows: NDArray[np.int64], shuffle_seed: int | None, epoch: int, position: int
+    ) -> Batch:
+        if self._sampled is None or shuffle_seed is None:
+            return self._pairs.batch(rows)
+        return self._sampled.batch(rows, seed=shuffle_seed, epoch=epoch, position=position)
 
 
 def _limit(name: str, value: int | None) -> float:

@@ -61,18 +61,22 @@ def load_embedding(embedding: Any, path: str | PathLike[str], tokens: Sequence[s
         if len(numbers) != width:
             parts = line.split()
             if number == 1 and len(parts) == 2 and all(part.isdecimal() for part in parts):
-                _check_header(path, int(parts[1]), width)
+                _check_width(path, int(parts[1]), width)
                 continue
             if not line.strip():
                 continue
             raise _line_error(path, number, width, f"{max(len(parts) - 1, 0)} numbers")
         if number == 1 and width == 1 and token.isdecimal() and numbers[0] == "1":
             continue  # a header of vectors of width 1
+        if number == 1 and " " in token and _all_numbers(token.split(" ")[1:]):
+            _check_width(path, len(line.split()) - 1, width)  # not a token with spaces inside
         for place in places.pop(token, ()):
             try:
                 table[place] = [float(part) for part in numbers]
             except ValueError as error:
                 raise _line_error(path, number, width, str(error)) from error
+            if not np.isfinite(table[place]).all():
+                raise _line_error(path, number, width, "one that is not finite")
             found += 1
     if not found:
         raise ValueError(
@@ -83,7 +87,14 @@ def load_embedding(embedding: Any, path: str | PathLike[str], tokens: Sequence[s
     return found
 
 
-def _check_header(path: Any, width: int, expected: int) -> None:
+def _all_numbers(parts: list[str]) -> bool:
+    try:
+        return all(isinstance(float(part), float) for part in parts)
+    except ValueError:
+        return False
+
+
+def _check_width(path: Any, width: int, expected: int) -> None:
     if width != expected:
         raise CorpusError(
             f"`{path}` holds vectors of width {width}; the embedding is {expected} wide. Set "
@@ -93,6 +104,6 @@ def _check_header(path: Any, width: int, expected: int) -> None:
 
 def _line_error(path: Any, number: int, width: int, what: str) -> CorpusError:
     return CorpusError(
-        f"`{path}`, line {number}: expected a token and {width} numbers, as wide as the "
+        f"`{path}`, line {number}: expected a token and {width} finite numbers, as wide as the "
         f"embedding, parted by spaces; got {what}."
     )

@@ -15,6 +15,8 @@ from keras_s2s.inference import Decodable
 from keras_s2s.model import Seq2Seq
 from keras_s2s.translator import Translator
 
+# Taken from log-probabilities in place of −inf, where no member gives a token any probability.
+LEAST = -1e30
 MEANS = ("probabilities", "log_probabilities")
 
 
@@ -137,7 +139,7 @@ class Ensemble(Decodable):
             each + math.log(share)
             for each, share in zip(log_probs, self.member_weights, strict=True)
         ]
-        top = reduce(ops.maximum, parts)
+        top = ops.maximum(reduce(ops.maximum, parts), LEAST)
         return top + ops.log(reduce(ops.add, [ops.exp(part - top) for part in parts]))
 
     def _attended(self, attention: Sequence[Any]) -> Any:

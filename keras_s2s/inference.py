@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_s2s.search import GreedySearch, Search, SearchResult
@@ -123,6 +124,10 @@ class InferenceModel(keras.Model):
         if not self.seq2seq.built:
             self.seq2seq.build()
 
+    def __call__(self, source_ids: Any, *args: Any, **kwargs: Any) -> Any:
+        self._check(source_ids)
+        return super().__call__(source_ids, *args, **kwargs)
+
     def call(self, source_ids: Any) -> SearchResult:
         """Searches: source ids `(B, S)` int to a `SearchResult`.
 
@@ -157,11 +162,15 @@ class InferenceModel(keras.Model):
         )
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> SearchResult:
-        """As `keras.Model.predict`.
+        """As `keras.Model.predict`; no sentences at all give a result without any.
 
         Raises:
-            ValueError: the model's logits were not finite.
+            ValueError: ids out of range, demands that no output can fulfil, or logits that are not
+                finite.
         """
+        rows = self._check(x)
+        if rows == 0:
+            return SearchResult(*map(ops.convert_to_numpy, self(x)))
         if self.seeds is not None and getattr(self.search, "seed", None) is not None:
             self.seeds.state.assign(self._first_seed)
         return SearchResult(*super().predict(x, *args, **kwargs)).check()
@@ -170,9 +179,34 @@ class InferenceModel(keras.Model):
         """As `keras.Model.predict_on_batch`; the draws of a search go on from the last batch.
 
         Raises:
-            ValueError: the model's logits were not finite.
+            ValueError: as `predict` does.
         """
+        self._check(x)
         return SearchResult(*super().predict_on_batch(x)).check()
+
+    def _check(self, x: Any) -> int | None:
+        """Raises ValueError for what can be seen to be wrong in NumPy arrays; their rows, or None.
+
+        Within a graph nothing can be: embeddings of ids out of range are another's, or zero.
+        """
+        inputs = x if isinstance(x, dict) else {"source_ids": x}
+        known = {
+            name: np.asarray(value)
+            for name, value in inputs.items()
+            if isinstance(value, (np.ndarray, list))
+        }
+        ids = known.get("source_ids")
+        size = self.seq2seq.source_vocabulary_size
+        if ids is not None and ids.size and not 0 <= ids.min() <= ids.max() < size:
+            raise ValueError(
+                f"Source ids must be from 0 to below {size}, the encoder's vocabulary size; got "
+                f"{ids.min()} to {ids.max()}."
+            )
+        phrases = {name: known[name] for name in CONTROLS[:3] if name in known}
+        self.search.check_phrases(
+            phrases, self.end_id, self.unknown_id, self.seq2seq.target_vocabulary_size
+        )
+        return None if ids is None or not ids.ndim else len(ids)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

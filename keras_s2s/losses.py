@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_s2s.checks import check_shares
+
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class TokenCrossEntropy(keras.losses.Loss):
@@ -19,8 +21,25 @@ class TokenCrossEntropy(keras.losses.Loss):
     The divisor is the number of real tokens, so padding dilutes nothing. A batch without any real
     token has a loss of zero.
 
+    Label smoothing (Szegedy et al. 2016, §7) takes the mass ε from the label and spreads it evenly
+    over all V entries of the vocabulary, the label and padding among them, ε/V each:
+
+    ```
+    −(1 − ε)·log p[label] − ε/V·Σ_v log p[v]
+    ```
+
+    So the label's own target is 1 − ε + ε/V, as in Keras' `CategoricalCrossentropy`, PyTorch and
+    fairseq. The other form in use gives ε/(V − 1) to every entry but the label (OpenNMT-py,
+    JoeyNMT, which leaves padding out too): it is this one with ε·(V − 1)/V in place of ε. Smoothing
+    gives mass to every entry, so a logit of −∞ makes the loss infinite. The metrics of a training
+    are not smoothed: perplexities of different ε compare.
+
     Args:
         pad_id: the label that is not a token.
+        label_smoothing: ε, at least 0 and below 1.
+
+    Raises:
+        ValueError: a `label_smoothing` that is no such number.
 
     Example:
     >>> import numpy as np
@@ -29,34 +48,55 @@ class TokenCrossEntropy(keras.losses.Loss):
     1.3863
     """
 
-    def __init__(self, pad_id: int = 0, name: str = "token_cross_entropy") -> None:
+    def __init__(
+        self,
+        pad_id: int = 0,
+        name: str = "token_cross_entropy",
+        *,
+        label_smoothing: float = 0.0,
+    ) -> None:
         super().__init__(name=name)
+        check_shares(label_smoothing=label_smoothing)
         self.pad_id = pad_id
+        self.label_smoothing = label_smoothing
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        entropy, weights = token_cross_entropy(y_true, y_pred, sample_weight, self.pad_id)
+        entropy, weights = token_cross_entropy(
+            y_true, y_pred, sample_weight, self.pad_id, self.label_smoothing
+        )
         count = ops.sum(weights)
         return ops.sum(entropy * weights) / ops.where(ops.equal(count, 0.0), 1.0, count)
 
     def get_config(self) -> dict[str, Any]:
         # Not the base's `reduction`: it is what this loss is, so it is no option.
-        return {"name": self.name, "pad_id": self.pad_id}
+        return {
+            "name": self.name,
+            "pad_id": self.pad_id,
+            "label_smoothing": self.label_smoothing,
+        }
 
 
 def token_cross_entropy(
-    labels: Any, logits: Any, sample_weight: Any, pad_id: int
+    labels: Any, logits: Any, sample_weight: Any, pad_id: int, label_smoothing: float = 0.0
 ) -> tuple[Any, Any]:
     """Cross-entropy and weight per token: labels `(B, T)`, logits `(B, T, V)` to two `(B, T)`."""
     labels, logits = ops.cast(labels, "int32"), ops.cast(logits, "float32")
     if keras.backend.backend() == "jax":
         # Keras 3.15 multiplies by a one-hot label there: 0 · −∞ at a forbidden token is not zero.
-        chosen = ops.take_along_axis(logits, labels[:, :, None], axis=-1)
-        entropy = ops.logsumexp(logits, axis=-1) - chosen[:, :, 0]  # (B, T)
+        entropy = ops.logsumexp(logits, axis=-1) - _chosen(logits, labels)  # (B, T)
     else:
         entropy = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    if label_smoothing:
+        # −log p[v] = logsumexp(z) − z[v], and targets sum to one: the logsumexp is there already.
+        entropy += label_smoothing * (_chosen(logits, labels) - ops.mean(logits, axis=-1))
     weights = token_weights(labels, sample_weight, pad_id)
     # What does not count may be infinite (a model may forbid padding), and 0 · ∞ is no zero.
     return ops.where(ops.equal(weights, 0.0), 0.0, entropy), weights
+
+
+def _chosen(logits: Any, labels: Any) -> Any:
+    """The logits of the labels: `(B, T)`."""
+    return ops.take_along_axis(logits, labels[:, :, None], axis=-1)[:, :, 0]
 
 
 def token_weights(labels: Any, sample_weight: Any, pad_id: int) -> Any:

@@ -71,6 +71,7 @@ class Seq2Seq(Decodable):
         super().__init__(**kwargs)
         for name, value, kind in (("encoder", encoder, Encoder), ("decoder", decoder, Decoder)):
             _check_type(name, value, kind)
+        _check_cells(encoder, decoder)
         if bridge is None:
             # In the decoder's dtype, so that the state a search loops over never changes dtype.
             bridge = bridge_between(
@@ -159,6 +160,8 @@ class Seq2Seq(Decodable):
             loss = TokenCrossEntropy(pad_id)
         if weighted_metrics is None:
             weighted_metrics = [TokenAccuracy(pad_id), Perplexity(pad_id)]
+        # What Keras asks for; without XLA asked for, TensorFlow's graphs serve every length.
+        self.supports_jit = _compiles() or jit_compile is True
         super().compile(
             optimizer=optimizer,
             loss=loss,
@@ -271,8 +274,18 @@ class Seq2Seq(Decodable):
 
 
 def _compiles() -> bool:
-    """Whether XLA is the only compiler there is. TensorFlow's graphs serve every length."""
+    """Whether XLA is the only compiler there is."""
     return keras.backend.backend() == "jax"
+
+
+def _check_cells(encoder: Encoder, decoder: Decoder) -> None:
+    ours, theirs = ({id(x): x for x in keras.tree.flatten(y.cell)} for y in (encoder, decoder))
+    for cell in (ours[key] for key in ours.keys() & theirs.keys()):
+        if not isinstance(cell, str):
+            raise ValueError(
+                "`encoder` and `decoder` must share no cell; got the same "
+                f"{type(cell).__name__} in both. Make one for each."
+            )
 
 
 def _share_embedding(encoder: Encoder, decoder: Decoder) -> None:

@@ -11,26 +11,20 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from keras_s2s.settings import AttentionKind, CellKind, ProbabilityKind, TokenizerKind
+from keras_s2s.ranges import (
+    AttentionKind,
+    BleuTokenizer,
+    CellKind,
+    MonitorKind,
+    ProbabilityKind,
+    RateKind,
+    TokenizerKind,
+)
 
 # The base of all argument errors: click's class, wherever this version of typer keeps click.
 ArgumentError: Any = typer.BadParameter.__mro__[1]
 
 EnsembleMean: TypeAlias = Literal["probabilities", "log_probabilities"]
-BleuTokenizer: TypeAlias = Literal[
-    "13a",
-    "none",
-    "intl",
-    "char",
-    "zh",
-    "ja-mecab",
-    "ko-mecab",
-    "spm",
-    "flores101",
-    "flores200",
-    "spBLEU-1K",
-]
-
 # A file to read: one that is not there is an argument error.
 _file = partial(typer.Option, exists=True, dir_okay=False)
 _text = partial(_file, rich_help_panel="Text")
@@ -105,6 +99,16 @@ TargetSize = Annotated[
 SharedVocabulary = Annotated[
     bool, _vocabulary("--shared-vocabulary", help="One tokenizer for both sides.")
 ]
+SubwordSampling = Annotated[
+    float | None,
+    _vocabulary(
+        metavar="ALPHA",
+        help="Segment unigram and bpe text anew in every epoch; unigram: 0.1 to 0.5, bpe: 0.1.",
+    ),
+]
+SubwordNBest = Annotated[
+    int, _vocabulary(help="Of unigram: draw from so many segmentations; -1 for all.")
+]
 MaxSourceLength = Annotated[
     int, _vocabulary(help="Longest source in ids; longer pairs are left out.")
 ]
@@ -162,12 +166,46 @@ BatchTokens = Annotated[
 ]
 Epochs = Annotated[int, _training(help="Most epochs.")]
 Patience = Annotated[int, _training(help="Stop after so many epochs without improvement.")]
+Monitor = Annotated[
+    MonitorKind,
+    _training(
+        metavar="VALUE",
+        help="What decides which epoch is best: perplexity, or, of decoded validation text, bleu, "
+        "chrf, wer, per or exact_match.",
+    ),
+]
+MonitorSentences = Annotated[
+    int, _training(help="Most validation sentences decoded after an epoch.")
+]
+MonitorBeam = Annotated[int, _training(help="Beam width to decode them with; 1 is greedy.")]
+MonitorTokenize = Annotated[
+    BleuTokenizer, _training(metavar="NAME", help="sacreBLEU's tokenizer, for --monitor bleu.")
+]
 KeepCheckpoints = Annotated[
     int, _training(help="Leave the translators of so many last epochs in epochs/, to average.")
 ]
-LearningRate = Annotated[float, _training(help="Adam's step size.")]
+LabelSmoothing = Annotated[
+    float, _training(help="Share of each label's probability spread over the vocabulary.")
+]
+LearningRate = Annotated[float, _training(help="Adam's step size, the highest if it changes.")]
+LearningRateSchedule = Annotated[
+    RateKind, _training(metavar="NAME", help="plateau, constant, inverse_sqrt or exponential.")
+]
 LearningRateDecay = Annotated[
-    float, _training(help="Factor on it after an epoch without improvement.")
+    float,
+    _training(help="Factor on it: after epochs without improvement, or every --decay-steps."),
+]
+DecayPatience = Annotated[int, _training(help="Of plateau: epochs without improvement before it.")]
+DecaySteps = Annotated[int | None, _training(help="Of exponential: steps between factors.")]
+WarmupSteps = Annotated[
+    int, _training(help="Of inverse_sqrt and exponential: steps of rising from zero.")
+]
+WeightDecay = Annotated[
+    float, _training(help="Share of the weights lost in a step, times the learning rate.")
+]
+MovingAverage = Annotated[
+    float,
+    _training(help="Momentum of a moving average of the weights, which is saved; 0 for none."),
 ]
 ClipNorm = Annotated[float, _training(help="Largest norm of the gradients.")]
 Seed = Annotated[int, _training(help="Of weights, dropout and shuffling.")]
@@ -185,9 +223,17 @@ Scores = Annotated[
     bool, typer.Option("--scores", help="Put the score and a tab before each output.")
 ]
 TestSource = Annotated[Path | None, _file("--source", help="Source, a sentence a line.")]
-References = Annotated[Path | None, _file("--target", help="References, line for line.")]
+References = Annotated[
+    list[Path] | None,
+    _file("--target", help="References, line for line; may be given several times."),
+]
 TestData = Annotated[
-    Path | None, _file("--data", help="In place of the two: lines of source, tab, reference.")
+    Path | None,
+    _file(
+        "--data",
+        help="In place of the two: lines of source, tab, reference. The references of a source on "
+        "several lines are all allowed.",
+    ),
 ]
 Targets = Annotated[Path | None, _file("--target", help="Targets to score, line for line.")]
 ScoredData = Annotated[

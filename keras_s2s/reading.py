@@ -8,7 +8,7 @@ program. Text is UTF-8; a byte order mark at the start is dropped; nothing else 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from os import PathLike
 
@@ -156,6 +156,59 @@ def read_tsv(path: str | PathLike[str]) -> Iterator[tuple[str, str]]:
         found_text = found_text or has_text(source, target)
         yield source, target
     _check_found(f"`{path}`", number, found_text)
+
+
+def read_references(
+    source: str | PathLike[str], targets: Sequence[str | PathLike[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """The lines of a source file, each with the same line of every file of references.
+
+    Args:
+        source: UTF-8 text file, one source sentence per line.
+        targets: one or more files with as many lines. A line without text is no reference, but the
+            first file's always is one.
+
+    Returns:
+        The sources, and for each its references.
+
+    Raises:
+        CorpusError: as `read_parallel`, for any of the files.
+    """
+    sources: list[str] = []
+    references: list[list[str]] = []
+    for number, target in enumerate(targets):
+        for row, (line, reference) in enumerate(read_parallel(source, target)):
+            if number == 0:
+                sources.append(line)
+                references.append([reference])
+            elif reference.strip():
+                references[row].append(reference)
+    return sources, references
+
+
+def group_references(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[list[str]]]:
+    """Each source once, with the targets of all its pairs: its references.
+
+    Args:
+        pairs: (source, target), from `read_tsv` for example. Pairs with an empty side are left out.
+
+    Returns:
+        The sources in the order in which they first occur, and for each the different targets in
+        theirs.
+
+    Example:
+        ```python
+        from keras_s2s.reading import group_references
+
+        pairs = [("READ", "R IY D"), ("DOG", "D AO G"), ("READ", "R EH D")]
+        print(group_references(pairs))  # (['READ', 'DOG'], [['R IY D', 'R EH D'], ['D AO G']])
+        ```
+    """
+    grouped: dict[str, dict[str, None]] = {}
+    for source, target in pairs:
+        if has_text(source, target):
+            grouped.setdefault(source, {})[target] = None
+    return list(grouped), [list(targets) for targets in grouped.values()]
 
 
 def has_text(source: str, target: str) -> bool:

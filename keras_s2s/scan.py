@@ -79,6 +79,9 @@ def _tensorflow_scan(
 
     start = length - 1 if reverse else tf.constant(0)
     _, state, sinks = tf.while_loop(
-        lambda t, *_: t >= 0 if reverse else t < length, body, (start, state, sinks)
+        lambda t, *_: t >= 0 if reverse else t < length,
+        body,
+        (start, state, sinks),
+        maximum_iterations=length,  # XLA makes room for what the gradient needs of each step
     )
     return state, tuple(sink.stack() for sink in sinks)

@@ -1,9 +1,25 @@
-"""Scores of outputs: sacreBLEU's BLEU and chrF, exact match, token error rate."""
+"""Scores of outputs against one or several references each: BLEU, chrF, exact match, WER, PER.
+
+BLEU and chrF are sacreBLEU's. Every score comes with a signature of what was computed. Shares are
+from 0 to 1, BLEU and chrF from 0 to 100.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+
+from keras_s2s import __version__
+
+# For each output one text, or one or more of which any will do.
+References: TypeAlias = Sequence[str] | Sequence[Sequence[str]]
+
+
+class Score(NamedTuple):
+    """A value, and the signature of the settings that it was computed with."""
+
+    value: float
+    signature: str
 
 
 class Scores(NamedTuple):
@@ -12,12 +28,15 @@ class Scores(NamedTuple):
     Attributes:
         bleu: corpus BLEU, 0 to 100 (Papineni et al. 2002).
         chrf: corpus chrF2, 0 to 100 (Popović 2015).
-        exact_match: share of outputs equal to their reference, 0 to 1.
+        exact_match: share of outputs equal to a reference, 0 to 1; 1 − exact_match is the WER of
+            grapheme-to-phoneme conversion.
         token_error_rate: edits between whitespace-separated tokens over reference tokens; can
-            exceed 1.
+            exceed 1. With phones as tokens, the PER.
         sentences: number of outputs.
         bleu_signature: sacreBLEU's signature of the settings behind `bleu`.
         chrf_signature: the same for `chrf`.
+        match_signature: how `exact_match` was computed.
+        token_signature: how `token_error_rate` was computed.
     """
 
     bleu: float
@@ -27,27 +46,31 @@ class Scores(NamedTuple):
     sentences: int
     bleu_signature: str
     chrf_signature: str
+    match_signature: str
+    token_signature: str
 
     def __str__(self) -> str:
         return "\n".join(
             (
                 f"BLEU              {self.bleu:6.2f}   {self.bleu_signature}",
                 f"chrF2             {self.chrf:6.2f}   {self.chrf_signature}",
-                f"exact match       {100 * self.exact_match:6.2f} %",
-                f"token error rate  {100 * self.token_error_rate:6.2f} %",
+                f"exact match       {100 * self.exact_match:6.2f} % {self.match_signature}",
+                f"WER (no match)    {100 * (1 - self.exact_match):6.2f} % {self.match_signature}",
+                f"token error rate  {100 * self.token_error_rate:6.2f} % {self.token_signature}",
                 f"sentences         {self.sentences:6d}",
             )
         )
 
 
 def score_outputs(
-    outputs: Sequence[str], references: Sequence[str], *, tokenize: str | None = None
+    outputs: Sequence[str], references: References, *, tokenize: str | None = None
 ) -> Scores:
-    """Compares outputs with one reference each.
+    """Compares outputs with their references by all scores.
 
     Args:
         outputs: what the model said, as plain text.
-        references: what it should have said; as many.
+        references: for each output what it should have said: a text, or a list of one or more
+            texts any of which will do.
         tokenize: sacreBLEU's tokenizer for BLEU: None for its default, '13a'; 'none' for text that
             is tokenised.
 
@@ -55,7 +78,8 @@ def score_outputs(
         `Scores`.
 
     Raises:
-        ValueError: if there is nothing to score, the counts differ, or the tokenizer is unknown.
+        ValueError: if there is nothing to score, the counts differ, an output has no reference, or
+            the tokenizer is unknown.
         TypeError: one string in place of a list.
 
     Example:
@@ -63,37 +87,91 @@ def score_outputs(
     >>> scores.exact_match, scores.token_error_rate
     (0.0, 0.2)
     """
-    for name, value in (("outputs", outputs), ("references", references)):
-        if isinstance(value, str):
-            raise TypeError(f"`{name}` must be a list of strings; got one str. Pass [text].")
-    if len(outputs) != len(references):
-        raise ValueError(
-            f"There must be one reference per output; got {len(outputs)} outputs and "
-            f"{len(references)} references."
-        )
-    if not outputs:
-        raise ValueError("There is nothing to score: got no outputs. Give at least one sentence.")
-    from sacrebleu.metrics import BLEU, CHRF
+    by_bleu = bleu(outputs, references, tokenize=tokenize)
+    by_chrf = chrf(outputs, references)
+    matches = exact_match(outputs, references)
+    errors = phone_error_rate(outputs, references)
+    return Scores(
+        by_bleu.value,
+        by_chrf.value,
+        matches.value,
+        errors.value,
+        len(outputs),
+        by_bleu.signature,
+        by_chrf.signature,
+        matches.signature,
+        errors.signature,
+    )
+
+
+def bleu(outputs: Sequence[str], references: References, *, tokenize: str | None = None) -> Score:
+    """Corpus BLEU by sacreBLEU, 0 to 100; arguments and errors are those of `score_outputs`."""
+    from sacrebleu.metrics import BLEU
 
     if tokenize is not None and tokenize not in BLEU.TOKENIZERS:
         raise ValueError(
             f"`tokenize` must be one of {', '.join(BLEU.TOKENIZERS)} or None; got {tokenize!r}."
         )
-    bleu, chrf = BLEU(tokenize=tokenize), CHRF()
-    bleu_score = bleu.corpus_score(list(outputs), [list(references)]).score
-    chrf_score = chrf.corpus_score(list(outputs), [list(references)]).score
-    pairs = list(zip(outputs, references, strict=True))
-    edits = sum(edit_distance(output.split(), reference.split()) for output, reference in pairs)
-    tokens = sum(len(reference.split()) for _, reference in pairs)
-    return Scores(
-        bleu_score,
-        chrf_score,
-        sum(output == reference for output, reference in pairs) / len(pairs),
-        edits / max(tokens, 1),
-        len(pairs),
-        str(bleu.get_signature()),
-        str(chrf.get_signature()),
-    )
+    metric = BLEU(tokenize=tokenize)
+    found = metric.corpus_score(list(outputs), _streams(_checked(outputs, references)))
+    return Score(found.score, str(metric.get_signature()))
+
+
+def chrf(outputs: Sequence[str], references: References) -> Score:
+    """Corpus chrF2 by sacreBLEU, 0 to 100; arguments and errors are those of `score_outputs`."""
+    from sacrebleu.metrics import CHRF
+
+    metric = CHRF()
+    found = metric.corpus_score(list(outputs), _streams(_checked(outputs, references)))
+    return Score(found.score, str(metric.get_signature()))
+
+
+def exact_match(outputs: Sequence[str], references: References) -> Score:
+    """Share of outputs equal to any of their references, 0 to 1."""
+    checked = _checked(outputs, references)
+    right = sum(output in allowed for output, allowed in zip(outputs, checked, strict=True))
+    return Score(right / len(outputs), _signature(checked, "output", "any"))
+
+
+def word_error_rate(outputs: Sequence[str], references: References) -> Score:
+    """Share of outputs equal to none of their references, 0 to 1: WER as in G2P.
+
+    In grapheme-to-phoneme conversion an output is the pronunciation of a word, which is right or
+    wrong as a whole. This is not the WER of speech recognition, which counts edits between the
+    words of a sentence; that one is `phone_error_rate` of texts of words.
+
+    Example:
+    >>> word_error_rate(["K AE T", "D AA G"], [["K AE T"], ["D AO G", "D AA G S"]]).value
+    0.5
+    """
+    found = exact_match(outputs, references)
+    return Score(1 - found.value, found.signature)
+
+
+def phone_error_rate(outputs: Sequence[str], references: References) -> Score:
+    """Edits to the closest reference over its length, both summed over outputs: PER.
+
+    ```
+    Σ edits(output, reference*) / Σ |reference*|,   reference* with the fewest edits, the first such
+    ```
+
+    Tokens are separated by white space. It can exceed 1.
+
+    Example: one edit to the first pronunciation, of three phones, and two to the other.
+    >>> round(phone_error_rate(["K AE P"], [["K AE T", "K AH T S"]]).value, 4)
+    0.3333
+    """
+    checked = _checked(outputs, references)
+    edits = tokens = 0
+    for output, allowed in zip(outputs, checked, strict=True):
+        said = output.split()
+        distance, length = min(
+            ((edit_distance(said, each.split()), len(each.split())) for each in allowed),
+            key=lambda found: found[0],
+        )
+        edits += distance
+        tokens += length
+    return Score(edits / max(tokens, 1), _signature(checked, "token", "closest"))
 
 
 def edit_distance(left: Sequence[str], right: Sequence[str]) -> int:
@@ -104,3 +182,33 @@ def edit_distance(left: Sequence[str], right: Sequence[str]) -> int:
         for j, b in enumerate(right, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
     return row[-1]
+
+
+def _checked(outputs: Sequence[str], references: References) -> list[list[str]]:
+    """The references of every output, as a list each."""
+    for name, value in (("outputs", outputs), ("references", references)):
+        if isinstance(value, str):
+            raise TypeError(f"`{name}` must be a list of strings; got one str. Pass [text].")
+    if len(outputs) != len(references):
+        raise ValueError(
+            "There must be one reference per output, or one list of them; got "
+            f"{len(outputs)} outputs and {len(references)} references."
+        )
+    if not outputs:
+        raise ValueError("There is nothing to score: got no outputs. Give at least one sentence.")
+    checked = [[each] if isinstance(each, str) else list(each) for each in references]
+    if not all(checked):
+        raise ValueError(f"Every output needs a reference; output {checked.index([])} has none.")
+    return checked
+
+
+def _streams(references: list[list[str]]) -> list[list[Any]]:
+    """As sacreBLEU takes them: all first references, all second ones; None where there is none."""
+    most = max(map(len, references))
+    return [[each[i] if i < len(each) else None for each in references] for i in range(most)]
+
+
+def _signature(references: list[list[str]], unit: str, matched: str) -> str:
+    counts = {len(each) for each in references}
+    number = counts.pop() if len(counts) == 1 else "var"
+    return f"nrefs:{number}|unit:{unit}|reference:{matched}|version:keras_s2s-{__version__}"

@@ -2,81 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
-from keras_s2s.reading import read_parallel, read_tsv
-
-FilePath: TypeAlias = str | os.PathLike[str]
-
-# The command line checks its choices against these without importing the modules that own them; a
-# test compares them with `text`, `recurrent` and `attention`.
-TokenizerKind: TypeAlias = Literal["unigram", "bpe", "char", "word"]
-CellKind: TypeAlias = Literal["lstm", "gru", "layer_norm_lstm"]
-AttentionKind: TypeAlias = Literal[
-    "dot",
-    "scaled_dot",
-    "general",
-    "scaled_general",
-    "concat",
-    "normalized_concat",
-    "location",
-    "coverage",
-    "none",
-]
-ProbabilityKind: TypeAlias = Literal["softmax", "sparsemax", "hardmax", "monotonic"]
-
-# SentencePiece must be told a size; characters and words default to all that occur.
-SUBWORD_VOCABULARY = 8000
-
-FILES = (
-    *("source", "target", "data", "val_source", "val_target", "val_data"),
-    *("source_embeddings", "target_embeddings"),
+from keras_s2s.consistency import check_together
+from keras_s2s.ranges import (
+    CHOICES,
+    FILES,
+    FLAGS,
+    LEAST,
+    RANGES,
+    SUBWORD_VOCABULARY,
+    AttentionKind,
+    BleuTokenizer,
+    CellKind,
+    FilePath,
+    MonitorKind,
+    ProbabilityKind,
+    RateKind,
+    TokenizerKind,
+    check_number,
+    check_whole,
 )
-FLAGS = (
-    *("shared_vocabulary", "bidirectional", "reverse_source", "input_feeding", "residual"),
-    *("layer_norm", "shared_embedding", "tied_embedding"),
-)
-CHOICES = {
-    "source_tokenizer": get_args(TokenizerKind),
-    "target_tokenizer": get_args(TokenizerKind),
-    "cell": get_args(CellKind),
-    "attention": get_args(AttentionKind),
-    "probability": get_args(ProbabilityKind),
-}
-# The least that works: 4 ids are special; the end id takes one place of each sentence.
-LEAST = {
-    "source_vocabulary_size": 5,
-    "target_vocabulary_size": 5,
-    "embedding_size": 1,
-    "units": 1,
-    "depth": 1,
-    "batch_size": 1,
-    "batch_tokens": 1,
-    "epochs": 1,
-    "patience": 1,
-    "keep_checkpoints": 0,
-    "max_source_length": 2,
-    "max_target_length": 2,
-    "beam": 1,
-    "seed": 0,
-}
-_TINY, _HUGE = 5e-324, sys.float_info.max  # the smallest number above 0 and the largest
-_SHARE = (0.0, math.nextafter(1, 0), "at least 0 and below 1")
-RANGES = {
-    "dropout": _SHARE,
-    "recurrent_dropout": _SHARE,
-    "embedding_dropout": _SHARE,
-    "word_dropout": _SHARE,
-    "learning_rate": (_TINY, _HUGE, "above 0 and finite"),
-    "learning_rate_decay": (_TINY, 1.0, "above 0 and at most 1"),
-    "clip_norm": (_TINY, _HUGE, "above 0 and finite"),
-    "length_penalty": (0.0, math.nextafter(100, 0), "at least 0 and below 100"),
-}
+from keras_s2s.reading import group_references, read_parallel, read_tsv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +54,9 @@ class TrainingSettings:
         target_vocabulary_size: the same for the target; as the source's when None and both
             tokenizers are of one kind.
         shared_vocabulary: one tokenizer for both sides, trained on both.
+        subword_sampling: α of `SubwordSampling`: unigram and bpe sides of the training text are
+            segmented anew in every epoch. None for one segmentation.
+        subword_nbest: with it, and unigram, how many segmentations to draw from; -1 for all.
         embedding_size: width of both embeddings.
         units: width of the decoder. The encoder's memory has it too: half in each direction when
             bidirectional.
@@ -129,11 +82,31 @@ class TrainingSettings:
         batch_size: sentences per batch; in place of `batch_tokens`.
         batch_tokens: ids per batch, both sides and padding counted; 4096 when neither is given.
         epochs: most epochs to run.
-        patience: epochs without a lower validation perplexity before stopping.
+        patience: epochs without a better `monitor` before stopping.
+        monitor: what decides which epoch is the best, whose weights are kept: 'perplexity' of the
+            validation text, or of its decoded outputs 'bleu', 'chrf', 'wer', 'per' or
+            'exact_match'. There, the targets of a source on several lines are all allowed.
+        monitor_sentences: most validation sentences that are decoded after an epoch.
+        monitor_beam: width of the beam they are decoded with; 1 is greedy.
+        monitor_tokenize: sacreBLEU's tokenizer for 'bleu'; 'none' for text that is tokenised.
         keep_checkpoints: number of epochs, the last ones, each of which leaves its translator in
             `epochs/`, for `average_translators`.
-        learning_rate: Adam's step size.
-        learning_rate_decay: factor on it after each epoch without improvement.
+        label_smoothing: share of each label's probability spread over the vocabulary; see
+            `TokenCrossEntropy`.
+        learning_rate: Adam's step size, the highest where it changes.
+        learning_rate_schedule: 'plateau' lowers it after epochs without improvement; 'constant';
+            'inverse_sqrt' and 'exponential' change it with every step, see `InverseSquareRoot` and
+            `WarmupExponential`.
+        learning_rate_decay: factor on it: of 'plateau', after `decay_patience` epochs without
+            improvement, of 'exponential', after every `decay_steps` steps.
+        decay_patience: see there.
+        decay_steps: see there; 'exponential' needs it.
+        warmup_steps: steps in which it rises from zero; 'inverse_sqrt' needs them, 'exponential'
+            may have them.
+        weight_decay: share, times the learning rate, that every weight loses in every step (AdamW,
+            Loshchilov & Hutter 2019).
+        moving_average: momentum of a moving average of the weights, such as 0.999; validation and
+            the saved translator take the average. 0 keeps none.
         clip_norm: largest global norm of the gradients.
         max_source_length: longest source in ids, the end id counted; longer pairs are left out of
             training.
@@ -159,6 +132,8 @@ class TrainingSettings:
     source_vocabulary_size: int | None = None
     target_vocabulary_size: int | None = None
     shared_vocabulary: bool = False
+    subword_sampling: float | None = None
+    subword_nbest: int = -1
     embedding_size: int = 256
     units: int = 512
     depth: int = 1
@@ -182,9 +157,20 @@ class TrainingSettings:
     batch_tokens: int | None = None
     epochs: int = 30
     patience: int = 5
+    monitor: MonitorKind = "perplexity"
+    monitor_sentences: int = 500
+    monitor_beam: int = 1
+    monitor_tokenize: BleuTokenizer = "13a"
     keep_checkpoints: int = 0
+    label_smoothing: float = 0.0
     learning_rate: float = 1e-3
+    learning_rate_schedule: RateKind = "plateau"
     learning_rate_decay: float = 0.5
+    decay_patience: int = 1
+    decay_steps: int | None = None
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    moving_average: float = 0.0
     clip_norm: float = 1.0
     max_source_length: int = 100
     max_target_length: int = 100
@@ -201,70 +187,17 @@ class TrainingSettings:
             if value not in choices and not (name == "target_tokenizer" and value is None):
                 raise ValueError(f"`{name}` must be one of {', '.join(choices)}; got {value!r}.")
         self._resolve()
-        if self.shared_vocabulary and (
-            self.source_tokenizer != self.target_tokenizer
-            or self.source_vocabulary_size != self.target_vocabulary_size
-        ):
-            raise ValueError(
-                "A shared vocabulary is one tokenizer for both sides; got "
-                f"{self.source_tokenizer} of {self.source_vocabulary_size} for the source and "
-                f"{self.target_tokenizer} of {self.target_vocabulary_size} for the target."
-            )
-        if self.batch_size is not None and self.batch_tokens is not None:
-            raise ValueError(
-                "Batches are made by sentences (`batch_size`) or by ids (`batch_tokens`); got "
-                f"batch_size={self.batch_size} and batch_tokens={self.batch_tokens}. Give one."
-            )
         optional = {field.name for field in fields(self) if field.default is None}
         for name, least in LEAST.items():
             if getattr(self, name) is not None or name not in optional:
-                _check_whole(name, getattr(self, name), least)
+                check_whole(name, getattr(self, name), least)
         for name in FLAGS:
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
-        self._check_design()
-        if self.bidirectional and self.units % 2:
-            raise ValueError(
-                "`units` must be even for a bidirectional encoder, half for each direction; got "
-                f"{self.units}."
-            )
         for name, (low, high, meaning) in RANGES.items():
-            _check_number(name, getattr(self, name), low, high, meaning)
-
-    def _check_design(self) -> None:
-        """Raises ValueError for options of the model that contradict each other."""
-        wrong = [
-            (
-                self.shared_embedding and not self.shared_vocabulary,
-                "`shared_embedding` needs one vocabulary for both sides: set `shared_vocabulary`.",
-            ),
-            (
-                self.shared_embedding and self.target_embeddings is not None,
-                "A shared embedding begins with one file: give `source_embeddings` alone.",
-            ),
-            (
-                self.residual and self.depth < 2,
-                f"`residual` needs a `depth` of at least 2; got {self.depth}.",
-            ),
-            (
-                self.attention == "none" and self.input_feeding,
-                "`input_feeding` needs attention; got attention='none'.",
-            ),
-            (
-                self.attention == "none" and self.probability != "softmax",
-                f"`probability` needs attention; got attention='none', {self.probability!r}.",
-            ),
-            (
-                self.attention == "none"
-                and self.tied_embedding
-                and self.units != self.embedding_size,
-                "Without attention, `tied_embedding` needs `units` equal to `embedding_size`; got "
-                f"{self.units} and {self.embedding_size}.",
-            ),
-        ]
-        for contradiction, message in wrong:
-            if contradiction:
-                raise ValueError(message)
+            if getattr(self, name) is not None or name not in optional:
+                check_number(name, getattr(self, name), low, high, meaning)
+        check_together(self)
 
     def _resolve_paths(self) -> None:
         for name in ("output", *FILES):
@@ -304,6 +237,10 @@ class TrainingSettings:
         """The training pairs, read anew."""
         return _read(self.source, self.target, self.data)
 
+    def validation_references(self) -> tuple[list[str], list[list[str]]]:
+        """The validation sources and their references, read anew."""
+        return group_references(self.validation_pairs())
+
     def validation_pairs(self) -> Iterator[tuple[str, str]]:
         """The validation pairs, read anew."""
         return _read(self.val_source, self.val_target, self.val_data)
@@ -328,21 +265,6 @@ def _check_files(
             f"The {what} text is two files (`{prefix}source` and `{prefix}target`) or one TSV "
             f"(`{prefix}data`); got {', '.join(given) or 'none of them'}."
         )
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
-    if value < least or (name == "seed" and value >= 2**32):
-        top = " and below 2³²" if name == "seed" else ""
-        raise ValueError(f"`{name}` must be at least {least}{top}; got {value}.")
-
-
-def _check_number(name: str, value: object, low: float, high: float, meaning: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"`{name}` must be a number; got {value!r}.")
-    if not low <= value <= high:
-        raise ValueError(f"`{name}` must be {meaning}; got {value}.")
 
 
 def _read(

@@ -5,29 +5,32 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 from rich.console import Console
 
 from keras_s2s import folder
-from keras_s2s.attention import Attention
 from keras_s2s.callbacks import Checkpoint, LastEpochs, ProgressBar
+from keras_s2s.callbacks import format_value as format_value
+from keras_s2s.construction import (
+    decoded_metrics,
+    load_embeddings,
+    make_model,
+    make_translator,
+    samplings,
+    train_tokenizers,
+)
 from keras_s2s.corpus import Corpus
-from keras_s2s.decoder import Decoder
-from keras_s2s.embeddings import load_embedding
-from keras_s2s.encoder import Encoder
+from keras_s2s.decoded import DECODED_METRICS
 from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS, TRANSLATOR
 from keras_s2s.folder import make_room as make_room
-from keras_s2s.model import Seq2Seq
-from keras_s2s.reading import has_text
-from keras_s2s.search import BeamSearch
+from keras_s2s.moving_average import EvaluateMovingAverage
 from keras_s2s.settings import TrainingSettings
-from keras_s2s.text import Tokenizer, train_tokenizer
+from keras_s2s.text import Tokenizer
 from keras_s2s.translator import Translator
 
 
@@ -37,8 +40,8 @@ class TrainingResult:
 
     Attributes:
         path: the saved translator, with the weights of the best epoch.
-        best_epoch: the epoch with the lowest validation perplexity, from 1.
-        best_perplexity: that perplexity, per target token.
+        best_epoch: the epoch with the best `settings.monitor` of the validation text, from 1.
+        best: that value.
         epochs: epochs run in all.
         parameters: number of weights.
         history: per epoch, the values of training and validation.
@@ -46,7 +49,7 @@ class TrainingResult:
 
     path: Path
     best_epoch: int
-    best_perplexity: float
+    best: float
     epochs: int
     parameters: int
     history: list[dict[str, float]]
@@ -63,9 +66,9 @@ def train(
 
     1. Read the training pairs, train the tokenizers, tokenise; filter by length. Up to here nothing
        is written, so a mistake in the data costs no earlier training.
-    2. Fit a `Seq2Seq` with teacher forcing. Whenever the validation perplexity falls, write
-       `translator.keras`; after every epoch write the whole state below `checkpoint/`, and with
-       `keep_checkpoints` the translator below `epochs/`; all of them atomically.
+    2. Fit a `Seq2Seq` with teacher forcing. Whenever `settings.monitor` is the best so far,
+       write `translator.keras`; after every epoch write the whole state below `checkpoint/`, and
+       with `keep_checkpoints` the translator below `epochs/`; all of them atomically.
     3. Stop after `patience` epochs without improvement, or after `epochs`.
 
     The folder then holds `translator.keras`, `settings.json` (every setting as it was used; the
@@ -95,7 +98,7 @@ def train(
     output = Path(settings.output)
     folder.check_output(dataclasses.asdict(settings), resume=resume, force=force)
 
-    tokenizers = _saved_tokenizers(output) if resume else _trained_tokenizers(settings)
+    tokenizers = _saved_tokenizers(output) if resume else train_tokenizers(settings)
     for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
         kind = getattr(settings, f"{side}_tokenizer")
         say(f"{side} vocabulary: {tokenizer.vocabulary_size:,} ids ({kind})")
@@ -107,24 +110,30 @@ def train(
     )
     say(f"batches: {len(plan):,} in an epoch; {plan.padding():.1%} of their ids are padding")
 
+    metric = DECODED_METRICS.get(settings.monitor)
+    plateau = settings.learning_rate_schedule == "plateau"
     checkpoint = Checkpoint(
         output / CHECKPOINT,
         # `translator` is assigned below, from the model that is trained.
         lambda: save_translator(translator, output / TRANSLATOR),
+        monitor=f"val_{settings.monitor}",
+        higher_is_better=metric is not None and metric.higher_is_better,
         patience=settings.patience,
-        decay=settings.learning_rate_decay,
+        decay=settings.learning_rate_decay if plateau else 1.0,
+        decay_patience=settings.decay_patience,
     )
     model = checkpoint.restore() if resume else None
     if model is not None:
-        say(f"going on after epoch {checkpoint.epoch}, best perplexity {checkpoint.best:.2f}")
+        best = format_value(settings.monitor, checkpoint.best)
+        say(f"going on after epoch {checkpoint.epoch}, best {settings.monitor} {best}")
     else:
         if resume:
             say("no epoch was finished; starting with the first")
         keras.utils.set_random_seed(settings.seed)
-        model = _model(settings, *tokenizers)
-        _load_embeddings(settings, model, *tokenizers, say)
+        model = make_model(settings, *tokenizers)
+        load_embeddings(settings, model, *tokenizers, say)
     say(f"model: {model.count_params():,} parameters")
-    translator = _translator(settings, model, *tokenizers)
+    translator = make_translator(settings, model, *tokenizers)
 
     if resume:
         folder.remove_leftovers(output)
@@ -135,10 +144,12 @@ def train(
 
     if checkpoint.epoch < settings.epochs and not checkpoint.finished:
         bar = ProgressBar(settings.epochs, console or Console(stderr=True))
+        decoded = decoded_metrics(settings, translator, say)
         kept = LastEpochs(
             output / EPOCHS,
             lambda path: save_translator(translator, path),
             settings.keep_checkpoints,
+            monitor=checkpoint.monitor,
         )
         try:
             model.fit(
@@ -157,7 +168,7 @@ def train(
                 epochs=settings.epochs,
                 verbose=0,
                 shuffle=False,  # the corpus shuffles
-                callbacks=[kept, checkpoint, bar],
+                callbacks=[EvaluateMovingAverage(), *decoded, kept, checkpoint, bar],
             )
         finally:
             bar.close()
@@ -167,7 +178,7 @@ def train(
     if not checkpoint.best_epoch:
         raise RuntimeError(
             f"The training diverged: none of {checkpoint.epoch} epochs brought a finite validation "
-            f"perplexity, so there is no {TRANSLATOR}. Lower `learning_rate` (it was "
+            f"{settings.monitor}, so there is no {TRANSLATOR}. Lower `learning_rate` (it was "
             f"{settings.learning_rate}) or `clip_norm` ({settings.clip_norm})."
         )
     if math.isnan(checkpoint.history[-1][checkpoint.monitor]):
@@ -194,21 +205,6 @@ def save_translator(translator: Translator, path: Path) -> None:
     temporary.replace(path)
 
 
-def _trained_tokenizers(settings: TrainingSettings) -> tuple[Tokenizer, Tokenizer]:
-    def lines(*sides: int) -> Iterator[str]:
-        for pair in settings.pairs():
-            if has_text(*pair):
-                yield from (pair[side] for side in sides)
-
-    kinds = settings.source_tokenizer, settings.target_tokenizer or settings.source_tokenizer
-    sizes = settings.source_vocabulary_size, settings.target_vocabulary_size
-    if settings.shared_vocabulary:
-        shared = train_tokenizer(kinds[0], lines(0, 1), sizes[0])
-        return shared, shared
-    source, target = (train_tokenizer(kinds[i], lines(i), sizes[i]) for i in (0, 1))
-    return source, target
-
-
 def _save_tokenizers(output: Path, source: Tokenizer, target: Tokenizer) -> None:
     path = output / CHECKPOINT / folder.TOKENIZERS
     path.parent.mkdir(exist_ok=True)
@@ -232,71 +228,8 @@ def _corpora(
             *tokenizers,
             max_source_length=settings.max_source_length,
             max_target_length=settings.max_target_length,
+            **(samplings(settings) if name == "training" else {}),
         )
         say(f"{name}: {corpus.report}")
         corpora.append(corpus)
     return corpora
-
-
-def _model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer) -> Seq2Seq:
-    common: dict[str, Any] = {
-        name: getattr(settings, name)
-        for name in (
-            *("embedding_size", "depth", "cell", "residual", "layer_norm"),
-            *("dropout", "recurrent_dropout", "embedding_dropout", "word_dropout"),
-        )
-    }
-    encoder = Encoder(
-        vocabulary_size=source.vocabulary_size,
-        units=settings.encoder_units,
-        bidirectional=settings.bidirectional,
-        reverse_source=settings.reverse_source,
-        name="encoder",
-        **common,
-    )
-    attention = None
-    if settings.attention != "none":
-        attention = Attention(settings.attention, settings.probability, name="attention")
-    decoder = Decoder(
-        vocabulary_size=target.vocabulary_size,
-        units=settings.units,
-        attention=attention,
-        attention_size=settings.embedding_size if attention and settings.tied_embedding else None,
-        input_feeding=settings.input_feeding,
-        tied_embedding=settings.tied_embedding,
-        name="decoder",
-        **common,
-    )
-    model = Seq2Seq(encoder, decoder, shared_embedding=settings.shared_embedding)
-    model.build()
-    model.compile(keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip_norm))
-    return model
-
-
-def _load_embeddings(
-    settings: TrainingSettings,
-    model: Seq2Seq,
-    source: Tokenizer,
-    target: Tokenizer,
-    say: Callable[[str], None],
-) -> None:
-    for side, part, tokenizer in (
-        ("source", model.encoder, source),
-        ("target", model.decoder, target),
-    ):
-        path = getattr(settings, f"{side}_embeddings")
-        if path is not None:
-            tokens = tokenizer.pieces(range(tokenizer.vocabulary_size))
-            found = load_embedding(part.embedding, path, tokens)
-            say(f"{side} embedding: {found:,} of {len(tokens):,} ids found in {path}")
-
-
-def _translator(
-    settings: TrainingSettings, model: Seq2Seq, source: Tokenizer, target: Tokenizer
-) -> Translator:
-    search = BeamSearch(
-        width=settings.beam,
-        length_penalty=settings.length_penalty,
-        max_length=settings.max_target_length,
-    )
-    return Translator(model, source, target, search, settings.max_source_length)

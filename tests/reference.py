@@ -188,10 +188,26 @@ def greedy(logits_of: LogitsOf, max_length: int, end: int) -> Hypothesis:
     return Hypothesis(ids, total, total)
 
 
-def exhaustive(
-    logits_of: LogitsOf, vocabulary: int, max_length: int, end: int, weight: float
+# From ids and their log-probability to a score.
+Rank = Callable[[tuple[int, ...], float], float]
+
+
+def _ranked(
+    found: list[tuple[tuple[int, ...], float, float]], rank: Rank | float
 ) -> list[Hypothesis]:
-    """Every sequence that ends within `max_length`, best score first."""
+    """Best first: ids, log-probability, and the sum that is ranked by."""
+
+    def score(ids: tuple[int, ...], total: float) -> float:
+        return rank(ids, total) if callable(rank) else gnmt(total, len(ids), rank)
+
+    scored = [Hypothesis(ids, log_prob, score(ids, total)) for ids, log_prob, total in found]
+    return sorted(scored, key=lambda hypothesis: -hypothesis.score)
+
+
+def exhaustive(
+    logits_of: LogitsOf, vocabulary: int, max_length: int, end: int, rank: Rank | float
+) -> list[Hypothesis]:
+    """Every sequence that ends within `max_length`, best score first: GNMT's for a number."""
 
     def sequences() -> Iterator[tuple[int, ...]]:
         others = [token for token in range(vocabulary) if token != end]
@@ -199,35 +215,42 @@ def exhaustive(
             for prefix in itertools.product(others, repeat=length):
                 yield (*prefix, end)
 
-    found = []
-    for ids in sequences():
-        total = log_prob(logits_of, ids)
-        found.append(Hypothesis(ids, total, gnmt(total, len(ids), weight)))
-    return sorted(found, key=lambda hypothesis: -hypothesis.score)
+    scored = ((ids, log_prob(logits_of, ids)) for ids in sequences())
+    return _ranked([(ids, total, total) for ids, total in scored], rank)
 
 
 def beam(
-    logits_of: LogitsOf, max_length: int, end: int, width: int, weight: float
+    logits_of: LogitsOf,
+    max_length: int,
+    end: int,
+    width: int,
+    rank: Rank | float,
+    choose: Callable[[tuple[int, ...], Array], Array] | None = None,
 ) -> list[Hypothesis]:
     """Beam search in lists: the `width` best extensions; who takes the end keeps its place, frozen.
 
-    No early stop: it goes on until every place is finished.
+    No early stop: it goes on until every place is finished. `choose(ids, log_probs)` gives what is
+    added up to choose by, minus infinity for what may not be said.
     """
-    live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
-    finished: list[tuple[tuple[int, ...], float]] = []
+    live: list[tuple[tuple[int, ...], float, float]] = [((), 0.0, 0.0)]
+    finished: list[tuple[tuple[int, ...], float, float]] = []
     while live:
         extended = []
-        for ids, total in live:
+        for ids, total, worth in live:
             log_probs = log_softmax(logits_of(ids))
-            last = len(ids) == max_length - 1
-            for token in [end] if last else np.flatnonzero(log_probs > -np.inf).tolist():
-                extended.append(((*ids, token), total + float(log_probs[token])))
-        extended.sort(key=lambda pair: -pair[1])
+            values = log_probs if choose is None else choose(ids, log_probs.copy())
+            tokens = np.flatnonzero(values > -np.inf).tolist()
+            if len(ids) == max_length - 1:
+                tokens, values = [end], log_probs
+            extended += [
+                ((*ids, token), total + float(log_probs[token]), worth + float(values[token]))
+                for token in tokens
+            ]
+        extended.sort(key=lambda each: -each[2])
         best = extended[: width - len(finished)]
-        finished += [pair for pair in best if pair[0][-1] == end]
-        live = [pair for pair in best if pair[0][-1] != end]
-    found = [Hypothesis(ids, total, gnmt(total, len(ids), weight)) for ids, total in finished]
-    return sorted(found, key=lambda hypothesis: -hypothesis.score)
+        finished += [each for each in best if each[0][-1] == end]
+        live = [each for each in best if each[0][-1] != end]
+    return _ranked(finished, rank)
 
 
 # Loss
@@ -243,6 +266,22 @@ def cross_entropy(
             continue
         weight = 1.0 if weights is None else float(weights[place])
         total -= weight * log_softmax(logits[place].astype("float64"))[labels[place]]
+        count += weight
+    return total / count if count else 0.0
+
+
+def smoothed_cross_entropy(
+    labels: Array, logits: Array, smoothing: float, weights: Array | None = None, pad: int = 0
+) -> float:
+    """As `cross_entropy`, against (1 − ε)·onehot + ε/V over all V entries."""
+    size = logits.shape[-1]
+    total = count = 0.0
+    for place in np.ndindex(labels.shape):
+        if labels[place] == pad:
+            continue
+        weight = 1.0 if weights is None else float(weights[place])
+        target = (1 - smoothing) * np.eye(size)[labels[place]] + smoothing / size
+        total -= weight * float(target @ log_softmax(logits[place].astype("float64")))
         count += weight
     return total / count if count else 0.0
 

@@ -134,6 +134,19 @@ def test_mean_of_many_in_half_precision_is_taken_in_float32():
     assert float(bridge(state_of(((1,),), rows=1), encoded)[0][0][0, 0]) == 1
 
 
+@pytest.mark.parametrize(
+    ("mask", "error", "message"),
+    [
+        (np.ones((2, 4), bool), ValueError, r"`mask` must .* values \(2, 5, 3\); got \(2, 4\)"),
+        (np.ones((2, 5)), TypeError, "`mask` must be bool.*got float"),
+    ],
+)
+def test_mean_refuses_a_mask_of_another_shape_or_type(mask, error, message):
+    state = ((np.ones((2, 4), "float32"),),)
+    with pytest.raises(error, match=message):
+        MeanBridge([[2]])(state, Encoded(np.ones((2, 5, 3), "float32"), mask))
+
+
 def test_mean_without_an_encoded_source_is_an_error():
     with pytest.raises(ValueError, match=r"MeanBridge .*encoded source"):
         MeanBridge(((5,),))(state_of(GRU_CELL))

@@ -10,6 +10,8 @@ import pytest
 from rich.console import Console
 
 from keras_s2s.callbacks import Checkpoint, LastEpochs, ProgressBar
+from keras_s2s.moving_average import averaged_weights
+from keras_s2s.rates import InverseSquareRoot
 
 
 class Killed(BaseException):
@@ -82,6 +84,72 @@ def test_learning_rate_decays_after_an_epoch_without_improvement(states: Path) -
     used = [epoch["learning_rate"] for epoch in checkpoint.history]
     assert used == pytest.approx([0.05, 0.05, 0.025, 0.025, 0.0125])
     assert float(model.optimizer.learning_rate) == pytest.approx(0.0125)
+
+
+def test_learning_rate_waits_for_its_own_patience(states: Path) -> None:
+    checkpoint = checkpoint_in(states, decay=0.5, decay_patience=2, patience=9)
+
+    after([9.0, 9.5, 9.5, 9.5, 9.5, 8.0, 9.0, 9.0], checkpoint, small_model())
+
+    used = [epoch["learning_rate"] for epoch in checkpoint.history]
+    assert used == pytest.approx([0.05] * 3 + [0.025] * 2 + [0.0125] * 3)
+
+
+def test_a_value_that_should_rise_is_best_when_it_is_highest(states: Path) -> None:
+    saved: list[int] = []
+    checkpoint = checkpoint_in(
+        states, save_best=lambda: saved.append(checkpoint.epoch), higher_is_better=True, patience=2
+    )
+
+    after([1.0, 3.0, 3.0, 2.0], checkpoint, small_model())
+
+    assert saved == [1, 2]
+    assert (checkpoint.best, checkpoint.best_epoch, checkpoint.finished) == (3.0, 2, True)
+
+
+def test_a_schedule_of_the_rate_is_left_alone_and_recorded(states: Path) -> None:
+    model = small_model()
+    model.compile(keras.optimizers.Adam(InverseSquareRoot(0.1, 4)), "mse")
+    model.optimizer.build(model.trainable_variables)
+    checkpoint = checkpoint_in(states, decay=1.0, patience=9)
+
+    after([9.0, 9.5], checkpoint, model)
+
+    assert [epoch["learning_rate"] for epoch in checkpoint.history] == pytest.approx([0.025] * 2)
+
+
+def test_what_is_saved_holds_the_moving_average_and_the_state_both(states: Path) -> None:
+    model = small_model()
+    model.compile(keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9), "mse")
+    saved: list[list[np.ndarray]] = []
+    checkpoint = checkpoint_in(
+        states, save_best=lambda: saved.append(model.get_weights()), monitor="loss"
+    )
+    kept = LastEpochs(
+        states / "epochs", lambda path: saved.append(model.get_weights()), 1, monitor="loss"
+    )
+    checkpoint.set_model(model)
+    kept.set_model(model)
+    x = np.ones((8, 4), "float32")
+    # By hand: at the end of `fit`, Keras leaves the average in the model.
+    for _ in range(3):
+        model.train_on_batch(x, x[:, :1])
+    raw = model.get_weights()
+    kept.on_epoch_end(0, {"loss": 1.0})
+    checkpoint.on_epoch_end(0, {"loss": 1.0})
+
+    restored = checkpoint_in(states).restore()
+    assert restored is not None
+    with averaged_weights(restored) as averaged:
+        assert averaged
+        expected = restored.get_weights()
+    assert np.any(expected[0] != raw[0])
+    for weights in saved:
+        for ours, theirs in zip(weights, expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(restored.get_weights(), raw, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert len(saved) == 2
 
 
 def test_training_stops_after_patience_epochs_without_improvement(states: Path) -> None:

@@ -33,6 +33,21 @@ def test_what_equals_a_choice_but_is_of_another_type_is_no_choice(value):
     checks.check_choice("way", "first", (True, "first"))
 
 
+@pytest.mark.parametrize("shape", [(2, 4), (1, 5), (2, 5, 1), (2,)])
+def test_masks_have_a_place_for_each_value(shape):
+    values = np.ones((2, 5, 3))
+    received = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+    with pytest.raises(ValueError, match=rf"`mask` .* values \(2, 5, 3\); got \({received}\)"):
+        checks.check_mask(np.ones(shape, bool), values)
+    checks.check_mask(np.ones((2, 5), bool), values)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_masks_are_bool(dtype):
+    with pytest.raises(TypeError, match=f"`mask` must be bool, True where .* got {dtype}"):
+        checks.check_mask(np.ones((2, 5), dtype), np.ones((2, 5, 3)))
+
+
 @pytest.mark.parametrize("value", [-0.1, 1, 1.0, "0.5", None, True, float("nan")])
 def test_shares_are_from_zero_to_below_one(value):
     with pytest.raises(ValueError, match=r"`rate` must be at least 0 and below 1; got rate="):

@@ -211,11 +211,9 @@ def test_evaluate_prints_every_score(
         *("evaluate", model, "--source", texts / "val.en", "--target", texts / "val.de"),
         *("--output", tmp_path / "out.de"),
     )
-    from_tsv = command("evaluate", model, "--data", texts / "val.tsv")
     translated = command("translate", model, texts / "val.en")
 
     assert (found.code, found.err) == (0, "")
-    assert found.out == from_tsv.out
     assert (tmp_path / "out.de").read_text(encoding="utf-8") == translated.out
     outputs = translated.out.splitlines()
     references = (texts / "val.de").read_text(encoding="utf-8").splitlines()
@@ -631,6 +629,35 @@ def test_bad_input_of_translate_is_named(
     found = command("translate", model, texts / "val.en", "--n-best", 9)
     assert (found.code, found.out) == (2, "")
     assert "--n-best must be at most --beam; got n_best=9, width=3" in one_line(found.err)
+
+
+def test_evaluate_takes_several_references(command: Command, model: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "in", ["red cat", "dog"])
+    said = command("translate", model, file).out.splitlines()
+    wrong, right = write(tmp_path / "a", ["x", "y"]), write(tmp_path / "b", said)
+    lines = [f"{a}\t{b}" for a, b in zip(["red cat", "dog"] * 2, ["x", "y", *said], strict=True)]
+    both = write(tmp_path / "both.tsv", lines)
+
+    found = command("evaluate", model, "--source", file, "--target", wrong, "--target", right)
+    grouped = command("evaluate", model, "--data", both, "--output", tmp_path / "out")
+
+    assert "exact match       100.00 % nrefs:2|" in found.out
+    assert grouped.out == found.out
+    assert (tmp_path / "out").read_text(encoding="utf-8").splitlines() == said
+
+
+def test_train_keeps_the_epoch_with_the_best_decoded_metric(
+    command: Command, texts: Path, tmp_path: Path
+) -> None:
+    found = command(
+        *("train", *tsv(texts), *SMALL, "--epochs", 1, "--output", tmp_path / "m"),
+        *("--monitor", "wer", "--monitor-sentences", 3, "--monitor-beam", 2),
+    )
+
+    assert found.code == 0
+    assert re.search(r"best epoch 1 of 1, validation wer \d+\.\d\d%\n", found.out)
+    assert "3 validation sources are decoded for wer" in " ".join(found.err.split())
+    assert re.search(r"validation .* wer +\d+\.\d\d%", found.err)
 
 
 def test_bad_input_of_evaluate_is_named(

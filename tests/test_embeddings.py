@@ -56,8 +56,11 @@ def test_a_token_of_two_ids_fills_both_rows(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("the 1 2 3\nDog 1 2\n", r"line 2: expected a token and 3 numbers.*got 2 numbers"),
+        ("the 1 2 3\nDog 1 2\n", r"line 2: expected a token and 3 finite numbers.*got 2 numbers"),
         ("the 1 2 3\nDog 1 2 3,5\n", r"line 2: .*got could not convert.*3,5"),
+        ("the 1 2 3\nDog 1 nan 3\n", r"line 2: .*3 finite numbers.*got one that is not finite"),
+        ("the 1 2 3\nDog 1 2 -inf\n", r"line 2: .*got one that is not finite"),
+        ("the 1 2 3 4\n", r"vectors of width 4; the embedding is 3 wide.*embedding_size=4"),
         ("3 4\nthe 1 2 3 4\n", r"vectors of width 4; the embedding is 3 wide.*embedding_size=4"),
     ],
 )

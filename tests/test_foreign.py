@@ -135,6 +135,13 @@ def step(inputs, states):
     return inputs, states
 
 
+class Stateless(L.Layer):
+    state_size = 3
+
+    def call(self, inputs):
+        return inputs
+
+
 class Stateful:
     state_size = 3
 
@@ -148,6 +155,7 @@ class Stateful:
         (NoState(), TypeError, "NoState does not: it would have to have `state_size`"),
         (L.Dense(3), TypeError, "Dense does not: it would have to have `state_size`"),
         (step, TypeError, r"function does not: it would have to be a keras Layer, have `state_"),
+        (Stateless(), TypeError, r"Stateless does not: it would have to have `call\(inputs, sta"),
         (Stateful(), TypeError, "Stateful does not: it would have to be a keras Layer"),
         (L.LSTMCell, TypeError, r"not its class; got LSTMCell. Make one first: LSTMCell\("),
         (L.LSTM(3), TypeError, "got the layer LSTM, which is the loop over it. Give its `cell`"),
@@ -158,6 +166,52 @@ def test_a_cell_without_the_contract_says_what_is_missing(cell, error, message):
     for make in (check_cell, CellRecurrent, lambda cell: decoder_with(cell=cell, units=None)):
         with pytest.raises(error, match=message):
             make(cell)
+
+
+class GivesOutput(L.Layer):
+    state_size = 2
+
+    def call(self, inputs, states):
+        return inputs
+
+
+class GivesWide(GivesOutput):
+    def call(self, inputs, states):
+        return keras.ops.concatenate([inputs, inputs], axis=-1), states
+
+
+class GivesWideState(GivesOutput):
+    def call(self, inputs, states):
+        return states[0], [keras.ops.concatenate([states[0], inputs], axis=-1)]
+
+
+class GivesOneState(GivesOutput):
+    state_size = (2, 2)
+
+    def call(self, inputs, states):
+        return states[0], [states[0]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "message"),
+    [
+        (GivesOutput, TypeError, r"\(output, states\) .* got KerasTensor of GivesOutput"),
+        (GivesWide, ValueError, "outputs as wide as .* 2; got 4 of GivesWide"),
+        (GivesWideState, ValueError, r"widths of its `state_size`, \(2,\); got \(4,\) of"),
+        (GivesOneState, ValueError, r"widths of its `state_size`, \(2, 2\); got \(2,\) of"),
+    ],
+)
+def test_a_cell_that_gives_something_else_is_an_error_as_soon_as_it_is_built(kind, error, message):
+    with pytest.raises(error, match=rf"`cell` must give .*{message}"):
+        CellRecurrent(kind()).build((None, None, 2))
+
+
+def test_a_mask_of_another_shape_or_type_is_an_error():
+    for layer in (CellRecurrent(L.GRUCell(3)), GRU(3), RecurrentBlock("lstm", 3)):
+        with pytest.raises(ValueError, match=r"`mask` must .* \(3, 5, 2\); got \(1, 5\)"):
+            layer(X, mask=np.ones((1, 5), bool))
+        with pytest.raises(TypeError, match=r"`mask` must be bool, .* got float32"):
+            layer(X, mask=np.ones((3, 5), "float32"))
 
 
 @pytest.mark.parametrize("size", [(), (3, 0), (None,), ("3",)])

@@ -116,10 +116,53 @@ def test_pad_id_is_an_option():
 
 
 def test_round_trips_through_json():
-    loss = TokenCrossEntropy(pad_id=2, name="nats")
+    loss = TokenCrossEntropy(pad_id=2, name="nats", label_smoothing=0.1)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
     again = keras.saving.deserialize_keras_object(config)
-    assert again.get_config() == loss.get_config() == {"name": "nats", "pad_id": 2}
+    expected = {"name": "nats", "pad_id": 2, "label_smoothing": 0.1}
+    assert again.get_config() == loss.get_config() == expected
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.9])
+def test_smoothing_spreads_its_mass_over_all_entries(smoothing):
+    logits, weights = sample()
+    loss = TokenCrossEntropy(label_smoothing=smoothing)
+    for given in (None, weights):
+        expected = reference.smoothed_cross_entropy(LABELS, logits, smoothing, given)
+        assert float(loss(LABELS, logits, given)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_smoothing_is_the_keras_loss_on_one_hot_labels():
+    logits, _ = sample()
+    expected = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2)(
+        np.eye(5)[LABELS[LABELS != 0]], logits[LABELS != 0]
+    )
+    loss = TokenCrossEntropy(label_smoothing=0.2)(LABELS, logits)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_gradient_of_the_smoothed_loss_is_softmax_minus_target():
+    logits, _ = sample()
+    _, (gradient,), _ = gradients(
+        lambda logits: TokenCrossEntropy(label_smoothing=0.3)(LABELS, logits), [logits]
+    )
+    targets = 0.7 * np.eye(5)[LABELS] + 0.3 / 5
+    expected = (reference.softmax(logits) - targets) / np.count_nonzero(LABELS)
+    expected[LABELS == 0] = 0
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-7)
+
+
+def test_padding_that_is_forbidden_stays_out_of_the_smoothed_loss_where_labels_are_padding():
+    logits, _ = sample()
+    infinite = np.where((LABELS == 0)[:, :, None], -np.inf, logits).astype("float32")
+    loss = TokenCrossEntropy(label_smoothing=0.1)
+    assert float(loss(LABELS, infinite)) == float(loss(LABELS, logits))
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1, 1.5, "0.1", None, True, float("nan")])
+def test_a_smoothing_that_is_no_share_is_an_error(smoothing):
+    with pytest.raises(ValueError, match="`label_smoothing` must be at least 0 and below 1; got"):
+        TokenCrossEntropy(label_smoothing=smoothing)
 
 
 def test_reduction_is_no_option():

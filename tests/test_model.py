@@ -16,6 +16,7 @@ import reference
 from backends import BACKEND, compiled, gradients, tensorflow_only
 from keras import ops
 
+from keras_s2s.attention import Attention
 from keras_s2s.bridge import CopyBridge, DenseBridge
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
@@ -150,6 +151,47 @@ def test_compile_defaults_clip_gradients_and_leave_xla_to_jax():
     assert model.optimizer.global_clipnorm == 1
     assert type(model.loss) is TokenCrossEntropy
     assert model.jit_compile is (BACKEND == "jax")
+
+
+def test_xla_is_on_where_it_is_asked_for():
+    model = made()
+    model.compile(jit_compile=True)
+    assert model.jit_compile is True
+    model.compile(jit_compile=False)
+    assert model.jit_compile is False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        lambda: {"attention": "location", "input_feeding": True},
+        lambda: {"attention": Attention("coverage", "monotonic"), "cell": "layer_norm_lstm"},
+    ],
+    ids=["feeding", "following"],
+)
+def test_xla_trains_what_loops(options):
+    """The same loss as without it, after steps of `fit`."""
+    losses = []
+    for jit_compile in (True, False):
+        keras.utils.set_random_seed(3)
+        sizes = {"vocabulary_size": VOCABULARY, "embedding_size": 4, "units": 4}
+        model = Seq2Seq(Encoder(**sizes), Decoder(**sizes, **options()))
+        model.compile("sgd", jit_compile=jit_compile)
+        losses.append(model.fit(X, Y, epochs=3, batch_size=12, verbose=0).history["loss"])
+    # Float32, with sums in other orders.
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    assert losses[0][-1] < losses[0][0]
+
+
+def test_encoder_and_decoder_share_no_cell():
+    """Keras saves such a model, and cannot load it again."""
+    cell = keras.layers.GRUCell(4)
+    sizes = {"vocabulary_size": VOCABULARY, "embedding_size": 4}
+    with pytest.raises(ValueError, match="share no cell; got the same GRUCell in both"):
+        Seq2Seq(
+            Encoder(**sizes, cell=["gru", cell], units=4), Decoder(**sizes, cell=cell, units=None)
+        )
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "adafactor", "rmsprop"])

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_s2s.reading import CorpusError, decode_lines, read_lines, read_parallel, read_tsv
+from keras_s2s.reading import (
+    CorpusError,
+    decode_lines,
+    group_references,
+    read_lines,
+    read_parallel,
+    read_references,
+    read_tsv,
+)
 
 # Everything but LF, which ends a line, and lone surrogates, which UTF-8 cannot hold.
 LINES = st.lists(
@@ -127,3 +135,22 @@ def test_reading_and_corpus_need_no_tensorflow() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"\[\]\s*", run.stdout)
+
+
+def test_targets_of_a_source_on_several_lines_are_its_references() -> None:
+    pairs = [("read", "R IY D"), ("dog", "D"), ("read", "R EH D"), ("read", "R IY D"), ("", "")]
+
+    assert group_references(pairs) == (["read", "dog"], [["R IY D", "R EH D"], ["D"]])
+
+
+def test_references_of_several_files_belong_line_for_line(tmp_path: Path) -> None:
+    source, first, second = (tmp_path / name for name in ("s", "a", "b"))
+    source.write_text("1\n2\n", encoding="utf-8")
+    first.write_text("one\ntwo\n", encoding="utf-8")
+    second.write_text("un\n\n", encoding="utf-8")
+
+    assert read_references(source, [first]) == (["1", "2"], [["one"], ["two"]])
+    assert read_references(source, [first, second]) == (["1", "2"], [["one", "un"], ["two"]])
+    second.write_text("un\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="has 2 lines and"):
+        read_references(source, [first, second])

@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_s2s import options
-from keras_s2s.scores import edit_distance, score_outputs
+from keras_s2s import __version__, options
+from keras_s2s.scores import (
+    bleu,
+    edit_distance,
+    phone_error_rate,
+    score_outputs,
+    word_error_rate,
+)
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=6)
 
@@ -101,6 +107,47 @@ def test_token_error_rate_can_exceed_one() -> None:
     assert score_outputs(["a b c"], ["x"]).token_error_rate == 3.0
 
 
+def test_any_of_several_references_will_do() -> None:
+    outputs, references = ["a b", "c", "d"], [["x y", "a b"], ["c", "e f"], ["e"]]
+    scores = score_outputs(outputs, references)
+
+    assert scores.exact_match == pytest.approx(2 / 3)
+    assert word_error_rate(outputs, references).value == pytest.approx(1 / 3)
+    assert "nrefs:var" in scores.bleu_signature
+    assert scores.match_signature.startswith("nrefs:var|")
+
+
+PRONUNCIATIONS = st.lists(WORDS.filter(bool), min_size=1, max_size=3)
+
+
+@given(st.lists(st.tuples(WORDS, PRONUNCIATIONS), min_size=1, max_size=4))
+def test_phone_error_rate_is_of_the_closest_reference(
+    words: list[tuple[list[str], list[list[str]]]],
+) -> None:
+    total = length = 0
+    for said, allowed in words:
+        fewest = min(edits(tuple(said), tuple(each)) for each in allowed)
+        closest = next(e for e in allowed if edits(tuple(said), tuple(e)) == fewest)
+        total, length = total + fewest, length + len(closest)
+    found = phone_error_rate(
+        [" ".join(said) for said, _ in words],
+        [[" ".join(each) for each in allowed] for _, allowed in words],
+    )
+    assert found.value == pytest.approx(total / length)
+
+
+def test_bleu_of_several_references_is_sacrebleus() -> None:
+    outputs = ["a b c d e f"]
+    first, second = "a b c d x y", "z c d e f w"
+    alone = bleu(outputs, [first], tokenize="none").value
+    both = bleu(outputs, [[first, second]], tokenize="none")
+    # Every 1-, 2- and 3-gram is in one of them, and of three 4-grams all but b c d e.
+    expected = 100 * (2 / 3) ** 0.25
+    assert both.value == pytest.approx(expected)
+    assert both.value > alone
+    assert "nrefs:2" in both.signature
+
+
 def test_empty_references_are_scored() -> None:
     scores = score_outputs(["", "a"], ["", ""])
 
@@ -112,12 +159,16 @@ def test_printed_scores_name_their_signatures() -> None:
     printed = str(score_outputs(["a b c d"], ["a b c d"], tokenize="char"))
 
     lines = dict(
-        zip(("bleu", "chrf", "exact", "errors", "count"), printed.splitlines(), strict=True)
+        zip(("bleu", "chrf", "exact", "wer", "errors", "count"), printed.splitlines(), strict=True)
     )
     assert lines["bleu"].split()[:2] == ["BLEU", "100.00"]
     assert "tok:char|smooth:exp|version:" in lines["bleu"]
     assert "nc:6|nw:0|" in lines["chrf"]
-    assert lines["exact"].split() == ["exact", "match", "100.00", "%"]
+    signature = f"version:keras_s2s-{__version__}"
+    assert lines["exact"].split()[:4] == ["exact", "match", "100.00", "%"]
+    assert lines["exact"].endswith(f"nrefs:1|unit:output|reference:any|{signature}")
+    assert lines["wer"].split()[:5] == ["WER", "(no", "match)", "0.00", "%"]
+    assert lines["errors"].endswith(f"nrefs:1|unit:token|reference:closest|{signature}")
     assert lines["count"].split() == ["sentences", "1"]
 
 
@@ -126,6 +177,7 @@ def test_printed_scores_name_their_signatures() -> None:
     [
         (["a"], ["a", "b"], "got 1 outputs and 2 references"),
         ([], [], "nothing to score"),
+        (["a", "b"], [["a"], []], "Every output needs a reference; output 1 has none"),
     ],
 )
 def test_lists_that_cannot_be_scored_are_refused(

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from keras_s2s import settings
+from keras_s2s import ranges
 from keras_s2s.settings import TrainingSettings
 
 FILES = {"output": "out", "data": "train.tsv", "val_data": "val.tsv"}
@@ -101,6 +101,37 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
         ({"learning_rate_decay": 0.0}, "`learning_rate_decay` must be above 0 and at most 1"),
         ({"learning_rate_decay": 1.1}, "`learning_rate_decay` must be above 0 and at most 1"),
         ({"clip_norm": 0.0}, "`clip_norm` must be above 0"),
+        ({"label_smoothing": 1.0}, "`label_smoothing` must be at least 0 and below 1; got 1.0"),
+        ({"weight_decay": -1.0}, "`weight_decay` must be at least 0"),
+        ({"moving_average": 1.0}, "`moving_average` must be at least 0 and below 1"),
+        ({"subword_sampling": 1.5}, "`subword_sampling` must be at least 0 and at most 1"),
+        (
+            {"subword_sampling": 0.1, "source_tokenizer": "char"},
+            "`subword_sampling` needs a unigram or bpe tokenizer; got char and char",
+        ),
+        ({"subword_nbest": 5}, "with `subword_sampling`.*; got 5, None"),
+        ({"subword_nbest": 1, "subword_sampling": 0.1}, "`subword_nbest` must be -1 or from 2"),
+        (
+            {"subword_nbest": 5, "subword_sampling": 0.1, "target_tokenizer": "bpe"},
+            "without bpe; got 5, 0.1, unigram and bpe",
+        ),
+        ({"monitor": "loss"}, "`monitor` must be one of perplexity, bleu, chrf, wer, per, exact"),
+        ({"monitor": "bleu", "monitor_tokenize": "words"}, "`monitor_tokenize` must be one of 13a"),
+        ({"monitor": "wer", "monitor_sentences": 0}, "`monitor_sentences` must be at least 1"),
+        ({"monitor_beam": 3}, "`monitor_beam` is for a `monitor` that is a decoded one; got 3"),
+        (
+            {"monitor": "wer", "monitor_tokenize": "none"},
+            "`monitor_tokenize` is for a `monitor` that is bleu; got none with wer",
+        ),
+        ({"learning_rate_schedule": "cosine"}, "`learning_rate_schedule` must be one of plateau,"),
+        ({"learning_rate_schedule": "inverse_sqrt"}, "inverse_sqrt needs `warmup_steps`.*got 0"),
+        ({"learning_rate_schedule": "exponential"}, "exponential needs `decay_steps`.*got None"),
+        ({"warmup_steps": 5}, "`warmup_steps` belongs to .* inverse_sqrt or exponential; got 5"),
+        ({"decay_steps": 5}, "`decay_steps` belongs to .* exponential; got 5 with plateau"),
+        (
+            {"decay_patience": 2, "learning_rate_schedule": "constant"},
+            "`decay_patience` belongs to .* plateau; got 2 with constant",
+        ),
         ({"length_penalty": -0.5}, "`length_penalty` must be at least 0"),
         ({"length_penalty": 100.0}, "`length_penalty` must be at least 0 and below 100"),
         (
@@ -147,24 +178,26 @@ def test_settings_of_another_type_are_refused(given: dict[str, Any], message: st
 def test_every_setting_is_checked() -> None:
     checked = {
         "output",
-        *settings.FILES,
-        *settings.FLAGS,
-        *settings.CHOICES,
-        *settings.LEAST,
-        *settings.RANGES,
+        *ranges.FILES,
+        *ranges.FLAGS,
+        *ranges.CHOICES,
+        *ranges.LEAST,
+        *ranges.RANGES,
     }
     assert checked == {field.name for field in dataclasses.fields(TrainingSettings)}
 
 
 def test_choices_are_those_of_the_modules_that_own_them() -> None:
     from keras_s2s.attention import PROBABILITIES, SCORES
+    from keras_s2s.decoded import DECODED_METRICS
     from keras_s2s.recurrent import CELLS
     from keras_s2s.text import training
 
-    assert set(settings.CHOICES["source_tokenizer"]) == set(get_args(training.Kind))
-    assert set(settings.CHOICES["cell"]) == set(CELLS)
-    assert set(settings.CHOICES["attention"]) == {*SCORES, "none"}
-    assert set(settings.CHOICES["probability"]) == set(PROBABILITIES)
+    assert set(ranges.CHOICES["source_tokenizer"]) == set(get_args(training.Kind))
+    assert set(ranges.CHOICES["cell"]) == set(CELLS)
+    assert set(ranges.CHOICES["monitor"]) == {*DECODED_METRICS, "perplexity"}
+    assert set(ranges.CHOICES["attention"]) == {*SCORES, "none"}
+    assert set(ranges.CHOICES["probability"]) == set(PROBABILITIES)
 
 
 @pytest.mark.parametrize(

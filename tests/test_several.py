@@ -279,6 +279,31 @@ def test_several_takes_a_list_of_at_least_one(given):
         SeveralAttentions(given)
 
 
+def test_members_share_no_part():
+    """Keras saves such a model, and cannot load it again."""
+    whole, score, window = Attention("dot"), ConcatScore(3), LocalPredictiveWindow(2)
+    for members, name in (
+        ([whole, "dot", whole], "Attention"),
+        ([score, score], "ConcatScore"),
+        ([score, SeveralAttentions([score])], "ConcatScore"),
+        ([Attention("dot", window=window), Attention(window=window)], "LocalPredictiveWindow"),
+    ):
+        with pytest.raises(ValueError, match=f"parts of their own; got the same {name} twice"):
+            SeveralAttentions(members)
+
+
+def test_heads_copy_what_is_not_registered_for_saving():
+    class Halved(ConcatScore):
+        def keys(self, values):
+            return super().keys(values) / 2
+
+    query, values, mask = sample("general", dtype="float32")
+    attention = MultiHeadAttention(Halved(3), 2)
+    assert attention(query, Encoded(values, mask))[0].shape == (5, 3, 4)
+    assert [type(member.score) for member in attention.members] == [Halved, Halved]
+    assert [member.score.units for member in attention.members] == [3, 3]
+
+
 @pytest.mark.parametrize(("name", "value"), [("heads", 0), ("heads", None), ("heads", True),
                                              ("units", 0), ("units", 2.0)])  # fmt: skip
 def test_heads_and_units_must_be_positive_integers(name, value):

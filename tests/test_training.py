@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from keras_s2s import callbacks, training
+from keras_s2s import callbacks, construction, training
 from keras_s2s.averaging import average_translators
 from keras_s2s.corpus import CorpusError
 from keras_s2s.settings import TrainingSettings
@@ -109,7 +109,7 @@ def test_training_lowers_the_loss_and_keeps_the_best_epoch(trained: Trained) -> 
 
     perplexities = [epoch["val_perplexity"] for epoch in result.history]
     assert perplexities[-1] < perplexities[0]
-    assert result.best_perplexity == min(perplexities)
+    assert result.best == min(perplexities)
     assert result.best_epoch == 1 + perplexities.index(min(perplexities))
     assert result.epochs == len(perplexities) == EPOCHS
     assert result.parameters == load_translator(result.path).count_params()
@@ -291,6 +291,77 @@ def test_resumed_training_ends_with_the_weights_of_one_without_a_break(
             ours["output"] = theirs["output"]
         assert ours == theirs
     assert not list((tmp_path / "out").rglob(".tmp-*"))
+
+
+# What a resumed run must take up besides the weights.
+STATEFUL: dict[str, Any] = {
+    "label_smoothing": 0.1,
+    "learning_rate_schedule": "inverse_sqrt",
+    "warmup_steps": 6,
+    "weight_decay": 0.01,
+    "moving_average": 0.9,
+    "recurrent_dropout": 0.1,
+    "word_dropout": 0.1,
+    "monitor": "chrf",
+    "monitor_sentences": 4,
+    "target_tokenizer": "bpe",
+    "target_vocabulary_size": 24,
+    "subword_sampling": 0.3,
+}
+
+
+def test_every_stateful_option_is_resumed_to_the_bit(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, _ = run(settings_for(texts, tmp_path / "whole", **STATEFUL))
+    values = [epoch["val_chrf"] for epoch in result.history]
+    assert (result.best, result.best_epoch) == (max(values), 1 + values.index(max(values)))
+    settings = settings_for(texts, tmp_path / "out", **STATEFUL)
+    kill_in_save(monkeypatch, 2)
+    with pytest.raises(Killed):
+        run(settings)
+    monkeypatch.undo()
+    keras.utils.set_random_seed(12345)
+
+    run(settings, resume=True)
+
+    assert_same_weights(tmp_path / "whole", tmp_path / "out")
+
+
+def test_optimizer_and_loss_are_those_of_the_settings(texts: Path, tmp_path: Path) -> None:
+    def compiled(**given: Any) -> keras.Model:
+        settings = settings_for(texts, tmp_path, **given)
+        return construction.make_model(settings, *construction.train_tokenizers(settings))
+
+    plain = compiled(clip_norm=0.5).optimizer
+    assert (float(plain.learning_rate), plain.global_clipnorm) == (pytest.approx(0.01), 0.5)
+    assert (plain.weight_decay, plain.use_ema) == (None, False)
+
+    model = compiled(**STATEFUL)
+    assert model.loss.label_smoothing == 0.1
+    assert (model.optimizer.weight_decay, model.optimizer.ema_momentum) == (0.01, 0.9)
+    assert model.optimizer.use_ema
+    assert model.optimizer._learning_rate.get_config() == {
+        "learning_rate": 0.01,
+        "warmup_steps": 6,
+    }
+    falling = {"decay_steps": 5, "warmup_steps": 2, "learning_rate_decay": 0.3}
+    exponential = compiled(learning_rate_schedule="exponential", **falling).optimizer
+    assert exponential._learning_rate.get_config() == {
+        "learning_rate": 0.01,
+        "decay_rate": 0.3,
+        "decay_steps": 5,
+        "warmup_steps": 2,
+        "minimum": 0.0,
+    }
+
+
+def test_a_constant_rate_stays(texts: Path, tmp_path: Path) -> None:
+    given = {"learning_rate_schedule": "constant", "learning_rate": 1.0, "clip_norm": 1e3}
+    result, _ = run(settings_for(texts, tmp_path, **given))
+
+    assert any(e["val_perplexity"] > result.best for e in result.history[1:])
+    assert {epoch["learning_rate"] for epoch in result.history} == {1.0}
 
 
 def kill_in_epoch_file(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:

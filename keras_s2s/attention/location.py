@@ -93,8 +93,10 @@ class LocationScore(ConcatScore):
             padding="same",
             data_format="channels_last",
         )
-        features = ops.reshape(features, (*shape, self.filters))
-        located = ops.matmul(ops.cast(features, query.dtype), self.location_kernel)  # (B, T, S, A)
+        # As a plain matrix: XLA cannot turn the gradient of a product of more axes in a loop.
+        features = ops.reshape(ops.cast(features, query.dtype), (-1, self.filters))
+        located = ops.matmul(features, ops.cast(self.location_kernel, query.dtype))
+        located = ops.reshape(located, (*shape, self.vector.shape[0]))  # (B, T, S, A)
         query = ops.matmul(query, ops.cast(self.query_kernel, query.dtype))  # (B, T, A)
         return self._compare(query[:, :, None, :] + keys[:, None, :, :] + located)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import keras
 from keras import ops
+
+from keras_s2s.checks import check_mask
 
 Shape = tuple[int | None, ...]
 
@@ -60,20 +61,7 @@ def check_memory(values: Any, mask: Any) -> None:
             "The memory's `values` must have the shape (batch, source length, width); got "
             f"{tuple(values.shape)}."
         )
-    if len(mask.shape) != 2 or any(
-        a is not None and b is not None and a != b
-        for a, b in zip(mask.shape, values.shape, strict=False)
-    ):
-        raise ValueError(
-            "The memory's `mask` must have the shape (batch, source length) of the values "
-            f"{tuple(values.shape)}; got {tuple(mask.shape)}."
-        )
-    dtype = keras.backend.standardize_dtype(mask.dtype)
-    if dtype != "bool":
-        raise TypeError(
-            "The memory's `mask` must be bool, True where the source has a real token; got "
-            f"{dtype}. Write `source_ids != pad_id`."
-        )
+    check_mask(mask, values)
 
 
 def check_query(query: Any, values: Any) -> None:

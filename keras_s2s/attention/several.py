@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_s2s.attention.attention import Attention
-from keras_s2s.attention.mechanism import Mechanism, State, part
+from keras_s2s.attention.mechanism import Mechanism, Part, State, part
 from keras_s2s.attention.memory import Memory, Shape, values_shape
 from keras_s2s.attention.probability import PROBABILITIES, Probability
 from keras_s2s.attention.scores import SCORES, Score
@@ -88,6 +88,7 @@ class SeveralAttentions(Group):
                 f"`attentions` must be a list of at least one mechanism; got {attentions!r}."
             )
         self.members = [mechanism(each, self.dtype_policy) for each in attentions]
+        _check_own(self.members)
 
     def build(self, query_shape: Shape, memory_shape: Any) -> None:
         for member in self.members:
@@ -176,11 +177,17 @@ class MultiHeadAttention(Group):
         self.window = window
         if units is not None:
             self._head_size(units)
-        pattern = Attention(self.score, self.probability, window, dropout, dtype=policy)
-        config = pattern.get_config()
-        self.members = [
-            Attention.from_config({**config, "name": f"head_{i}"}) for i in range(heads)
-        ]
+        self.members = [self._head(i) for i in range(heads)]
+
+    def _head(self, i: int) -> Attention:
+        return Attention(
+            _copy(self.score),
+            _copy(self.probability),
+            None if self.window is None else _copy(self.window),
+            self.dropout,
+            dtype=self.dtype_policy,
+            name=f"head_{i}",
+        )
 
     def _head_size(self, units: int) -> int:
         if units % self.heads:
@@ -254,6 +261,29 @@ class MultiHeadAttention(Group):
             for name in ("score", "probability", "window")
         }
         return cls(**{**config, **parts})
+
+
+def _copy(given: Part) -> Part:
+    """A part with the same options and weights of its own; needs no registration for saving."""
+    return type(given).from_config(given.get_config())
+
+
+def _check_own(members: Sequence[Mechanism]) -> None:
+    """Raises ValueError where members share a part: Keras saves it, but cannot load it again."""
+    seen: dict[int, Any] = {}
+    pending: list[Any] = list(members)
+    while pending:
+        each = pending.pop()
+        if each is None:
+            continue
+        if id(each) in seen:
+            raise ValueError(
+                "`attentions` must be mechanisms with parts of their own; got the same "
+                f"{type(each).__name__} twice. Make one for each."
+            )
+        seen[id(each)] = each
+        pending += getattr(each, "members", [])
+        pending += [getattr(each, name, None) for name in ("score", "probability", "window")]
 
 
 def mechanism(given: Any, dtype: Any = None) -> Mechanism:

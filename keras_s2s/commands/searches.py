@@ -124,12 +124,11 @@ def _penalty(text: str) -> LengthPenalty | float:
         )
     kind, arguments = PENALTIES[match[1]], match[2] or ""
     try:
-        call = ast.parse(f"f({arguments})", mode="eval").body
-        assert isinstance(call, ast.Call)
+        call: Any = ast.parse(f"f({arguments})", mode="eval").body
         values = [ast.literal_eval(argument) for argument in call.args]
         named = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
         return kind(*values, **named)
-    except (SyntaxError, TypeError, AssertionError) as error:
+    except (SyntaxError, TypeError, AttributeError) as error:
         takes = ", ".join(inspect.signature(kind).parameters) or "nothing"
         raise ArgumentError(
             f"--length-penalty {match[1]} takes {takes}, as numbers; got {arguments!r}."

@@ -31,6 +31,8 @@ def train(
     source_vocabulary_size: options.SourceSize = None,
     target_vocabulary_size: options.TargetSize = None,
     shared_vocabulary: options.SharedVocabulary = False,
+    subword_sampling: options.SubwordSampling = None,
+    subword_nbest: options.SubwordNBest = -1,
     max_source_length: options.MaxSourceLength = 100,
     max_target_length: options.MaxTargetLength = 100,
     embedding_size: options.EmbeddingSize = 256,
@@ -58,9 +60,20 @@ def train(
     batch_tokens: options.BatchTokens = None,
     epochs: options.Epochs = 30,
     patience: options.Patience = 5,
+    monitor: options.Monitor = "perplexity",
+    monitor_sentences: options.MonitorSentences = 500,
+    monitor_beam: options.MonitorBeam = 1,
+    monitor_tokenize: options.MonitorTokenize = "13a",
     keep_checkpoints: options.KeepCheckpoints = 0,
+    label_smoothing: options.LabelSmoothing = 0.0,
     learning_rate: options.LearningRate = 1e-3,
+    learning_rate_schedule: options.LearningRateSchedule = "plateau",
     learning_rate_decay: options.LearningRateDecay = 0.5,
+    decay_patience: options.DecayPatience = 1,
+    decay_steps: options.DecaySteps = None,
+    warmup_steps: options.WarmupSteps = 0,
+    weight_decay: options.WeightDecay = 0.0,
+    moving_average: options.MovingAverage = 0.0,
     clip_norm: options.ClipNorm = 1.0,
     seed: options.Seed = 1,
     resume: options.Resume = False,
@@ -90,7 +103,7 @@ def train(
         raise typer.Exit(130) from None
     print(
         f"{result.path}: best epoch {result.best_epoch} of {result.epochs}, "
-        f"validation perplexity {result.best_perplexity:.2f}"
+        f"validation {monitor} {training.format_value(monitor, result.best)}"
     )
 
 

@@ -90,8 +90,11 @@ def evaluate(
     *,
     search: dict[str, Any],
 ) -> None:
-    """Score a translator: BLEU, chrF, exact match, token error rate."""
-    from keras_s2s.reading import read_parallel, read_tsv
+    """Score a translator: BLEU, chrF, exact match, word and token error rate.
+
+    A source may have several references: --target given several times, or several lines of --data.
+    """
+    from keras_s2s.reading import group_references, read_references, read_tsv
     from keras_s2s.scores import score_outputs
 
     _check_pair_files(source, target, data)
@@ -99,15 +102,17 @@ def evaluate(
         raise ArgumentError(f"--output must lie in a folder that exists; got {output}.")
     check_search(search)
     check_models(model, ensemble, ensemble_mean)
-    pairs = list(read_tsv(data) if data else read_parallel(str(source), str(target)))
+    if data is not None:
+        sources, references = group_references(read_tsv(data))
+    else:
+        sources, references = read_references(str(source), [str(path) for path in target or ()])
     translator = load_models(model, ensemble, ensemble_mean)
     translator.search = search_for(translator.search, search, all_hypotheses=mbr)
     _finish(translator, replace_unknown, dictionary, mbr)
-    sources = [text for text, _ in pairs]
     outputs = [found[0].text for found in _translations(translator, sources, batch_size)]
     if output is not None:
         write_text(output, "".join(f"{line}\n" for line in outputs))
-    print(score_outputs(outputs, [reference for _, reference in pairs], tokenize=tokenize))
+    print(score_outputs(outputs, references, tokenize=tokenize))
 
 
 def score(
@@ -209,8 +214,10 @@ def _constraints(wishes: Sequence[str] | None, count: int) -> list[Constraints] 
     return found
 
 
-def _check_pair_files(source: Path | None, target: Path | None, data: Path | None) -> None:
-    if [source is None, target is None, data is None] not in (
+def _check_pair_files(
+    source: Path | None, target: Path | list[Path] | None, data: Path | None
+) -> None:
+    if [source is None, not target, data is None] not in (
         [False, False, True],
         [True, True, False],
     ):

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_s2s.checks import check_mask
 from keras_s2s.scan import Tensors
 
 
@@ -52,6 +53,33 @@ class CellRecurrent(keras.layers.Layer):
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         if not self.rnn.built:
             self.rnn.build(tuple(inputs_shape))
+            self._check_step(inputs_shape[-1])
+
+    def _check_step(self, width: int | None) -> None:
+        """Raises where what a step of the cell gives is not what the contract says."""
+        inputs, *state = (
+            keras.KerasTensor((None, size), self.cell.compute_dtype)
+            for size in (width, *self.state_sizes)
+        )
+        given = self.cell.compute_output_spec(inputs, self._packed(state))
+        name = type(self.cell).__name__
+        if not isinstance(given, (tuple, list)) or len(given) != 2:
+            raise TypeError(
+                "`cell` must give (output, states) from `call(inputs, states)`; got "
+                f"{type(given).__name__} of {name}."
+            )
+        output, states = given
+        widths = tuple(each.shape[-1] for each in keras.tree.flatten(states))
+        if widths != self.state_sizes:
+            raise ValueError(
+                f"`cell` must give states of the widths of its `state_size`, {self.state_sizes}; "
+                f"got {widths} of {name}."
+            )
+        if output.shape[-1] != self.units:
+            raise ValueError(
+                "`cell` must give outputs as wide as its `output_size`, or as its first state "
+                f"where it has none, {self.units}; got {output.shape[-1]} of {name}."
+            )
 
     def kept(self, batch_size: Any) -> Tensors:
         """A cell from outside brings its own dropout."""
@@ -65,6 +93,8 @@ class CellRecurrent(keras.layers.Layer):
         training: bool | None = None,
     ) -> tuple[Any, Tensors]:
         """As `LSTM.call`: `(outputs (B, T, U), state)`."""
+        if mask is not None:
+            check_mask(mask, inputs)
         if initial_state is None and not hasattr(self.cell, "get_initial_state"):
             # Keras 3.15 makes zeros for flat states only.
             rows = ops.shape(inputs)[0]
@@ -93,7 +123,9 @@ class CellRecurrent(keras.layers.Layer):
 
     def _nested(self, state: Tensors) -> Any:
         """A flat state as the cell nests it; one tensor is a list of one, as Keras has it."""
-        flat = [ops.cast(x, self.compute_dtype) for x in state]
+        return self._packed([ops.cast(x, self.compute_dtype) for x in state])
+
+    def _packed(self, flat: list[Any]) -> Any:
         sizes = self.cell.state_size
         return (
             keras.tree.pack_sequence_as(sizes, flat) if isinstance(sizes, (list, tuple)) else flat
@@ -114,6 +146,17 @@ def cell_width(cell: Any) -> int:
     return int(size if isinstance(size, int) else keras.tree.flatten(cell.state_size)[0])
 
 
+def _takes_two(call: Any) -> bool:
+    """Whether a function can be called with inputs and states."""
+    if not callable(call):
+        return False
+    try:
+        inspect.signature(call).bind(None, None)
+    except TypeError:
+        return False
+    return True
+
+
 def check_cell(cell: Any) -> None:
     """Raises TypeError or ValueError unless `cell` keeps to Keras' contract of an RNN cell."""
     missing = [
@@ -121,7 +164,7 @@ def check_cell(cell: Any) -> None:
         for name, there in (
             ("be a keras Layer", isinstance(cell, keras.layers.Layer)),
             ("have `state_size`", hasattr(cell, "state_size")),
-            ("have `call(inputs, states)`", callable(getattr(cell, "call", None))),
+            ("have `call(inputs, states)`", _takes_two(getattr(cell, "call", None))),
         )
         if not there
     ]

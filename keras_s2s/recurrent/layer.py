@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_shares, check_size
+from keras_s2s.checks import check_mask, check_shares, check_size
 from keras_s2s.scan import Tensors, scan
 
 CELLS: dict[str, type[Recurrent]] = {}
@@ -104,6 +104,7 @@ class Recurrent(keras.layers.Layer):
         initial_state = tuple(ops.cast(x, self.compute_dtype) for x in initial_state)
         masks: Tensors = ()
         if mask is not None:
+            check_mask(mask, inputs)
             masks = (ops.transpose(ops.cast(mask, self.compute_dtype))[:, :, None],)  # (T, B, 1)
         # Keras 3.15 takes one output per custom gradient on the Torch backend: autograd runs there.
         if training and self.own_gradient and keras.backend.backend() != "torch":

@@ -5,11 +5,13 @@ of tensors with `N` rows, and returns `(logits (N, V), state)` or `(logits, stat
 The loop is one `ops.while_loop` over shapes that do not change, so it runs eagerly, compiled and
 exported.
 
-- `search`: settings and loop of all searches; `request`: what one call asks for; `result`.
+- `search`: settings of all searches; `request`: what one call asks for; `result`.
 - `greedy`, `beam`, `diverse`, `sampling`: the searches; `tfa`: that of TensorFlow Addons.
+- `loop`: runs them; `hypotheses`: its state; `prediction`: what a step said.
 - `candidates`: the tokens a hypothesis may go on with; `controls`, `phrases`, `required`: what it
   should not, may not and must say.
-- `penalties`: what hypotheses are ranked by; `history`: how they are written and read back.
+- `penalties`, `families`: what hypotheses are ranked by; `history`: how they are written and read
+  back.
 
 Every hypothesis ends with the end token: at the last of its steps nothing else may follow. So every
 returned score is the score of a whole sentence, and is what re-scoring the returned ids gives.
@@ -17,20 +19,22 @@ returned score is the score of a whole sentence, and is what re-scoring the retu
 
 from keras_s2s.search.beam import BeamSearch
 from keras_s2s.search.diverse import DiverseBeamSearch
-from keras_s2s.search.greedy import GreedySearch
-from keras_s2s.search.penalties import (
+from keras_s2s.search.families import (
     GNMT,
-    PENALTIES,
     TFA,
-    CoveragePenalty,
-    GNMTCoverage,
     GoogleSeq2Seq,
     JoeyNMT,
-    LengthPenalty,
     Marian,
     NoPenalty,
     OpenNMTtf,
     Sockeye,
+)
+from keras_s2s.search.greedy import GreedySearch
+from keras_s2s.search.penalties import (
+    PENALTIES,
+    CoveragePenalty,
+    GNMTCoverage,
+    LengthPenalty,
     length_penalty,
     named_penalty,
 )

@@ -10,10 +10,12 @@ from keras import ops
 from keras_s2s.checks import check_choice, check_size
 from keras_s2s.search import penalties, required
 from keras_s2s.search.candidates import Candidates, candidates
+from keras_s2s.search.hypotheses import Hypotheses, append
 from keras_s2s.search.penalties import CoveragePenalty, GNMTCoverage, LengthPenalty
+from keras_s2s.search.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE, SearchResult, is_real
-from keras_s2s.search.search import Hypotheses, Prediction, Search
+from keras_s2s.search.search import Search
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -127,7 +129,7 @@ class BeamSearch(Search):
         )._replace(history=hypotheses.history)
 
         def picked(x: Any) -> Any:
-            return ops.take(ops.reshape(x, (-1, *x.shape[2:])), chosen, axis=0)
+            return ops.take(ops.reshape(x, (-1, *ops.shape(x)[2:])), chosen, axis=0)
 
         weights = prediction.weights
         if not isinstance(weights, tuple):
@@ -135,9 +137,7 @@ class BeamSearch(Search):
         if not isinstance(found.met, tuple):
             new = new._replace(met=ops.where(new.finished[:, None], new.met, picked(found.met)))
         new = new._replace(totals=ops.where(new.finished, new.totals, picked(totals)))
-        new = self._append(
-            new, t, picked(tokens), picked(found.log_probs), weights, request, parents
-        )
+        new = append(new, t, picked(tokens), picked(found.log_probs), weights, request, parents)
         return self._retire(new, request)
 
     def _fan_out(self) -> int:

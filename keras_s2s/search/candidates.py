@@ -1,7 +1,7 @@
 """Candidates: for each hypothesis the few tokens it may be continued with.
 
 A search that keeps `W` hypotheses needs no more than `W` tokens of each, so the vocabulary is read
-once for its normaliser and once for its largest entries, and never sorted or copied.
+once for its normaliser and once for its largest entries, and never sorted.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from keras import ops
 
 from keras_s2s.search import required
+from keras_s2s.search.prediction import Prediction, largest
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE
 
 if TYPE_CHECKING:
-    from keras_s2s.search.search import Hypotheses, Prediction
+    from keras_s2s.search.hypotheses import Hypotheses
 
 
 class Candidates(NamedTuple):
@@ -56,21 +57,24 @@ def candidates(
     if vocabulary is not None:
         count = min(count, vocabulary)
     by_model = isinstance(prediction.values, tuple)
-    top, tokens = ops.top_k(prediction.logits if by_model else prediction.values, count)
-    tokens = ops.cast(tokens, "int32")
-    if by_model:
-        values = log_probs = top - prediction.normalizer
-    else:
-        values, log_probs = top, prediction.log_probs(tokens)
-    found = Candidates(tokens, log_probs, values)
+    top, tokens = largest(prediction.logits if by_model else prediction.values, count)
+    values = top - prediction.normalizer
+    found = Candidates(tokens, values if by_model else prediction.log_probs(tokens), values)
+    phrases = None
     if request.required is not None:
-        found = _with_required(found, prediction, hypotheses, request)
+        ids = request.by_row(request.required)
+        phrases = required.required(ids, hypotheses.met, hypotheses.said, t)
+        found = _with_leading(found, phrases, prediction, request)
     found = found._replace(
         values=ops.where(
             _allowed(found.tokens, hypotheses, t, request, allow_unknown), found.values, IMPOSSIBLE
         )
     )
-    return _forced(found, prediction, t, request)
+    found = _forced(found, prediction, t, request)
+    if phrases is not None:
+        met, banks = phrases.after(found.tokens)
+        found = found._replace(met=met, banks=banks)
+    return found
 
 
 def _allowed(
@@ -102,7 +106,7 @@ def forced_tokens(t: Any, request: Request) -> Any:
     if request.prefix is not None:
         last = ops.shape(request.prefix)[1] - 1
         given = ops.take(request.prefix, ops.minimum(t, last), axis=1)[:, None]
-        begins = ops.logical_and(given >= 0, t <= last)
+        begins = ops.logical_and(given >= 0, ops.logical_and(t <= last, t + 1 < request.longest))
         forced = ops.where(begins, given, forced)
     return request.by_row(ops.cast(forced, "int32"))
 
@@ -123,26 +127,20 @@ def _forced(found: Candidates, prediction: Prediction, t: Any, request: Request)
     )
 
 
-def _with_required(
-    found: Candidates, prediction: Prediction, hypotheses: Hypotheses, request: Request
+def _with_leading(
+    found: Candidates, phrases: required.Required, prediction: Prediction, request: Request
 ) -> Candidates:
-    """The candidates, and those that lead a required phrase on, each with its bank."""
-    phrases = request.by_row(request.required)
-    state = required.required(phrases, hypotheses.met, hypotheses.window)
-    leading, is_open = state.next_tokens()
+    """The candidates, and behind them the tokens that lead the required phrases on."""
+    leading, is_open = phrases.next_tokens()
     leading = ops.where(is_open, leading, request.end_id)  # any id; it may not be chosen
     values, log_probs = prediction.chosen_by(leading), prediction.log_probs(leading)
     known = ops.any(ops.equal(leading[:, :, None], found.tokens[:, None]), axis=-1)
-    count = ops.shape(phrases)[1]
+    count = ops.shape(leading)[1]
     earlier = (ops.arange(count)[:, None] > ops.arange(count)[None])[None]
     twice = ops.logical_and(ops.equal(leading[:, :, None], leading[:, None]), earlier)
     new = ops.logical_and(is_open, ops.logical_not(ops.logical_or(known, ops.any(twice, axis=-1))))
-    tokens = ops.concatenate([found.tokens, leading], axis=1)
-    met, banks = state.after(tokens)
     return Candidates(
-        tokens,
+        ops.concatenate([found.tokens, leading], axis=1),
         ops.concatenate([found.log_probs, log_probs], axis=1),
         ops.concatenate([found.values, ops.where(new, values, IMPOSSIBLE)], axis=1),
-        banks,
-        met,
     )

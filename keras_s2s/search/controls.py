@@ -1,7 +1,7 @@
 """What a search may not say, or should rather not: controls of the next token's log-probabilities.
 
-They look back at the tokens of a hypothesis, which the loop keeps in a window for them, and change
-what the search chooses by; the log-probabilities it reports stay the model's.
+They look back at the tokens of a hypothesis, which the loop keeps for them, and change what the
+search chooses by; the log-probabilities it reports stay the model's.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ from keras_s2s.search.result import IMPOSSIBLE
 
 
 def controlled(
-    log_probs: Any,
-    window: Any,
+    logits: Any,
+    normalizer: Any,
+    said: Any,
+    t: Any,
     *,
     forbidden: Any = None,
     repetition_penalty: float = 1.0,
     no_repeat_ngram: int = 0,
 ) -> Any:
-    """Log-probabilities to choose by.
+    """Logits to choose by. Only those that change are computed; the others are the model's.
 
     Args:
-        log_probs: `(R, V)` float32.
-        window: `(R, W)` int32, the tokens so far, −1 before the first.
+        logits: `(R, V)` float32.
+        normalizer: `(R, 1)` float32, their log-sum-exp: a log-probability is a logit less this.
+        said: `(R, L)` int32, the tokens so far, −1 behind them.
+        t: how many they are.
         forbidden: `(R, F, M)` int32 phrases that may not appear, −1 behind each, or None.
         repetition_penalty: `θ ≥ 1`: the log-probability of a token that appeared is multiplied by
             it. (Keskar et al. 2019 divide the logit, whose sign means nothing.)
@@ -36,46 +40,60 @@ def controlled(
     Returns:
         `(R, V)` float32.
     """
-    vocabulary = ops.shape(log_probs)[-1]
     if repetition_penalty != 1:
-        seen = _marked(window, window >= 0, vocabulary)
-        log_probs = ops.where(seen, repetition_penalty * log_probs, log_probs)
-    if no_repeat_ngram:
-        banned = _marked(*_repeating(window, no_repeat_ngram), vocabulary)
-        log_probs = ops.where(banned, IMPOSSIBLE, log_probs)
+        tokens, any_said = _aimed(said, said >= 0)
+        old = ops.take_along_axis(logits, tokens, axis=-1)
+        lower = repetition_penalty * (old - normalizer) + normalizer
+        logits = _put(logits, tokens, ops.where(any_said, lower, old))
+    if 0 < no_repeat_ngram <= said.shape[-1]:
+        logits = _banned(logits, *_repeating(said, t, no_repeat_ngram))
     if forbidden is not None:
-        banned = _marked(*_completing(window, forbidden), vocabulary)
-        log_probs = ops.where(banned, IMPOSSIBLE, log_probs)
-    return log_probs
+        logits = _banned(logits, *_completing(said, t, forbidden))
+    return logits
 
 
-def _repeating(window: Any, size: int) -> tuple[Any, Any]:
+def _repeating(said: Any, t: Any, size: int) -> tuple[Any, Any]:
     """Tokens that followed the last `size − 1` tokens before, `(R, J)`, and where there are any."""
-    width = window.shape[-1]
-    starts = width - size + 1
-    repeats = window[:, :starts] >= 0
+    count = said.shape[-1] - size + 1
+    following = said[:, size - 1 :]
+    repeats = following >= 0
+    last = phrases.last_said(said, t, size - 1)
     for i in range(size - 1):
-        last = window[:, width - size + 1 + i, None]
-        repeats = ops.logical_and(repeats, ops.equal(window[:, i : i + starts], last))
-    return window[:, size - 1 :], repeats
+        repeats = ops.logical_and(repeats, ops.equal(said[:, i : i + count], last[:, i, None]))
+    return following, repeats
 
 
-def _completing(window: Any, forbidden: Any) -> tuple[Any, Any]:
+def _completing(said: Any, t: Any, forbidden: Any) -> tuple[Any, Any]:
     """The last token of each phrase, `(R, F)`, and where all those before it were just said."""
     lengths = phrases.sizes(forbidden)
     at = ops.arange(ops.shape(forbidden)[-1], dtype="int32")
     is_last = ops.equal(at, (lengths - 1)[:, :, None])  # (R, F, M); nowhere in an empty phrase
     last = ops.max(ops.where(is_last, forbidden, -1), axis=-1)
-    said = ops.logical_and(is_last, phrases.begun(forbidden, window))
-    return last, ops.any(said, axis=-1)
+    complete = ops.logical_and(is_last, phrases.begun(forbidden, said, t))
+    return last, ops.any(complete, axis=-1)
 
 
-def _marked(tokens: Any, active: Any, vocabulary: Any) -> Any:
-    """`(R, V)` bool: True at the `tokens` `(R, J)` that are `active`."""
-    rows = ops.shape(tokens)[0]
-    size = rows * vocabulary
-    own = ops.arange(rows, dtype="int32")[:, None] * vocabulary
-    # Those that are not active mark one more place, behind all.
-    places = ops.reshape(ops.where(active, own + tokens, size), (-1, 1))
-    marks = ops.scatter(places, ops.ones_like(places[:, 0], dtype="float32"), (size + 1,))
-    return ops.reshape(marks[:size] > 0, (rows, vocabulary))
+def _banned(logits: Any, tokens: Any, active: Any) -> Any:
+    """`logits` with `IMPOSSIBLE` at the `tokens` `(R, J)` that are `active`."""
+    tokens, some = _aimed(tokens, active)
+    old = ops.where(some, IMPOSSIBLE, logits[:, :1])
+    return _put(logits, tokens, ops.broadcast_to(old, ops.shape(tokens)))
+
+
+def _aimed(tokens: Any, active: Any) -> tuple[Any, Any]:
+    """The active tokens `(R, J)`, those of each row that are not replaced by one of them.
+
+    Returns:
+        Them, with id 0 throughout where none of a row is active; and `(R, 1)`, where any is.
+    """
+    one = ops.max(ops.where(active, tokens, -1), axis=-1, keepdims=True)
+    return ops.where(active, tokens, ops.maximum(one, 0)), one >= 0
+
+
+def _put(logits: Any, tokens: Any, values: Any) -> Any:
+    """`logits` with `values` at `tokens`, `(R, J)` both; the same token has the same value."""
+    rows = ops.broadcast_to(
+        ops.arange(ops.shape(tokens)[0], dtype="int32")[:, None], ops.shape(tokens)
+    )
+    places = ops.stack([ops.reshape(rows, (-1,)), ops.reshape(tokens, (-1,))], axis=-1)
+    return ops.scatter_update(logits, places, ops.reshape(values, (-1,)))

@@ -8,8 +8,10 @@ import keras
 from keras import ops
 
 from keras_s2s.search.candidates import candidates
+from keras_s2s.search.hypotheses import Hypotheses, append
+from keras_s2s.search.prediction import Prediction
 from keras_s2s.search.request import Request
-from keras_s2s.search.search import Hypotheses, Prediction, Search
+from keras_s2s.search.search import Search
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -51,5 +53,5 @@ class GreedySearch(Search):
         )
         totals = hypotheses.totals + ops.where(hypotheses.finished, 0.0, best[:, 0])
         tokens = ops.where(hypotheses.finished, request.end_id, tokens)
-        new = self._append(hypotheses, t, tokens, log_probs, prediction.weights, request)
+        new = append(hypotheses, t, tokens, log_probs, prediction.weights, request)
         return new._replace(totals=totals)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+# Required phrases of which every order is tried, to find out whether they can fit.
+MOST_ORDERED = 5
+
 
 def checked(
-    given: dict[str, Any], batch_size: Any, max_length: int, end_id: int
+    given: dict[str, Any],
+    batch_size: Any,
+    max_length: int,
+    end_id: int,
+    refused_id: int | None = None,
 ) -> tuple[dict[str, Any], int]:
     """Prefixes and phrases as int32 tensors, and the highest id known among them.
 
@@ -21,6 +30,7 @@ def checked(
         batch_size: `B`.
         max_length: longest output, the end token counted.
         end_id: the end token, which no phrase may hold.
+        refused_id: a token that the search never chooses, so that no phrase can be required of it.
 
     Returns:
         The same names, each a tensor or None; and the highest id known, −1 where none is.
@@ -52,20 +62,28 @@ def checked(
                 f"`prefix` must leave room for the end token within max_length={max_length}; got "
                 f"{shape[1]} tokens. Search with a larger max_length."
             )
-    check(known, max_length, end_id)
+    check(known, max_length, end_id, refused_id)
     return tensors, max((int(ids.max()) for ids in known.values() if ids.size), default=-1)
 
 
-def check(known: dict[str, np.ndarray], max_length: int, end_id: int) -> None:
+def check(
+    known: dict[str, np.ndarray], max_length: int, end_id: int, refused_id: int | None = None
+) -> None:
     """Raises ValueError for ids that cannot be, and for demands that no output can fulfil.
 
     Args:
         known: as `checked` takes them, but arrays all.
         max_length: longest output, the end token counted.
         end_id: the end token, which no phrase may hold.
+        refused_id: as `checked` takes it.
     """
     for name, ids in known.items():
         _check_ids(name, ids, end_id)
+    if refused_id is not None and "required" in known and (known["required"] == refused_id).any():
+        raise ValueError(
+            f"`required` must not hold the unknown id, {refused_id}, in a search with "
+            "allow_unknown=False. Leave it out, or allow it."
+        )
     _check_together(known, max_length)
 
 
@@ -103,8 +121,7 @@ def _check_together(known: dict[str, np.ndarray], max_length: int) -> None:
     for row in range(rows):
         required, prefixes = of("required", row), of("prefix", row)
         begun = prefixes[0] if prefixes else []
-        open_phrases = [phrase for phrase in required if not _holds(begun, phrase)]
-        needed = len(begun) + sum(map(len, open_phrases)) + 1
+        needed = _least_length(begun, required) + 1
         if needed > max_length:
             raise ValueError(
                 f"Sentence {row}: prefix and required phrases need {needed} tokens, the end token "
@@ -120,29 +137,61 @@ def _check_together(known: dict[str, np.ndarray], max_length: int) -> None:
                     )
 
 
+def _least_length(begun: list[int], required: list[list[int]]) -> int:
+    """Tokens of the shortest sequence that begins with `begun` and holds all phrases.
+
+    Phrases may share tokens. Of more than five, whose orders are many, a lower bound.
+    """
+    distinct = [list(ids) for ids in dict.fromkeys(map(tuple, required))]
+    phrases = [
+        ids
+        for ids in distinct
+        if not _holds(begun, ids) and not any(_holds(x, ids) for x in distinct if x != ids)
+    ]
+    if len(phrases) > MOST_ORDERED:
+        return max(_least_length(begun, [ids]) for ids in phrases)
+
+    def joined(order: Sequence[list[int]]) -> int:
+        said = list(begun)
+        for ids in order:
+            shared = next(n for n in range(len(ids), -1, -1) if said[len(said) - n :] == ids[:n])
+            said += ids[shared:]
+        return len(said)
+
+    return min(map(joined, itertools.permutations(phrases)))
+
+
 def _holds(ids: list[int], phrase: list[int]) -> bool:
     spans = range(len(ids) - len(phrase) + 1)
     return any(ids[start : start + len(phrase)] == phrase for start in spans)
 
 
-def begun(phrases: Any, window: Any) -> Any:
+def begun(phrases: Any, said: Any, t: Any) -> Any:
     """Whether the last tokens are the beginning of a phrase.
 
     Args:
         phrases: `(R, C, M)` int32, −1 behind each.
-        window: `(R, W)` int32, the last tokens, −1 before the first.
+        said: `(R, L)` int32, the tokens so far.
+        t: how many they are.
 
     Returns:
         `(R, C, M)` bool: at `p`, the last `p` tokens equal the phrase's first `p`. True at 0.
     """
-    width = window.shape[-1]
-    at = ops.arange(ops.shape(phrases)[-1], dtype="int32")
-    # Row p compares token i of a phrase with the token p − i before the next.
-    places = width - at[:, None] + at[None]  # (M, M)
+    count = ops.shape(phrases)[-1]
+    last = last_said(said, t, count)  # (R, M)
+    at = ops.arange(count, dtype="int32")
+    # Row p compares token i of a phrase, for i < p, with the token p − i before the next.
     inside = at[:, None] > at[None]
-    said = ops.take(window, ops.clip(places, 0, width - 1), axis=1)[:, None]  # (R, 1, M, M)
-    same = ops.logical_and(ops.equal(phrases[:, :, None], said), (places >= 0)[None, None])
+    places = ops.where(inside, count - at[:, None] + at[None], 0)  # (M, M)
+    same = ops.equal(phrases[:, :, None], ops.take(last, places, axis=1)[:, None])  # (R, C, M, M)
     return ops.all(ops.logical_or(same, ops.logical_not(inside)[None, None]), axis=-1)
+
+
+def last_said(said: Any, t: Any, count: Any) -> Any:
+    """The last `count` of the first `t` tokens, `(R, count)` int32; −1 before the first."""
+    places = t - count + ops.arange(count, dtype="int32")
+    tokens = ops.take(said, ops.maximum(places, 0), axis=1)
+    return ops.where(places[None] >= 0, tokens, -1)
 
 
 def sizes(phrases: Any) -> Any:

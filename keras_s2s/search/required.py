@@ -64,9 +64,9 @@ class Required(NamedTuple):
         return ops.logical_and(self.begun, self._lengths() < self.sizes[:, :, None])
 
 
-def required(ids: Any, met: Any, window: Any) -> Required:
-    """The phrases, matched with the tokens so far."""
-    return Required(ids, phrases.sizes(ids), met, phrases.begun(ids, window))
+def required(ids: Any, met: Any, said: Any, t: Any) -> Required:
+    """The phrases, matched with the `t` tokens so far."""
+    return Required(ids, phrases.sizes(ids), met, phrases.begun(ids, said, t))
 
 
 def unmet(ids: Any) -> Any:

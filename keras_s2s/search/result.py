@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,6 +56,17 @@ class SearchResult(NamedTuple):
                 "a training that diverged leaves them behind."
             )
         return self
+
+
+def check_if_known(result: SearchResult) -> SearchResult:
+    """`result.check()`, but for a result without values: one of a graph that is being traced."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what NumPy says of a graph's tensor before it fails
+            ops.convert_to_numpy(result.scores)
+    except (NotImplementedError, TypeError, RuntimeError):  # TensorFlow, JAX, Torch
+        return result
+    return result.check()
 
 
 def is_real(log_probs: Any) -> Any:

@@ -9,9 +9,11 @@ from keras import ops
 
 from keras_s2s.checks import check_number, check_size
 from keras_s2s.search.candidates import ends_allowed, forced_tokens
+from keras_s2s.search.hypotheses import Hypotheses, append
+from keras_s2s.search.prediction import Prediction
 from keras_s2s.search.request import Request
-from keras_s2s.search.result import IMPOSSIBLE
-from keras_s2s.search.search import Hypotheses, Prediction, Search
+from keras_s2s.search.result import IMPOSSIBLE, is_real
+from keras_s2s.search.search import Search
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -115,13 +117,21 @@ class SamplingSearch(Search):
         self, t: Any, hypotheses: Hypotheses, prediction: Prediction, request: Request
     ) -> Hypotheses:
         draws = ops.reshape(ops.take(request.noise, t, axis=2), (request.rows, 1))
-        token = self._draw(self._values(prediction, hypotheses, t, request), draws)
+        values = self._values(prediction, hypotheses, t, request)
+        token = self._draw(values, draws)
         forced = forced_tokens(t, request)
+        # Where nothing may be said, not even the end, what is drawn must not pass for an output.
+        possible = ops.logical_or(
+            is_real(ops.take_along_axis(values, token, axis=-1)), forced >= 0
+        )[:, 0]
         token = ops.where(forced >= 0, forced, token)
         token = ops.where(hypotheses.finished[:, None], request.end_id, token)
         log_probs = prediction.log_probs(token)[:, 0]
-        new = self._append(hypotheses, t, token[:, 0], log_probs, prediction.weights, request)
-        return new._replace(totals=new.log_probs)
+        new = append(hypotheses, t, token[:, 0], log_probs, prediction.weights, request)
+        stays = ops.logical_and(
+            ops.logical_or(hypotheses.finished, possible), is_real(hypotheses.totals)
+        )
+        return new._replace(totals=ops.where(stays, new.log_probs, IMPOSSIBLE))
 
     def _values(
         self, prediction: Prediction, hypotheses: Hypotheses, t: Any, request: Request
@@ -129,7 +139,7 @@ class SamplingSearch(Search):
         """`(R, V)`: log-probabilities of what may be drawn."""
         values = prediction.values
         if isinstance(values, tuple):
-            values = prediction.logits - prediction.normalizer
+            values = prediction.logits
         ids = ops.arange(ops.shape(values)[-1])[None]
         ends = ends_allowed(hypotheses, t, request)
         if ends is not True:

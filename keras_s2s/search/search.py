@@ -1,68 +1,32 @@
-"""What every search shares: its settings, the state of its loop, the loop itself.
+"""What every search shares: its settings, how it begins, and how its result is read.
 
 `greedy`, `beam`, `diverse` and `sampling` hold the searches.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_s2s.checks import check_flags, check_number, check_size
-from keras_s2s.search import phrases, required
+from keras_s2s.search import loop, phrases, required
 from keras_s2s.search.controls import controlled
-from keras_s2s.search.history import History, blank, read, write
+from keras_s2s.search.history import blank, read
+from keras_s2s.search.hypotheses import Hypotheses, end_broken
+from keras_s2s.search.prediction import Prediction
 from keras_s2s.search.request import Line, Request, length_on, line_of, source_lengths
-from keras_s2s.search.result import IMPOSSIBLE, SearchResult, finish, is_real
+from keras_s2s.search.result import (
+    IMPOSSIBLE,
+    SearchResult,
+    check_if_known,
+    finish,
+    is_real,
+)
 
 Step = Callable[[Any, Any], tuple[Any, ...]]
-
-
-class Hypotheses(NamedTuple):
-    """The loop's state; `R` rows: `B` sentences, the `W` hypotheses of a sentence in a row."""
-
-    tokens: Any  # (R,) int32, what the next step reads
-    lengths: Any  # (R,) int32
-    log_probs: Any  # (R,) float32, the model's
-    totals: Any  # (R,) float32, what the search adds up to choose by
-    finished: Any  # (R,) bool
-    broken: Any  # (R,) int32, the step at which logits were not finite, or -1
-    coverage: Any  # (R, S) float32, sum of the weights, or ()
-    window: Any  # (R, L) int32, the tokens so far, the last one last, or ()
-    met: Any  # (R, C) bool, required phrases, or ()
-    state: Any  # the step's own
-    history: Any  # History
-
-
-class Prediction(NamedTuple):
-    """What a step says of the next token.
-
-    Attributes:
-        logits: `(R, V)` float32.
-        normalizer: `(R, 1)` float32, their log-sum-exp.
-        values: `(R, V)` float32, log-probabilities to choose by under controls, or `()` where they
-            are the model's.
-        weights: `(R, S)` float32, or `()`.
-    """
-
-    logits: Any
-    normalizer: Any
-    values: Any
-    weights: Any
-
-    def log_probs(self, tokens: Any) -> Any:
-        """Of `(R, k)` tokens, as the model has them."""
-        return ops.take_along_axis(self.logits, tokens, axis=-1) - self.normalizer
-
-    def chosen_by(self, tokens: Any) -> Any:
-        """Of `(R, k)` tokens, as the search is to see them."""
-        if isinstance(self.values, tuple):
-            return self.log_probs(tokens)
-        return ops.take_along_axis(self.values, tokens, axis=-1)
 
 
 class Search:
@@ -108,9 +72,16 @@ class Search:
         check_number("repetition_penalty", repetition_penalty, 1)
         if no_repeat_ngram != 0:
             check_size("no_repeat_ngram", no_repeat_ngram)
+        most = None if length_limit is None else line_of("length_limit", length_limit)
+        # At every S ≥ 1; what crosses further on gives way to the limit.
+        if most is not None and least[0] >= most[0] and sum(least) >= sum(most) + 1:
+            raise ValueError(
+                "`min_length` must not be above `length_limit` for every source; got "
+                f"min_length={min_length!r}, length_limit={length_limit!r}."
+            )
         self.max_length = max_length
         self.min_length = least
-        self.length_limit = None if length_limit is None else line_of("length_limit", length_limit)
+        self.length_limit = most
         self.allow_unknown = allow_unknown
         self.repetition_penalty = float(repetition_penalty)
         self.no_repeat_ngram = no_repeat_ngram
@@ -159,7 +130,8 @@ class Search:
                 source, for coverage, and to keep the weights the step gives.
             keep_weights: False to keep none although there is a `source_mask`.
             prefix: `(B, P)` ids that each output begins with, -1 behind those of a row. They count
-                in lengths and log-probabilities.
+                in lengths and log-probabilities. One that leaves no room for the end is an error,
+                and is cut where a graph cannot know.
             forbidden: `(B, F, M)` ids: `F` phrases that may not appear, -1 behind each.
             required: `(B, C, M)` ids: `C` phrases that must appear (beam search), -1 behind each.
             noise: `(B, N, L)` float32 uniform in [0, 1), what a sampling search draws by; drawn
@@ -181,6 +153,7 @@ class Search:
             batch_size,
             self.max_length,
             end_id,
+            None if self.allow_unknown else unknown_id,
         )
         request = self._request(
             batch_size, source_mask, given, noise, start_id, end_id, pad_id, unknown_id
@@ -194,13 +167,32 @@ class Search:
 
         def advance(t: Any, hypotheses: Hypotheses) -> Hypotheses:
             logits, state, *weights = step(hypotheses.tokens, hypotheses.state)
-            self._check_vocabulary(ops.shape(logits)[-1], request, highest)
-            prediction = self._predict(logits, weights, hypotheses, request)
-            hypotheses = _break(hypotheses._replace(state=state), prediction, t, request)
+            request.check_vocabulary(ops.shape(logits)[-1], self._fan_out(), highest)
+            prediction = self._predict(logits, weights, hypotheses, t, request)
+            hypotheses = end_broken(hypotheses._replace(state=state), prediction, t, request)
             return self._advance(t, hypotheses, prediction, request)
 
-        result = finish(*self._best(self._loop(advance, start), request), pad_id)
-        return result.check() if _has_value(result.scores) else result
+        _, end = loop.run(advance, start, self.max_length)
+        return check_if_known(finish(*self._best(end, request), pad_id))
+
+    def check_phrases(
+        self, known: dict[str, Any], end_id: int, unknown_id: int, vocabulary_size: int
+    ) -> None:
+        """Raises ValueError for prefixes and phrases that the search cannot take.
+
+        Args:
+            known: arrays by the names of the arguments.
+            end_id: the token that ends a hypothesis.
+            unknown_id: the token of unknown words.
+            vocabulary_size: number of logits.
+        """
+        phrases.check(known, self.max_length, end_id, None if self.allow_unknown else unknown_id)
+        highest = max((int(ids.max()) for ids in known.values() if ids.size), default=-1)
+        if highest >= vocabulary_size:
+            raise ValueError(
+                f"Prefixes and phrases must hold ids below the {vocabulary_size} logits; got "
+                f"{highest}."
+            )
 
     def like(self, **changes: Any) -> Search:
         """The same search with other settings, by name; what is None stays.
@@ -280,8 +272,9 @@ class Search:
         longest = ops.full((batch_size, 1), self.max_length, dtype="int32")
         if self.length_limit is not None:
             longest = ops.clip(length_on(self.length_limit, lengths, batch_size), 1, longest)
-        if given["prefix"] is not None:  # it and the end token always fit
-            longest = ops.maximum(longest, phrases.sizes(given["prefix"])[:, None] + 1)
+        if given["prefix"] is not None:  # it and the end token fit, whatever the sentence's limit
+            sizes = phrases.sizes(given["prefix"])[:, None]
+            longest = ops.clip(sizes + 1, longest, self.max_length)
         shortest = None
         if self.min_length != (0.0, 0.0):
             shortest = length_on(self.min_length, lengths, batch_size)
@@ -313,9 +306,9 @@ class Search:
         coverage: Any = ()
         if self.needs_weights:
             coverage = ops.zeros((rows, source_length), dtype="float32")
-        window: Any = ()
+        said: Any = ()
         if self._looks_back(request):
-            window = ops.full((rows, self.max_length), -1, dtype="int32")
+            said = ops.full((rows, self.max_length), -1, dtype="int32")
         met: Any = ()
         if request.required is not None:
             met = request.by_row(required.unmet(request.required))
@@ -327,7 +320,7 @@ class Search:
             finished=ops.zeros((rows,), dtype="bool"),
             broken=ops.full((rows,), -1, dtype="int32"),
             coverage=coverage,
-            window=window,
+            said=said,
             met=met,
             state=keras.tree.map_structure(request.by_row, state),
             history=blank(
@@ -344,26 +337,8 @@ class Search:
         own = self.repetition_penalty != 1 or self.no_repeat_ngram > 0
         return own or request.forbidden is not None or request.required is not None
 
-    def _loop(
-        self, advance: Callable[[Any, Hypotheses], Hypotheses], start: Hypotheses
-    ) -> Hypotheses:
-        """Runs `advance(t, hypotheses)` until every row is finished."""
-
-        def unfinished(t: Any, hypotheses: Hypotheses) -> Any:
-            return ops.logical_not(ops.all(hypotheses.finished))
-
-        def body(t: Any, hypotheses: Hypotheses) -> tuple[Any, Hypotheses]:
-            new = advance(t, hypotheses)
-            return t + 1, keras.tree.map_structure(_shaped_like, new, hypotheses)
-
-        first = ops.convert_to_tensor(0, dtype="int32")
-        _, hypotheses = ops.while_loop(
-            unfinished, body, (first, start), maximum_iterations=self.max_length
-        )
-        return Hypotheses(*hypotheses)
-
     def _predict(
-        self, logits: Any, weights: list[Any], hypotheses: Hypotheses, request: Request
+        self, logits: Any, weights: list[Any], hypotheses: Hypotheses, t: Any, request: Request
     ) -> Prediction:
         keeps = not isinstance(hypotheses.history.weights, tuple) or self.needs_weights
         if keeps and not weights:
@@ -378,8 +353,10 @@ class Search:
         if self.repetition_penalty != 1 or self.no_repeat_ngram or request.forbidden is not None:
             forbidden = request.forbidden
             values = controlled(
-                logits - normalizer,
-                hypotheses.window,
+                logits,
+                normalizer,
+                hypotheses.said,
+                t,
                 forbidden=None if forbidden is None else request.by_row(forbidden),
                 repetition_penalty=self.repetition_penalty,
                 no_repeat_ngram=self.no_repeat_ngram,
@@ -388,91 +365,6 @@ class Search:
             logits, normalizer, values, ops.cast(weights[0], "float32") if keeps else ()
         )
 
-    def _check_vocabulary(self, size: Any, request: Request, highest: int) -> None:
-        if not isinstance(size, int):
-            return
-        if not 0 <= request.end_id < size:
-            raise ValueError(
-                f"`end_id` must be an id below the {size} logits; got end_id={request.end_id}."
-            )
-        if self._fan_out() > size:
-            raise ValueError(
-                f"`width` must be at most the number of logits, {size}: an output cannot begin in "
-                f"more ways than there are tokens; got width={self.width}."
-            )
-        if highest >= size:
-            raise ValueError(
-                f"Prefixes and phrases must hold ids below the {size} logits; got {highest}."
-            )
-
     def _fan_out(self) -> int:
         """Tokens that one hypothesis may have to be continued with."""
         return 1
-
-    def _append(
-        self,
-        hypotheses: Hypotheses,
-        t: Any,
-        tokens: Any,
-        log_probs: Any,
-        weights: Any,
-        request: Request,
-        parents: Any = (),
-    ) -> Hypotheses:
-        """Appends tokens `(R,)`, their log-probabilities and weights to the live rows."""
-        live = ops.logical_not(hypotheses.finished)
-        log_probs = ops.where(live, log_probs, 0.0)
-        if not isinstance(weights, tuple):
-            weights = ops.where(live[:, None], weights, 0.0)
-        history = hypotheses.history
-        written = History(
-            tokens=ops.where(live, tokens, request.pad_id),
-            parents=() if isinstance(history.parents, tuple) else parents,
-            log_probs=log_probs,
-            weights=() if isinstance(history.weights, tuple) else weights,
-        )
-        coverage, window = hypotheses.coverage, hypotheses.window
-        if not isinstance(coverage, tuple):
-            coverage = coverage + weights
-        if not isinstance(window, tuple):
-            moved = ops.concatenate([window[:, 1:], tokens[:, None]], axis=1)
-            window = ops.where(live[:, None], moved, window)
-        ends = ops.equal(tokens, request.end_id)
-        return hypotheses._replace(
-            tokens=tokens,
-            lengths=hypotheses.lengths + ops.cast(live, "int32"),
-            log_probs=hypotheses.log_probs + log_probs,
-            finished=ops.logical_or(hypotheses.finished, ends),
-            coverage=coverage,
-            window=window,
-            history=write(history, t, written),
-        )
-
-
-def _break(hypotheses: Hypotheses, prediction: Prediction, t: Any, request: Request) -> Hypotheses:
-    """Ends the sentences that have logits which are not finite."""
-    live = ops.logical_not(hypotheses.finished)
-    bad = ops.logical_and(live, ops.logical_not(ops.isfinite(prediction.normalizer[:, 0])))
-    bad = request.by_row(ops.any(request.by_sentence(bad), axis=1))
-    return hypotheses._replace(
-        broken=ops.where(bad, t, hypotheses.broken),
-        finished=ops.logical_or(hypotheses.finished, bad),
-    )
-
-
-def _has_value(x: Any) -> bool:
-    """Whether a tensor can be read now: not while a graph is traced."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what NumPy says of a graph's tensor before it fails
-            ops.convert_to_numpy(x)
-    except Exception:  # each backend has an error of its own for this
-        return False
-    return True
-
-
-def _shaped_like(new: Any, old: Any) -> Any:
-    """`new` with the static shape of `old`: a compiled loop refuses shapes that got less known."""
-    if tuple(new.shape) == tuple(old.shape):
-        return new
-    return ops.reshape(new, ops.shape(old))

@@ -1,7 +1,7 @@
 """The beam search of TensorFlow Addons, for models that were tuned with it.
 
 Owns what `tfa.seq2seq.BeamSearchDecoder` does otherwise than `BeamSearch`. Its length penalty
-without its way of counting is `TFA` in `penalties`.
+without its way of counting is `TFA` in `families`; the beams are in `tfa_beams`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ import keras
 from keras import ops
 
 from keras_s2s.checks import check_size
-from keras_s2s.search.history import History, blank, read, write
-from keras_s2s.search.result import IMPOSSIBLE, SearchResult, finish, is_real
-from keras_s2s.search.search import Search, Step, _has_value, _shaped_like
-
-LOWEST = -3.4028234663852886e38  # of float32; what tfa gives a finished beam's other tokens
+from keras_s2s.search.result import SearchResult, check_if_known, finish
+from keras_s2s.search.search import Search, Step
+from keras_s2s.search.tfa_beams import Decoding
 
 
 class TFAResult(NamedTuple):
@@ -44,20 +42,6 @@ class TFAResult(NamedTuple):
     lengths: Any
     log_probs: Any
     steps: Any
-
-
-class _Beams(NamedTuple):
-    """The loop's state; `R = B·K` rows, the beams of a sentence in a row."""
-
-    log_probs: Any  # (R,) float32
-    finished: Any  # (R,) bool
-    lengths: Any  # (R,) int32
-    coverage: Any  # (R, S) float32, or () without a coverage penalty
-    tokens: Any  # (R,) int32, what the next step reads
-    broken: Any  # (B, 1) int32, the step at which logits were no numbers, or −1
-    history: History
-    scores: Any  # (L, R) float32
-    state: Any  # the step's own, R rows
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -169,8 +153,9 @@ class TFABeamSearch(Search):
         kept = keep_weights is not False and source_mask is not None
         source = ops.shape(source_mask)[1] if kept else None
         coverage = self._coverage(source_mask, initial_coverage, batch_size)
-        end, _ = self._search(step, state, batch_size, source, coverage, start_id, end_id, pad_id)
-        found, lengths, longest = self._traced(end, batch_size, end_id)
+        decoding = self._decoding(batch_size, end_id)
+        end, _ = decoding.run(step, state, source, coverage, start_id, pad_id)
+        found, lengths, longest = decoding.traced(end)
         inside = ops.arange(self.max_length)[None] < lengths[:, None]  # (R, L)
         token_log_probs = ops.where(inside, found.log_probs, 0.0)
         # Also what follows the end: a finished beam that was continued by another token, where
@@ -192,9 +177,9 @@ class TFABeamSearch(Search):
             token_log_probs=token_log_probs,
             satisfied=ops.ones((rows,), dtype="bool"),
         )
-        by_sentence = keras.tree.map_structure(lambda x: self._split(x, batch_size), result)
+        by_sentence = keras.tree.map_structure(decoding.by_sentence, result)
         result = finish(by_sentence, end.broken, pad_id)
-        return result.check() if _has_value(result.scores) else result
+        return check_if_known(result)
 
     def decode(
         self,
@@ -210,8 +195,9 @@ class TFABeamSearch(Search):
     ) -> TFAResult:
         """Searches like a call, and gives what tfa gives: a `TFAResult`."""
         coverage = self._coverage(source_mask, initial_coverage, batch_size)
-        end, steps = self._search(step, state, batch_size, None, coverage, start_id, end_id, pad_id)
-        found, lengths, _ = self._traced(end, batch_size, end_id)
+        decoding = self._decoding(batch_size, end_id)
+        end, steps = decoding.run(step, state, None, coverage, start_id, pad_id)
+        found, lengths, _ = decoding.traced(end)
         inside = ops.arange(self.max_length)[None] < lengths[:, None]  # (R, L)
 
         def by_step(x: Any) -> Any:
@@ -224,14 +210,18 @@ class TFABeamSearch(Search):
             step_ids=by_step(end.history.tokens),
             parent_ids=by_step(end.history.parents % self.width),
             step_scores=by_step(end.scores),
-            lengths=self._split(end.lengths, batch_size),
-            log_probs=self._split(end.log_probs, batch_size),
+            lengths=decoding.by_sentence(end.lengths),
+            log_probs=decoding.by_sentence(end.log_probs),
             steps=steps,
         )
 
     def get_config(self) -> dict[str, Any]:
         names = ("width", "length_penalty_weight", "coverage_penalty_weight", "max_length")
         return {name: getattr(self, name) for name in names}
+
+    def _decoding(self, batch_size: Any, end_id: int) -> Decoding:
+        weights = self.length_penalty_weight, self.coverage_penalty_weight
+        return Decoding(self.width, *weights, self.max_length, batch_size, end_id)
 
     def _coverage(self, source_mask: Any, initial: Any, batch_size: Any) -> Any:
         """`(R, S)`, what coverage begins with, or () without a coverage penalty."""
@@ -246,154 +236,9 @@ class TFABeamSearch(Search):
             initial = ops.zeros((batch_size, ops.shape(source_mask)[1]), dtype="float32")
         return ops.repeat(ops.cast(initial, "float32"), self.width, axis=0)
 
-    def _search(
-        self,
-        step: Step,
-        state: Any,
-        batch_size: Any,
-        source: Any,
-        coverage: Any,
-        start_id: int,
-        end_id: int,
-        pad_id: int,
-    ) -> tuple[_Beams, Any]:
-        """The beams when the loop is over, and the steps taken."""
-        rows = batch_size * self.width
-        first = ops.equal(ops.arange(rows, dtype="int32") % self.width, 0)
-        start = _Beams(
-            # tfa's own start: all beams but the first of a sentence are finished and impossible.
-            log_probs=ops.where(first, 0.0, -float("inf")),
-            finished=ops.logical_not(first),
-            lengths=ops.zeros((rows,), dtype="int32"),
-            coverage=coverage,
-            tokens=ops.full((rows,), start_id, dtype="int32"),
-            broken=ops.full((batch_size, 1), -1, dtype="int32"),
-            history=blank(self.max_length, rows, pad_id, source),
-            scores=ops.zeros((self.max_length, rows), dtype="float32"),
-            state=keras.tree.map_structure(lambda x: ops.repeat(x, self.width, axis=0), state),
-        )
-
-        def unfinished(t: Any, beams: _Beams) -> Any:
-            return ops.logical_not(ops.all(beams.finished))
-
-        def body(t: Any, beams: _Beams) -> tuple[Any, _Beams]:
-            new = self._extend(step, t, beams, batch_size, end_id)
-            return t + 1, keras.tree.map_structure(_shaped_like, new, beams)
-
-        zero = ops.convert_to_tensor(0, dtype="int32")
-        steps, beams = ops.while_loop(
-            unfinished, body, (zero, start), maximum_iterations=self.max_length
-        )
-        beams = _Beams(*beams)
-        return beams._replace(history=History(*beams.history)), steps
-
-    def _extend(self, step: Step, t: Any, beams: _Beams, batch_size: Any, end_id: int) -> _Beams:
-        logits, state, *weights = step(beams.tokens, beams.state)
-        kept = not isinstance(beams.history.weights, tuple)
-        covers = not isinstance(beams.coverage, tuple)
-        vocabulary = ops.shape(logits)[-1]
-        _check(vocabulary, end_id, needs_weights=kept or covers, has_weights=bool(weights))
-        log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)  # (R, V)
-        no_number = ops.any(ops.isnan(self._split(log_probs, batch_size)), axis=(1, 2))
-        newly = ops.logical_and(beams.broken < 0, no_number[:, None])
-
-        is_end = ops.equal(ops.arange(vocabulary), end_id)[None]  # (1, V)
-        live = ops.logical_not(beams.finished)[:, None]  # (R, 1)
-        log_probs = ops.where(live, log_probs, ops.where(is_end, 0.0, LOWEST))
-        totals = beams.log_probs[:, None] + log_probs
-        counted = ops.logical_and(live, ops.logical_not(is_end))
-        scores = self._penalised(totals, beams.lengths[:, None] + ops.cast(counted, "int32"))
-        coverage = beams.coverage
-        if covers:
-            coverage = coverage + ops.where(live, ops.cast(weights[0], "float32"), 0.0)
-            scores = scores + ops.where(live, 0.0, self._covered(coverage)[:, None])
-
-        scores = ops.reshape(scores, (batch_size, self.width * vocabulary))
-        best, flat = ops.top_k(scores, self.width)  # (B, K)
-        first_rows = ops.arange(batch_size, dtype="int32")[:, None] * self.width
-        flat = ops.reshape(first_rows * vocabulary + ops.cast(flat, "int32"), (-1,))  # (R,)
-        parents, tokens = flat // vocabulary, flat % vocabulary
-
-        def of_parents(x: Any) -> Any:
-            return ops.take(x, parents, axis=0)
-
-        totals = ops.take(ops.reshape(totals, (-1,)), flat, axis=0)
-        gained = ops.take(ops.reshape(log_probs, (-1,)), flat, axis=0)
-        finished = of_parents(beams.finished)
-        place = ops.reshape(ops.cast(t, "int32"), (1, 1))
-        return _Beams(
-            log_probs=totals,
-            finished=ops.logical_or(finished, ops.equal(tokens, end_id)),
-            lengths=of_parents(beams.lengths) + ops.cast(ops.logical_not(finished), "int32"),
-            coverage=of_parents(coverage) if covers else (),
-            tokens=tokens,
-            broken=ops.where(newly, t, beams.broken),
-            history=write(
-                beams.history,
-                t,
-                History(
-                    tokens=tokens,
-                    parents=parents,
-                    log_probs=ops.where(is_real(totals), gained, IMPOSSIBLE),
-                    weights=of_parents(ops.cast(weights[0], "float32")) if kept else (),
-                ),
-            ),
-            scores=ops.scatter_update(beams.scores, place, ops.reshape(best, (1, -1))),
-            state=keras.tree.map_structure(of_parents, state),
-        )
-
-    def _penalised(self, totals: Any, lengths: Any) -> Any:
-        if self.length_penalty_weight == 0:
-            return totals
-        weight = self.length_penalty_weight
-        # Divided in two steps as in tfa, for the same rounding.
-        divisors = ops.power(5.0 + ops.cast(lengths, "float32"), weight) / 6.0**weight
-        return ops.divide(totals, divisors)
-
-    def _covered(self, coverage: Any) -> Any:
-        """The coverage penalty of each row; what has no coverage at all passes for padding."""
-        coverage = ops.where(ops.equal(coverage, 0.0), 1.0, ops.minimum(coverage, 1.0))
-        return self.coverage_penalty_weight * ops.sum(ops.log(coverage), axis=-1)
-
-    def _traced(self, end: _Beams, batch_size: Any, end_id: int) -> tuple[History, Any, Any]:
-        """The beams as tfa's `gather_tree` reads them.
-
-        It follows the parents back from the step at which a sentence's longest beam ended, whatever
-        changed places after.
-
-        Returns:
-            The sequences `(R, L)`, their lengths `(R,)`, and of each sentence's longest, `(R,)`.
-        """
-        # With `initial`, so that an empty batch has a maximum too.
-        longest = ops.max(self._split(end.lengths, batch_size), axis=1, initial=0)  # (B,)
-        longest = ops.repeat(longest, self.width, axis=0)  # (R,)
-        rows = ops.arange(batch_size * self.width, dtype="int32")
-        steps = ops.arange(self.max_length, dtype="int32")
-        parents = ops.where(steps[:, None] < longest[None], end.history.parents, rows[None])
-        found = read(end.history._replace(parents=parents), rows)
-        ends = ops.where(ops.equal(found.tokens, end_id), steps[None], self.max_length)
-        first_end = ops.min(ends, axis=1, initial=self.max_length)
-        return found, ops.minimum(first_end + 1, longest), longest
-
-    def _split(self, x: Any, batch_size: Any) -> Any:
-        """`(R, …)` to `(B, K, …)`."""
-        return ops.reshape(x, (batch_size, self.width, *ops.shape(x)[1:]))
-
 
 def _weight(name: str, value: Any) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value):
         raise ValueError(f"`{name}` must be a finite number; got {name}={value!r}.")
     return float(value)
-
-
-def _check(vocabulary: Any, end_id: int, needs_weights: bool, has_weights: bool) -> None:
-    if needs_weights and not has_weights:
-        raise ValueError(
-            "A coverage penalty, and a `source_mask` without keep_weights=False, ask for the "
-            "attention weights, but the step returned none. Let it return (logits, state, weights)."
-        )
-    if isinstance(vocabulary, int) and not 0 <= end_id < vocabulary:
-        raise ValueError(
-            f"`end_id` must be an id below the {vocabulary} logits; got end_id={end_id}."
-        )

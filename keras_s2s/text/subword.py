@@ -26,6 +26,9 @@ class SentencePieceTokenizer(Tokenizer):
     Args:
         model: The bytes of a SentencePiece model file.
 
+    Attributes:
+        processor: The `sentencepiece.SentencePieceProcessor` of the model.
+
     Raises:
         TypeError: If `model` is not bytes.
         ValueError: If `model` cannot be read or has other special ids.
@@ -46,9 +49,9 @@ class SentencePieceTokenizer(Tokenizer):
         import sentencepiece
 
         self.model = model
-        self._processor = sentencepiece.SentencePieceProcessor()
+        self.processor = sentencepiece.SentencePieceProcessor()
         try:
-            self._processor.LoadFromSerializedProto(model)
+            self.processor.LoadFromSerializedProto(model)
         except RuntimeError as error:
             raise ValueError(
                 f"`model` must be the bytes of a SentencePiece model; got {len(model)} bytes that "
@@ -57,7 +60,7 @@ class SentencePieceTokenizer(Tokenizer):
         self._check_special_ids()
 
     def _check_special_ids(self) -> None:
-        found = self._processor
+        found = self.processor
         ids = {
             "pad_id": found.pad_id(),
             "unk_id": found.unk_id(),
@@ -74,7 +77,7 @@ class SentencePieceTokenizer(Tokenizer):
     @property
     def vocabulary_size(self) -> int:
         """Number of ids, the 4 special ones included."""
-        return int(self._processor.get_piece_size())
+        return int(self.processor.get_piece_size())
 
     def module(self) -> tf.Module:
         """The same tokenizer as TensorFlow operations; see `Tokenizer.module`."""
@@ -92,25 +95,25 @@ class SentencePieceTokenizer(Tokenizer):
         return cls(base64.b64decode(config["model"], validate=True))
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        ids: list[list[int]] = self._processor.encode(texts, out_type=int)
+        ids: list[list[int]] = self.processor.encode(texts, out_type=int)
         return ids
 
     def _decode(self, rows: list[list[int]]) -> list[str]:
         # An empty batch would be read as one empty row.
-        texts: list[str] = self._processor.decode(rows) if rows else []
+        texts: list[str] = self.processor.decode(rows) if rows else []
         return texts
 
     def _piece(self, token: int) -> str:
-        return str(self._processor.id_to_piece(token))
+        return str(self.processor.id_to_piece(token))
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
         places = {0: 0}  # SentencePiece counts bytes
         for number, character in enumerate(text, 1):
             places[next(reversed(places)) + len(character.encode())] = number
-        pieces = self._processor.EncodeAsProto(text).pieces
+        pieces = self.processor.EncodeAsProto(text).pieces
         return [(places[piece.begin], places[piece.end]) for piece in pieces]
 
     def _surfaces(self, row: list[int]) -> list[str]:
         if not row:
             return []
-        return [str(piece.surface) for piece in self._processor.DecodeIdsAsProto(row).pieces]
+        return [str(piece.surface) for piece in self.processor.DecodeIdsAsProto(row).pieces]

@@ -1,0 +1,165 @@
+"""From the settings of a training to its parts: tokenizers, model, optimizer, translator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from keras_s2s.attention import Attention
+from keras_s2s.decoded import BLEU, DECODED_METRICS, DecodedMetric, DecodedValidation
+from keras_s2s.decoder import Decoder
+from keras_s2s.embeddings import load_embedding
+from keras_s2s.encoder import Encoder
+from keras_s2s.losses import TokenCrossEntropy
+from keras_s2s.model import Seq2Seq
+from keras_s2s.rates import InverseSquareRoot, WarmupExponential
+from keras_s2s.reading import has_text
+from keras_s2s.search import BeamSearch
+from keras_s2s.settings import TrainingSettings
+from keras_s2s.text import SubwordSampling, Tokenizer, train_tokenizer
+from keras_s2s.translator import Translator
+
+
+def train_tokenizers(settings: TrainingSettings) -> tuple[Tokenizer, Tokenizer]:
+    """The tokenizers of both sides, trained on the training text; one object where shared."""
+
+    def lines(*sides: int) -> Iterator[str]:
+        for pair in settings.pairs():
+            if has_text(*pair):
+                yield from (pair[side] for side in sides)
+
+    kinds = settings.source_tokenizer, settings.target_tokenizer or settings.source_tokenizer
+    sizes = settings.source_vocabulary_size, settings.target_vocabulary_size
+    if settings.shared_vocabulary:
+        shared = train_tokenizer(kinds[0], lines(0, 1), sizes[0])
+        return shared, shared
+    source, target = (train_tokenizer(kinds[i], lines(i), sizes[i]) for i in (0, 1))
+    return source, target
+
+
+def samplings(settings: TrainingSettings) -> dict[str, Any]:
+    """How the training text is segmented anew, as arguments of `Corpus`."""
+    sampling = None
+    if settings.subword_sampling is not None:
+        sampling = SubwordSampling(settings.subword_sampling, settings.subword_nbest)
+    return {
+        f"{side}_sampling": sampling
+        if getattr(settings, f"{side}_tokenizer") in ("unigram", "bpe")
+        else None
+        for side in ("source", "target")
+    }
+
+
+def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer) -> Seq2Seq:
+    """The model, built and compiled; its first weights come from Keras' global seed."""
+    common: dict[str, Any] = {
+        name: getattr(settings, name)
+        for name in (
+            *("embedding_size", "depth", "cell", "residual", "layer_norm"),
+            *("dropout", "recurrent_dropout", "embedding_dropout", "word_dropout"),
+        )
+    }
+    encoder = Encoder(
+        vocabulary_size=source.vocabulary_size,
+        units=settings.encoder_units,
+        bidirectional=settings.bidirectional,
+        reverse_source=settings.reverse_source,
+        name="encoder",
+        **common,
+    )
+    attention = None
+    if settings.attention != "none":
+        attention = Attention(settings.attention, settings.probability, name="attention")
+    decoder = Decoder(
+        vocabulary_size=target.vocabulary_size,
+        units=settings.units,
+        attention=attention,
+        attention_size=settings.embedding_size if attention and settings.tied_embedding else None,
+        input_feeding=settings.input_feeding,
+        tied_embedding=settings.tied_embedding,
+        name="decoder",
+        **common,
+    )
+    model = Seq2Seq(encoder, decoder, shared_embedding=settings.shared_embedding)
+    model.build()
+    model.compile(
+        _optimizer(settings),
+        TokenCrossEntropy(model.pad_id, label_smoothing=settings.label_smoothing),
+    )
+    return model
+
+
+def _optimizer(settings: TrainingSettings) -> keras.optimizers.Optimizer:
+    rate: Any = settings.learning_rate
+    if settings.learning_rate_schedule == "inverse_sqrt":
+        rate = InverseSquareRoot(rate, settings.warmup_steps)
+    elif settings.learning_rate_schedule == "exponential":
+        rate = WarmupExponential(
+            rate,
+            settings.learning_rate_decay,
+            settings.decay_steps or 1,  # the settings made sure that there are some
+            warmup_steps=settings.warmup_steps,
+        )
+    return keras.optimizers.Adam(
+        rate,
+        weight_decay=settings.weight_decay or None,
+        global_clipnorm=settings.clip_norm,
+        use_ema=settings.moving_average > 0,
+        ema_momentum=settings.moving_average,
+    )
+
+
+def load_embeddings(
+    settings: TrainingSettings,
+    model: Seq2Seq,
+    source: Tokenizer,
+    target: Tokenizer,
+    say: Callable[[str], None],
+) -> None:
+    """Puts pretrained vectors into the embeddings that have a file of them."""
+    for side, part, tokenizer in (
+        ("source", model.encoder, source),
+        ("target", model.decoder, target),
+    ):
+        path = getattr(settings, f"{side}_embeddings")
+        if path is not None:
+            tokens = tokenizer.pieces(range(tokenizer.vocabulary_size))
+            found = load_embedding(part.embedding, path, tokens)
+            say(f"{side} embedding: {found:,} of {len(tokens):,} ids found in {path}")
+
+
+def make_translator(
+    settings: TrainingSettings, model: Seq2Seq, source: Tokenizer, target: Tokenizer
+) -> Translator:
+    """The translator around a model, with the search it is saved with."""
+    search = _search(settings, settings.beam)
+    return Translator(model, source, target, search, settings.max_source_length)
+
+
+def _search(settings: TrainingSettings, width: int) -> BeamSearch:
+    return BeamSearch(
+        width=width,
+        length_penalty=settings.length_penalty,
+        max_length=settings.max_target_length,
+    )
+
+
+def decoded_metrics(
+    settings: TrainingSettings, translator: Translator, say: Callable[[str], None]
+) -> list[DecodedMetric]:
+    """The metric that the best epoch is chosen by, where it is one of decoded outputs."""
+    kind = DECODED_METRICS.get(settings.monitor)
+    if kind is None:
+        return []
+    validation = DecodedValidation(
+        translator,
+        *settings.validation_references(),
+        max_sentences=settings.monitor_sentences,
+        search=_search(settings, settings.monitor_beam),
+    )
+    count = len(validation.sources)
+    say(f"after each epoch {count:,} validation sources are decoded for {settings.monitor}")
+    given = {"tokenize": settings.monitor_tokenize} if kind is BLEU else {}
+    return [kind(validation, **given)]

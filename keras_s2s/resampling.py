@@ -1,0 +1,92 @@
+"""Pairs of texts that are segmented anew each time they are asked for, for training."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_s2s.pairs import Batch, IdPairs
+from keras_s2s.text import SubwordSampling, Tokenizer
+
+
+class SampledSide:
+    """The texts of one side of a corpus, and how they are drawn.
+
+    Args:
+        tokenizer: encodes them.
+        sampling: draws other segmentations; None for the one that `tokenizer.encode` gives.
+        most: longest text in ids, end id included. A drawn segmentation above it gives way to the
+            usual one, by which the corpus chose its pairs.
+
+    Raises:
+        TypeError, ValueError: the tokenizer has nothing to draw in that way.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, sampling: SubwordSampling | None, most: float) -> None:
+        self.tokenizer = tokenizer
+        self.sampling = sampling
+        self.most = most
+        self.texts: list[str] = []
+        if sampling is not None:
+            sampling.encode(tokenizer, [""], seed=0)  # raises now, not in the first epoch
+
+    def ids(self, rows: NDArray[np.int64], seed: int) -> list[list[int]]:
+        """The ids of some texts, by a seed."""
+        texts = [self.texts[row] for row in rows]
+        if self.sampling is None:
+            return self.tokenizer.encode(texts)
+        drawn = self.sampling.encode(self.tokenizer, texts, seed=seed)
+        if self.most == math.inf or all(len(ids) < self.most for ids in drawn):
+            return drawn
+        usual = self.tokenizer.encode(texts)
+        return [
+            one if len(one) < self.most else other for one, other in zip(drawn, usual, strict=True)
+        ]
+
+
+class SampledPairs:
+    """Sources and targets that are drawn anew in every batch of every epoch.
+
+    What is drawn depends on the shuffle seed, the epoch and the place of the batch in it, and on
+    nothing before: a resumed training draws what it would have drawn.
+
+    Args:
+        source: the sources.
+        target: the targets.
+        start_id: as for `IdPairs`.
+        end_id: as for `IdPairs`.
+        pad_id: as for `IdPairs`.
+    """
+
+    def __init__(
+        self, source: SampledSide, target: SampledSide, *, start_id: int, end_id: int, pad_id: int
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.special = {"start_id": start_id, "end_id": end_id, "pad_id": pad_id}
+
+    def append(self, source: str, target: str) -> None:
+        """Add one pair of texts."""
+        self.source.texts.append(source)
+        self.target.texts.append(target)
+
+    def batch(self, rows: NDArray[np.int64], *, seed: int, epoch: int, position: int) -> Batch:
+        """Some pairs, drawn, in the layout of `IdPairs.batch`.
+
+        Args:
+            rows: `(B,)` row numbers, at least one.
+            seed: the shuffle seed.
+            epoch: from 0.
+            position: of the batch in its epoch.
+        """
+        state = np.random.SeedSequence((seed, epoch, position)).generate_state(2)
+        # Below the largest number, which means no seed to SentencePiece.
+        source_seed, target_seed = (int(word) % (2**32 - 1) for word in state)
+        pairs = IdPairs(**self.special)
+        sources = self.source.ids(rows, source_seed)
+        targets = self.target.ids(rows, target_seed)
+        for source, target in zip(sources, targets, strict=True):
+            pairs.append(source, target)
+        return pairs.batch(np.arange(len(rows)))
