@@ -1,6 +1,6 @@
 """One recurrent layer, forward and backward: ours, Keras' (plain and XLA), PyTorch's.
 
-    python benchmarks/layer.py --cell lstm
+python benchmarks/layer.py --cell lstm
 """
 
 from __future__ import annotations

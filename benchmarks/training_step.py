@@ -41,7 +41,9 @@ def main() -> None:
             "torch": torch_python(peer, "plain", json.dumps(sizes)),
             "torch fused Adam": torch_python(peer, "fused", json.dumps(sizes)),
             "keras": python(__file__, "serve", "keras", "float32", json.dumps(sizes)),
-            "keras jit_compile": python(__file__, "serve", "keras-jit", "float32", json.dumps(sizes)),
+            "keras jit_compile": python(
+                __file__, "serve", "keras-jit", "float32", json.dumps(sizes)
+            ),
         },
         baseline="torch",
         flop=operations(**sizes),

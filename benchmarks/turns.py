@@ -60,7 +60,7 @@ def compare(
     Args:
         name: of the benchmark.
         contestants: name to the command of a process that calls `contestant.serve`.
-        baseline: the contestant whose time is divided by the others': a ratio of 2 is twice as fast.
+        baseline: the contestant whose time is divided by the others'; 2 is twice as fast.
         flop: floating-point operations of one step, in matrix products.
         shapes: what the record says of the sizes.
         arguments: what `options` parsed.

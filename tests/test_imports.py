@@ -47,11 +47,15 @@ TABLE = {
     "schedules": Rule("keras", "attention decoder scan stack"),
     "losses": Rule("keras", "checks"),
     "metrics": Rule("keras", "losses"),
+    "adam": Rule("keras tensorflow"),
+    "projection": Rule("keras"),
+    "steps": Rule("keras tensorflow", "losses metrics projection"),
     "search": Rule("keras numpy", "checks"),
     "inference": Rule("keras numpy", "search"),
     "model": Rule(
         "keras numpy",
-        "attention bridge checks inference decoder encoder losses metrics schedules stack",
+        "adam attention bridge checks inference decoder encoder losses metrics schedules stack "
+        "steps",
     ),
     "migration": Rule("numpy", "attention decoder recurrent"),
     # Text and data.
@@ -85,8 +89,8 @@ TABLE = {
     "callbacks": Rule("keras numpy rich", "folder moving_average"),
     "construction": Rule(
         "keras",
-        "attention decoded decoder embeddings encoder losses model rates reading search settings "
-        "text translator",
+        "adam attention decoded decoder embeddings encoder losses model rates reading search "
+        "settings text translator",
     ),
     "training": Rule(
         "keras rich",
@@ -109,7 +113,7 @@ TABLE = {
 }
 
 # Core modules with a TensorFlow branch, imported inside the function that runs on that backend.
-BACKEND_SPECIFIC = {"scan"}
+BACKEND_SPECIFIC = {"adam", "scan", "steps"}
 CORE = {
     *(
         "checks",
@@ -123,7 +127,7 @@ CORE = {
         "attending",
     ),
     *("decoder", "schedules", "inference", "model", "migration"),
-    *("losses", "metrics", "search"),
+    *("adam", "losses", "metrics", "projection", "search", "steps"),
 }
 # The commands, and the modules they hand a whole command to, are the only ones that know the
 # exporters.

@@ -55,9 +55,7 @@ def main(kind: str, sizes: dict[str, int]) -> None:
     def step() -> float:
         optimizer.zero_grad()
         logits = model(source, entering)
-        loss = nn.functional.cross_entropy(
-            logits.flatten(0, 1), expected.flatten(), ignore_index=0
-        )
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), expected.flatten(), ignore_index=0)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
