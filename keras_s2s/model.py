@@ -13,7 +13,6 @@ from keras_s2s.bridge import Bridge, bridge_between
 from keras_s2s.checks import check_flags
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
-from keras_s2s.inference import Decodable
 from keras_s2s.losses import GuidedAlignment, TokenCrossEntropy
 from keras_s2s.metrics import Perplexity, TokenAccuracy
 from keras_s2s.schedules import Schedule, mixed_tokens
@@ -22,7 +21,7 @@ from keras_s2s.steps import TokenSteps
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class Seq2Seq(TokenSteps, Decodable):
+class Seq2Seq(TokenSteps):
     """Encoder, bridge and decoder as one Keras model, trained with teacher forcing.
 
     The inputs are `{"source_ids": (B, S), "target_ids": (B, T)}`, the target beginning with the

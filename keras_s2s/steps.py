@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_s2s.inference import Decodable
 from keras_s2s.losses import TokenCrossEntropy, token_weights
 from keras_s2s.metrics import Perplexity, TokenAccuracy
 from keras_s2s.projection import TokenSums, projected_sums
@@ -26,7 +27,7 @@ class TokenPlan:
     metrics: Sequence[TokenAccuracy | Perplexity]
 
 
-class TokenSteps:
+class TokenSteps(Decodable):
     """Training and test step of a model whose `call` can stop before the output layer.
 
     Loss, metrics and gradients are those of Keras' steps. The model calls `choose_steps` when it is
@@ -34,6 +35,10 @@ class TokenSteps:
     """
 
     _plan: TokenPlan | None = None
+
+    def output_weights(self) -> tuple[Any, Any]:
+        """Kernel `(W, V)` and bias `(V,)`, or None, of the logits, in the compute dtype."""
+        raise NotImplementedError
 
     def choose_steps(
         self, loss: Any, weighted_metrics: Sequence[Any] | None, others: dict[str, Any]
@@ -62,7 +67,7 @@ class TokenSteps:
     def train_step(self, *arguments: Any) -> Any:
         plan = self._plan_here()
         if plan is None:
-            return super().train_step(*arguments)  # type: ignore[misc]
+            return super().train_step(*arguments)
         import tensorflow as tf
 
         (data,) = arguments
@@ -77,7 +82,7 @@ class TokenSteps:
     def test_step(self, *arguments: Any) -> Any:
         plan = self._plan_here()
         if plan is None:
-            return super().test_step(*arguments)  # type: ignore[misc]
+            return super().test_step(*arguments)
         (data,) = arguments
         return self._logged(plan, data, *self._sums_and_loss(plan, data, training=False))
 
@@ -95,8 +100,9 @@ class TokenSteps:
         labels = ops.cast(labels, "int32")
         weights = token_weights(labels, sample_weight, plan.loss.pad_id)
         weights = ops.broadcast_to(weights, ops.shape(labels))
+        kernel, bias = self.output_weights()
         smoothing = plan.loss.label_smoothing
-        sums = projected_sums(hidden, *self.output_weights(), labels, weights, smoothing)
+        sums = projected_sums(hidden, kernel, bias, labels, weights, smoothing)
         loss = sums.objective / ops.where(ops.equal(sums.count, 0.0), 1.0, sums.count)
         for added in self.losses:
             loss += ops.sum(ops.cast(added, loss.dtype))

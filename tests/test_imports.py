@@ -49,13 +49,12 @@ TABLE = {
     "metrics": Rule("keras", "losses"),
     "adam": Rule("keras tensorflow"),
     "projection": Rule("keras"),
-    "steps": Rule("keras tensorflow", "losses metrics projection"),
+    "steps": Rule("keras tensorflow", "inference losses metrics projection"),
     "search": Rule("keras numpy", "checks"),
     "inference": Rule("keras numpy", "search"),
     "model": Rule(
         "keras numpy",
-        "adam attention bridge checks inference decoder encoder losses metrics schedules stack "
-        "steps",
+        "adam attention bridge checks decoder encoder losses metrics schedules stack steps",
     ),
     "migration": Rule("numpy", "attention decoder recurrent"),
     # Text and data.
