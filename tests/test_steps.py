@@ -169,3 +169,54 @@ def test_what_wants_all_logits_gets_keras_steps():
     assert np.isfinite(model.train_on_batch(X, Y)[0])
     model.compile("sgd", jit_compile=True)
     assert np.isfinite(model.train_on_batch(X, Y)[0])
+
+
+def stock(ours):
+    """The same design from the layers that Keras has, with the same weights."""
+    layers, ops = keras.layers, keras.ops
+    source, target = (keras.Input((None,), dtype="int32") for _ in range(2))
+    mask = layers.Lambda(lambda ids: ops.not_equal(ids, 0))(source)
+    source_embedding, target_embedding = layers.Embedding(12, 4), layers.Embedding(12, 8)
+    encoder = layers.Bidirectional(layers.LSTM(4, return_sequences=True, return_state=True))
+    encoded, *state = encoder(source_embedding(source), mask=mask)
+    decoder = layers.LSTM(8, return_sequences=True)
+    state = [layers.Concatenate()(state[i::2]) for i in (0, 1)]
+    states = decoder(target_embedding(target), initial_state=state)
+    keys, vector = layers.Dense(8, use_bias=False), layers.Dense(8, "tanh", use_bias=False)
+    context = layers.Attention()([states, encoded, keys(encoded)], mask=[None, mask])
+    output = layers.Dense(12)
+    logits = output(vector(layers.Concatenate()([context, states])))
+    block = ours.encoder.blocks[0]
+    for layer, weights in (
+        (source_embedding, ours.encoder.embedding.get_weights()),
+        (target_embedding, ours.decoder.embedding.get_weights()),
+        (encoder, block.recurrent.get_weights() + block.backward.get_weights()),
+        (decoder, ours.decoder.blocks[0].recurrent.get_weights()),
+        (keys, ours.decoder.attention.get_weights()),
+        (vector, ours.decoder.attention_layer.get_weights()),
+        (output, ours.decoder.output_layer.get_weights()),
+    ):
+        layer.set_weights(weights)
+    model = keras.Model([source, target], logits)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
+    model.compile(keras.optimizers.SGD(0.2), loss)
+    return model
+
+
+@pytest.mark.slow
+def test_two_hundred_steps_are_those_of_stock_keras_layers():
+    ours = made()
+    ours.compile(keras.optimizers.SGD(0.2))
+    theirs = stock(ours)
+    rng = np.random.default_rng(8)
+    curves = ([], [])
+    for _ in range(200):
+        source, target = rng.integers(4, 12, (2, 16, 6)) * (
+            np.arange(6) < rng.integers(2, 7, (2, 16, 1))
+        )
+        x = {"source_ids": source, "target_ids": target[:, :-1]}
+        curves[0].append(ours.train_on_batch(x, target[:, 1:])[0])
+        curves[1].append(theirs.train_on_batch([source, target[:, :-1]], target[:, 1:]))
+    assert curves[0][-1] < curves[0][0]
+    # Two hundred float32 updates in another order: the two paths part slowly.
+    np.testing.assert_allclose(*curves, rtol=1e-4)
