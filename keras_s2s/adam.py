@@ -12,8 +12,9 @@ class FusedAdam(keras.optimizers.Adam):
     """`keras.optimizers.Adam`, in one pass over a weight and its two moments (Kingma & Ba 2015).
 
     Keras' own takes twelve operations, each of which reads and writes whole tensors. The numbers
-    are the same. Arguments and state are those of `keras.optimizers.Adam`. The one operation is
-    TensorFlow's; on other backends, with `amsgrad` and under a distribution strategy, Keras'
+    are the same, but for sparse gradients: Keras 3.15 squares the rows of one token apart, where
+    this adds them up. Arguments and state are those of `keras.optimizers.Adam`. The one operation
+    is TensorFlow's; on other backends, with `amsgrad` and under a distribution strategy, Keras'
     update runs.
 
     Example:
@@ -29,18 +30,18 @@ class FusedAdam(keras.optimizers.Adam):
         super().__init__(learning_rate, name=name, **kwargs)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        if self.amsgrad or keras.backend.backend() != "tensorflow":
+        if keras.backend.backend() != "tensorflow":
             super().update_step(gradient, variable, learning_rate)
             return
         import tensorflow as tf
 
-        if tf.distribute.has_strategy():
-            super().update_step(gradient, variable, learning_rate)
-            return
         if isinstance(gradient, tf.IndexedSlices):
             # An embedding's. Rows that did not occur move too: their moments decay.
             rows = variable.shape[0]
             gradient = tf.math.unsorted_segment_sum(gradient.values, gradient.indices, rows)
+        if self.amsgrad or tf.distribute.has_strategy():
+            super().update_step(gradient, variable, learning_rate)
+            return
         index = self._get_variable_index(variable)
         dtype = variable.dtype
         step = tf.cast(self.iterations.value + 1, dtype)

@@ -45,7 +45,7 @@ TABLE = {
     "attending": Rule("keras", "attention design scan stack"),
     "decoder": Rule("keras numpy", "attending attention checks stack"),
     "schedules": Rule("keras", "attention decoder scan stack"),
-    "losses": Rule("keras", "checks"),
+    "losses": Rule("keras tensorflow", "checks"),
     "metrics": Rule("keras", "losses"),
     "adam": Rule("keras tensorflow"),
     "projection": Rule("keras"),
@@ -112,7 +112,7 @@ TABLE = {
 }
 
 # Core modules with a TensorFlow branch, imported inside the function that runs on that backend.
-BACKEND_SPECIFIC = {"adam", "scan", "steps"}
+BACKEND_SPECIFIC = {"adam", "losses", "scan", "steps"}
 CORE = {
     *(
         "checks",
