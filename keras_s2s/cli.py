@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from keras_s2s.commands.export import export
+from keras_s2s.commands.recipe import recipe
 from keras_s2s.commands.training import average, quickstart, train
 from keras_s2s.commands.translation import evaluate, explain, score, translate
 from keras_s2s.options import ArgumentError
@@ -39,7 +40,7 @@ def common(
 
 
 # In the order of the help.
-for command in (train, average, translate, evaluate, score, explain, export, quickstart):
+for command in (train, average, translate, evaluate, score, explain, export, quickstart, recipe):
     app.command()(command)
 
 

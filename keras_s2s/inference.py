@@ -106,6 +106,7 @@ class InferenceModel(keras.Model):
         for name, value, kind in (("seq2seq", seq2seq, Decodable), ("search", search, Search)):
             if not isinstance(value, kind):
                 raise TypeError(f"`{name}` must be a {kind.__name__}; got {type(value).__name__}.")
+        search.check_vocabulary(seq2seq.target_vocabulary_size, end_id)
         self.seq2seq = seq2seq
         self.search = search
         self.start_id = start_id
@@ -168,9 +169,8 @@ class InferenceModel(keras.Model):
             ValueError: ids out of range, demands that no output can fulfil, or logits that are not
                 finite.
         """
-        rows = self._check(x)
-        if rows == 0:
-            return SearchResult(*map(ops.convert_to_numpy, self(x)))
+        if self._check(x) == 0:
+            return self._of_nothing(x)
         if self.seeds is not None and getattr(self.search, "seed", None) is not None:
             self.seeds.state.assign(self._first_seed)
         return SearchResult(*super().predict(x, *args, **kwargs)).check()
@@ -181,8 +181,13 @@ class InferenceModel(keras.Model):
         Raises:
             ValueError: as `predict` does.
         """
-        self._check(x)
+        if self._check(x) == 0:
+            return self._of_nothing(x)
         return SearchResult(*super().predict_on_batch(x)).check()
+
+    def _of_nothing(self, x: Any) -> SearchResult:
+        """The result of no sentences, eagerly: traced for 0 rows, TensorFlow refuses to write."""
+        return SearchResult(*map(ops.convert_to_numpy, self(x)))
 
     def _check(self, x: Any) -> int | None:
         """Raises ValueError for what can be seen to be wrong in NumPy arrays; their rows, or None.

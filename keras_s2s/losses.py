@@ -19,8 +19,8 @@ class TokenCrossEntropy(keras.losses.Loss):
     ```
 
     The divisor is the number of real tokens, so padding dilutes nothing. Under a strategy of
-    `tf.distribute` it is that of all replicas together, so that their losses add up to this mean. A batch without any real
-    token has a loss of zero.
+    `tf.distribute` it is that of all replicas together, so that their losses add up to this mean. A
+    batch without any real token has a loss of zero.
 
     Label smoothing (Szegedy et al. 2016, §7) takes the mass ε from the label and spreads it evenly
     over all V entries of the vocabulary, the label and padding among them, ε/V each:

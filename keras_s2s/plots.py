@@ -150,6 +150,51 @@ def plot_learning_curve(
     return figure
 
 
+def plot_lines(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_name: str,
+    y_name: str,
+    *,
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Several lines in one panel: learning curves of several runs, scores by length.
+
+    Args:
+        lines: name → places on the horizontal axis and as many values.
+        x_name: of the horizontal axis.
+        y_name: of the vertical axis.
+        path: where to write it, as PNG, SVG or PDF by its suffix; see `plot_alignment`.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: no lines, a line with more places than values or fewer, or a `path` with another
+            suffix.
+        FileNotFoundError, ModuleNotFoundError: as `plot_alignment`.
+    """
+    if not lines or any(len(x) != len(y) or not x for x, y in lines.values()):
+        raise ValueError(
+            "`lines` must hold as many places as values, at least one; got "
+            f"{ {name: (len(x), len(y)) for name, (x, y) in lines.items()} }."
+        )
+    file = None if path is None else _check_path(path)
+    _require_matplotlib()
+
+    figure = _new_figure(7, 4.5)
+    figure.set_layout_engine("constrained")
+    axes = figure.add_subplot()
+    for name, (x, y) in lines.items():
+        axes.plot(x, y, label=name, marker="o", markersize=3)
+    axes.set_xlabel(x_name, parse_math=False)
+    axes.set_ylabel(y_name, parse_math=False)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    if file is not None:
+        _write(figure, file)
+    return figure
+
+
 def _draw_curves(axes: Axes, panel: str, history: Mapping[str, Sequence[float]]) -> None:
     from matplotlib.ticker import MaxNLocator
 

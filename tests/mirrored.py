@@ -3,7 +3,6 @@
 A process of its own: devices are made before TensorFlow is used.
 """
 
-import keras
 import numpy as np
 import tensorflow as tf
 

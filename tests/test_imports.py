@@ -107,6 +107,9 @@ TABLE = {
     "commands": Rule(ANY, ANY),
     "cli": Rule(ANY, ANY),
     "quickstart": Rule(ANY, ANY),
+    "recipe": Rule("", "ranges settings"),
+    "recipe_run": Rule("", "averaging folder reading recipe scores settings training translator"),
+    "recipe_table": Rule("", "plots recipe"),
     # The exporters see the library from outside.
     "export": Rule(ANY, ANY),
 }

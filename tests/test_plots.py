@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from keras_s2s import plots
-from keras_s2s.plots import plot_alignment, plot_learning_curve
+from keras_s2s.plots import plot_alignment, plot_learning_curve, plot_lines
 
 SIGNATURES = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
@@ -261,3 +261,20 @@ def test_histories_that_cannot_be_drawn_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         plot_learning_curve(history)
+
+
+def test_several_lines_share_a_panel_and_name_themselves(tmp_path: Path) -> None:
+    lines = {"general": ([1, 2, 3], [5.0, 7.0, 8.0]), "none $x_1$": ([1, 2], [4.0, 4.5])}
+    figure = plot_lines(lines, "epoch", "val_bleu", path=tmp_path / "lines.png")
+
+    (axes,) = figure.axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.get_lines()}
+    assert drawn == {
+        name: [list(map(float, point)) for point in zip(x, y, strict=True)]
+        for name, (x, y) in lines.items()
+    }
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "val_bleu")
+    assert (tmp_path / "lines.png").stat().st_size > 1000
+    for wrong in ({}, {"a": ([1], [])}, {"a": ([], [])}):
+        with pytest.raises(ValueError, match="`lines` must hold as many places as values"):
+            plot_lines(wrong, "x", "y")

@@ -52,6 +52,7 @@ def test_command_lines_name_real_commands_and_options(
 
     # Files to read must exist for the arguments to be accepted.
     monkeypatch.chdir(tmp_path)
+    Path("DATA").mkdir()
     for word in words:
         if Path(word).suffix in (".en", ".de", ".tsv"):
             Path(word).touch()

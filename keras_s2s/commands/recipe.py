@@ -1,0 +1,64 @@
+"""The command that reproduces a published task: `recipe`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_s2s.folder import write_text
+from keras_s2s.recipe import find_recipe, read_recipe, settings_of
+from keras_s2s.recipe_run import run_recipe
+from keras_s2s.recipe_table import plots, table
+from keras_s2s.terminal import console, quiet_start, say
+
+TABLE = "table.md"
+
+
+def recipe(
+    name: Annotated[str, typer.Argument(help="A folder of recipes/, or the path of another one.")],
+    data: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="Folder with the recipe's data.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder that receives models, scores and table.")],
+    run: Annotated[
+        list[str] | None, typer.Option(help="Only this run; may be given several times.")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(min=0, help="In place of the recipe's; several times.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Shorten: so many epochs.")] = None,
+    pairs: Annotated[
+        int | None, typer.Option(min=1, help="Shorten: so many first training pairs.")
+    ] = None,
+) -> None:
+    """Train and score a published task, and print its table.
+
+    What is finished in the output folder is not done again; a killed training goes on.
+    """
+    found = read_recipe(find_recipe(name))
+    for each in run or found.runs:
+        if each in found.runs:
+            settings_of(found, each, 0, data, output)  # before the wait for TensorFlow
+    with quiet_start():
+        from keras_s2s import training  # noqa: F401 - Keras, with its notices
+    try:
+        results = run_recipe(
+            found,
+            data,
+            output,
+            runs=run or (),
+            seeds=seed or (),
+            epochs=epochs,
+            pairs=pairs,
+            say=say,
+            console=console,
+        )
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on")
+        raise typer.Exit(130) from None
+    text = table(found, results)
+    write_text(output / TABLE, text)
+    plots(found, results, output)
+    print(text)

@@ -1,0 +1,198 @@
+"""Recipes: published tasks as one short file each, trained and scored by one command.
+
+A recipe is `recipe.toml` in a folder of `recipes/`: settings of `train`, the runs that differ from
+them, seeds, what is scored, and what was published. This module reads it; `recipe_run` runs it, and
+`recipe_table` makes the table and the plots of what came out.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_s2s.ranges import FILES
+from keras_s2s.settings import TrainingSettings
+
+RECIPE = "recipe.toml"
+METRICS = ("bleu", "chrf", "exact_match", "wer", "per")
+# Beside the package in a clone of the repository; an installed wheel has none.
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A test text, how it is decoded, and what is computed.
+
+    Attributes:
+        name: what the table calls it.
+        metrics: of 'bleu', 'chrf', 'exact_match', 'wer', 'per'.
+        source: source file, below the data folder.
+        target: its references.
+        data: a TSV in place of the two; a source on several lines has several references.
+        tokenize: sacreBLEU's tokenizer for BLEU.
+        beam: width of the beam; None as the settings say.
+        length_penalty: weight of GNMT's; None as the settings say.
+        by_length: bounds, in words of the source, between which BLEU is computed apart.
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    source: str | None = None
+    target: str | None = None
+    data: str | None = None
+    tokenize: str = "13a"
+    beam: int | None = None
+    length_penalty: float | None = None
+    by_length: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.metrics) - set(METRICS):
+            raise ValueError(
+                f"`metrics` must be of {', '.join(METRICS)}; got {', '.join(sorted(unknown))}."
+            )
+        if (self.data is None) == (self.source is None or self.target is None):
+            raise ValueError(
+                f"Evaluation {self.name!r} needs `source` and `target`, or `data` alone."
+            )
+
+    def files(self, run: str) -> list[str]:
+        """The files it reads, below the data folder."""
+        names = (self.source, self.target, self.data)
+        return [name.format(run=run) for name in names if name is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A row of somebody else's: what it is, its numbers by metric, and what differs from ours."""
+
+    name: str
+    differs: str
+    scores: Mapping[str, float]
+    evaluation: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What `recipe.toml` says.
+
+    Attributes:
+        name: of its folder.
+        title: one line.
+        settings: of every run, as `TrainingSettings` has them; files lie below the data folder, and
+            `{run}` in a file name is the name of the run.
+        runs: names, and the settings by which each differs.
+        seeds: each run is trained with each of them.
+        evaluations: what is scored.
+        average: number of last epochs whose mean of weights is scored; 0 for the best epoch.
+        published: what others have.
+        mean_of_runs: whether the table has a row with the mean over all runs.
+    """
+
+    name: str
+    title: str
+    settings: Mapping[str, Any]
+    runs: Mapping[str, Mapping[str, Any]]
+    seeds: tuple[int, ...]
+    evaluations: tuple[Evaluation, ...]
+    average: int = 0
+    published: tuple[Published, ...] = ()
+    mean_of_runs: bool = False
+
+
+def find_recipe(name: str | os.PathLike[str]) -> Path:
+    """The file of a recipe, from its name or its path.
+
+    Args:
+        name: a folder of `recipes/`, or the path of another folder or of a TOML file.
+
+    Raises:
+        FileNotFoundError: there is none; the message names those there are.
+    """
+    given = Path(name)
+    for path in (given, given / RECIPE, RECIPES / name / RECIPE):
+        if path.is_file():
+            return path
+    known = sorted(path.parent.name for path in RECIPES.glob(f"*/{RECIPE}"))
+    raise FileNotFoundError(
+        f"There is no recipe `{name}`. Expected {', '.join(known) or 'a path'}, or the path of a "
+        f"{RECIPE}; recipes come with a clone of the repository."
+    )
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Reads a recipe.
+
+    Args:
+        path: of a `recipe.toml`.
+
+    Raises:
+        ValueError: no TOML, or keys or values that a recipe has not.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        given = tomllib.loads(text)
+        runs = given.pop("runs", {path.parent.name: {}})
+        evaluations = tuple(
+            Evaluation(**{key: _tuple(value) for key, value in each.items()})
+            for each in given.pop("evaluations", ())
+        )
+        published = tuple(Published(**each) for each in given.pop("published", ()))
+        recipe = Recipe(
+            name=path.parent.name,
+            runs=runs,
+            evaluations=evaluations,
+            published=published,
+            **{key: _tuple(value) for key, value in given.items()},
+        )
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise ValueError(f"`{path}` is no recipe: {error}") from error
+    if not recipe.evaluations or not recipe.seeds or not recipe.runs:
+        raise ValueError(f"`{path}` is no recipe: it needs seeds, runs and evaluations.")
+    return recipe
+
+
+def settings_of(
+    recipe: Recipe, run: str, seed: int, data: Path, output: Path, **changes: Any
+) -> TrainingSettings:
+    """The settings of one training of a recipe.
+
+    Args:
+        recipe: the recipe.
+        run: one of its runs.
+        seed: the seed.
+        data: folder that the file names of the recipe start from.
+        output: folder of all trainings; this one gets `RUN-SEED` in it.
+        **changes: settings in place of the recipe's.
+
+    Raises:
+        ValueError: settings that cannot be.
+        FileNotFoundError: a file of the recipe is not below `data`.
+    """
+    given = {**recipe.settings, **recipe.runs[run]}
+    for name in FILES:
+        if name in given:
+            given[name] = str(data / str(given[name]).format(run=run))
+    names = [str(given[name]) for name in FILES if name in given]
+    names += [str(data / name) for each in recipe.evaluations for name in each.files(run)]
+    for name in names:
+        if not Path(name).is_file():
+            raise FileNotFoundError(
+                f"The recipe reads `{name}`, which is not there. Name the folder that holds its "
+                "data (--data)."
+            )
+    if recipe.average:
+        given["keep_checkpoints"] = recipe.average
+    try:
+        return TrainingSettings(
+            **{**given, "seed": seed, "output": str(output / f"{run}-{seed}"), **changes}
+        )
+    except TypeError as error:
+        raise ValueError(f"The settings of recipe {recipe.name} cannot be: {error}") from error
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
