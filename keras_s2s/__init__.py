@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 if TYPE_CHECKING:
+    from keras_s2s.adam import FusedAdam as FusedAdam
     from keras_s2s.attention import Attention as Attention
     from keras_s2s.attention import ConcatScore as ConcatScore
     from keras_s2s.attention import CoverageScore as CoverageScore
@@ -106,6 +107,7 @@ __version__ = "0.1.0"
 # Each public name and its module, imported on first use, so that `import keras_s2s` and the command
 # line's help and argument errors do not wait for TensorFlow.
 _MODULES = {
+    "adam": ("FusedAdam",),
     "attention": (
         "Attention",
         "ConcatScore",

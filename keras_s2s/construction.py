@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_s2s.adam import FusedAdam
 from keras_s2s.attention import Attention
 from keras_s2s.decoded import BLEU, DECODED_METRICS, DecodedMetric, DecodedValidation
 from keras_s2s.decoder import Decoder
@@ -102,7 +103,7 @@ def _optimizer(settings: TrainingSettings) -> keras.optimizers.Optimizer:
             settings.decay_steps or 1,  # the settings made sure that there are some
             warmup_steps=settings.warmup_steps,
         )
-    return keras.optimizers.Adam(
+    return FusedAdam(
         rate,
         weight_decay=settings.weight_decay or None,
         global_clipnorm=settings.clip_norm,

@@ -172,6 +172,7 @@ class Decoder(AttendingStack):
         state: State,
         memory: Encoded | Memory,
         training: bool | None = None,
+        logits: bool = True,
     ) -> tuple[Any, State, Any]:
         """All target steps, teacher forced.
 
@@ -184,6 +185,8 @@ class Decoder(AttendingStack):
                 call gave.
             memory: an `Encoded` or a `Memory` of the same batch.
             training: whether dropout is on.
+            logits: False stops before the output layer: the first output is then `(B, T, W)`, what
+                the logits come from through `output_weights`.
 
         Returns:
             `(logits (B, T, V), state, weights (B, T, S))`.
@@ -192,7 +195,8 @@ class Decoder(AttendingStack):
         for dropout in self.embedding_dropouts:
             x = dropout(x, training=training)
         hidden, state, weights = self.run(x, state, self.memory(memory), training)
-        return self._logits(self.dropping(hidden, training=training)), state, weights
+        hidden = self.dropping(hidden, training=training)
+        return self._logits(hidden) if logits else hidden, state, weights
 
     def step(self, tokens: Any, state: State, memory: Encoded | Memory) -> tuple[Any, State, Any]:
         """One token of each row, without dropout.
@@ -216,6 +220,16 @@ class Decoder(AttendingStack):
         x = self.embedding(tokens)  # (N, E)
         hidden, state, weights = self.run_step(x, state, self.memory(memory))
         return self._logits(hidden), state, weights
+
+    def output_weights(self) -> tuple[Any, Any]:
+        """`(W, V)` and `(V,)`, or None without a bias, in the compute dtype: `hidden·W + b`."""
+        if self.output_layer is not None:
+            kernel, bias = self.output_layer.kernel, self.output_layer.bias
+        else:
+            kernel = ops.transpose(self.embedding.embeddings)
+            bias = self.bias if self.output_bias else None
+        kernel = ops.cast(kernel, self.compute_dtype)
+        return kernel, None if bias is None else ops.cast(bias, self.compute_dtype)
 
     def _logits(self, hidden: Any) -> Any:
         if self.output_layer is not None:

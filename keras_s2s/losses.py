@@ -18,8 +18,9 @@ class TokenCrossEntropy(keras.losses.Loss):
     loss = Σ w·(−log softmax(logits)[label]) / Σ w,   w = sample weight, and 0 where label = pad_id
     ```
 
-    The divisor is the number of real tokens, so padding dilutes nothing. A batch without any real
-    token has a loss of zero.
+    The divisor is the number of real tokens, so padding dilutes nothing. Under a strategy of
+    `tf.distribute` it is that of all replicas together, so that their losses add up to this mean. A
+    batch without any real token has a loss of zero.
 
     Label smoothing (Szegedy et al. 2016, §7) takes the mass ε from the label and spreads it evenly
     over all V entries of the vocabulary, the label and padding among them, ε/V each:
@@ -64,7 +65,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         entropy, weights = token_cross_entropy(
             y_true, y_pred, sample_weight, self.pad_id, self.label_smoothing
         )
-        count = ops.sum(weights)
+        count = _over_replicas(ops.sum(weights))
         return ops.sum(entropy * weights) / ops.where(ops.equal(count, 0.0), 1.0, count)
 
     def get_config(self) -> dict[str, Any]:
@@ -74,6 +75,17 @@ class TokenCrossEntropy(keras.losses.Loss):
             "pad_id": self.pad_id,
             "label_smoothing": self.label_smoothing,
         }
+
+
+def _over_replicas(count: Any) -> Any:
+    """The sum over the replicas of a distribution strategy."""
+    if keras.backend.backend() != "tensorflow":
+        return count
+    import tensorflow as tf
+
+    if not tf.distribute.has_strategy() or tf.distribute.in_cross_replica_context():
+        return count
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, count)
 
 
 def token_cross_entropy(

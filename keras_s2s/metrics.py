@@ -24,8 +24,12 @@ class TokenMetric(keras.metrics.Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         values, weights = self._tokens(ops.cast(y_true, "int32"), y_pred, sample_weight)
-        self.total.assign_add(ops.sum(values * weights))
-        self.count.assign_add(ops.sum(weights))
+        self.add(ops.sum(values * weights), ops.sum(weights))
+
+    def add(self, total: Any, count: Any) -> None:
+        """Adds the weighted sum over some tokens, and the sum of their weights."""
+        self.total.assign_add(total)
+        self.count.assign_add(count)
 
     def result(self) -> Any:
         return ops.divide_no_nan(self.total, self.count)

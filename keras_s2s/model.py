@@ -7,20 +7,21 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_s2s.adam import FusedAdam
 from keras_s2s.attention import Memory
 from keras_s2s.bridge import Bridge, bridge_between
 from keras_s2s.checks import check_flags
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
-from keras_s2s.inference import Decodable
 from keras_s2s.losses import GuidedAlignment, TokenCrossEntropy
 from keras_s2s.metrics import Perplexity, TokenAccuracy
 from keras_s2s.schedules import Schedule, mixed_tokens
 from keras_s2s.stack import State
+from keras_s2s.steps import TokenSteps
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class Seq2Seq(Decodable):
+class Seq2Seq(TokenSteps):
     """Encoder, bridge and decoder as one Keras model, trained with teacher forcing.
 
     The inputs are `{"source_ids": (B, S), "target_ids": (B, T)}`, the target beginning with the
@@ -145,8 +146,8 @@ class Seq2Seq(Decodable):
         """As `keras.Model.compile`, with defaults that train.
 
         Args:
-            optimizer: Adam with a step of 1e-3 and gradients clipped to a global norm of 1 when
-                omitted.
+            optimizer: `FusedAdam` with a step of 1e-3 and gradients clipped to a global norm of 1
+                when omitted.
             loss: `TokenCrossEntropy` when omitted.
             weighted_metrics: `TokenAccuracy` and `Perplexity` when omitted.
             jit_compile: XLA, which compiles for each new length. When omitted it is on where it is
@@ -155,7 +156,7 @@ class Seq2Seq(Decodable):
         """
         pad_id = self.pad_id
         if optimizer is None:
-            optimizer = keras.optimizers.Adam(1e-3, global_clipnorm=1.0)
+            optimizer = FusedAdam(1e-3, global_clipnorm=1.0)
         if loss is None:
             loss = TokenCrossEntropy(pad_id)
         if weighted_metrics is None:
@@ -170,6 +171,7 @@ class Seq2Seq(Decodable):
             **kwargs,
         )
         self._jit_asked = jit_compile
+        self.choose_steps(loss, weighted_metrics, kwargs)
 
     # Keras asks for this pair where `compile` is overridden: a loaded model then goes on training
     # from the optimizer state it was saved with.
@@ -185,8 +187,13 @@ class Seq2Seq(Decodable):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def call(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
-        """Teacher-forced logits `(B, T, V)` of `{"source_ids": (B, S), "target_ids": (B, T)}`."""
+    def call(
+        self, inputs: dict[str, Any], training: bool | None = None, logits: bool = True
+    ) -> Any:
+        """Teacher-forced logits `(B, T, V)` of `{"source_ids": (B, S), "target_ids": (B, T)}`.
+
+        With `logits=False`, what they come from through `output_weights`: `(B, T, W)`.
+        """
         if not isinstance(inputs, dict) or not {"source_ids", "target_ids"} <= set(inputs):
             received = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
             raise ValueError(
@@ -200,9 +207,15 @@ class Seq2Seq(Decodable):
         memory, state = self.decoder.memory(encoded), self.bridge(state, encoded)
         if training and self.teacher_forcing is not None:
             target_ids = self._mixed(self.teacher_forcing, target_ids, state, memory)
-        logits, _, weights = self.decoder(target_ids, state, memory, training=training)
+        outputs, _, weights = self.decoder(
+            target_ids, state, memory, training=training, logits=logits
+        )
         self._guide(inputs.get("alignments"), weights)
-        return logits
+        return outputs
+
+    def output_weights(self) -> tuple[Any, Any]:
+        """Kernel `(W, V)` and bias `(V,)` of the logits; see `Decoder.output_weights`."""
+        return self.decoder.output_weights()
 
     def _mixed(self, schedule: Schedule, target_ids: Any, state: State, memory: Memory) -> Any:
         optimizer = getattr(self, "optimizer", None)

@@ -45,13 +45,16 @@ TABLE = {
     "attending": Rule("keras", "attention design scan stack"),
     "decoder": Rule("keras numpy", "attending attention checks stack"),
     "schedules": Rule("keras", "attention decoder scan stack"),
-    "losses": Rule("keras", "checks"),
+    "losses": Rule("keras tensorflow", "checks"),
     "metrics": Rule("keras", "losses"),
+    "adam": Rule("keras tensorflow"),
+    "projection": Rule("keras"),
+    "steps": Rule("keras tensorflow", "inference losses metrics projection"),
     "search": Rule("keras numpy", "checks"),
     "inference": Rule("keras numpy", "search"),
     "model": Rule(
         "keras numpy",
-        "attention bridge checks inference decoder encoder losses metrics schedules stack",
+        "adam attention bridge checks decoder encoder losses metrics schedules stack steps",
     ),
     "migration": Rule("numpy", "attention decoder recurrent"),
     # Text and data.
@@ -85,8 +88,8 @@ TABLE = {
     "callbacks": Rule("keras numpy rich", "folder moving_average"),
     "construction": Rule(
         "keras",
-        "attention decoded decoder embeddings encoder losses model rates reading search settings "
-        "text translator",
+        "adam attention decoded decoder embeddings encoder losses model rates reading search "
+        "settings text translator",
     ),
     "training": Rule(
         "keras rich",
@@ -112,7 +115,7 @@ TABLE = {
 }
 
 # Core modules with a TensorFlow branch, imported inside the function that runs on that backend.
-BACKEND_SPECIFIC = {"scan"}
+BACKEND_SPECIFIC = {"adam", "losses", "scan", "steps"}
 CORE = {
     *(
         "checks",
@@ -126,7 +129,7 @@ CORE = {
         "attending",
     ),
     *("decoder", "schedules", "inference", "model", "migration"),
-    *("losses", "metrics", "search"),
+    *("adam", "losses", "metrics", "projection", "search", "steps"),
 }
 # The commands, and the modules they hand a whole command to, are the only ones that know the
 # exporters.

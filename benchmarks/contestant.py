@@ -1,0 +1,42 @@
+"""A contestant's side of a comparison: steps run on request, timed, and told as JSON lines.
+
+Standard library only, so that peers in environments of their own can use it. Each contestant is a
+process; `turns.py` lets them work one after the other, again and again.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def serve(step: Callable[[], Any], **about: Any) -> None:
+    """Says `about` once, then runs as many steps as each line of standard input asks for.
+
+    Args:
+        step: does the work and waits for its result.
+        about: what the record says of this contestant: versions, parameters, threads.
+    """
+    tell = sys.stdout
+    sys.stdout = sys.stderr  # what libraries print is not an answer
+    for _ in range(3):  # traces, compiles, fills caches
+        step()
+    _say(tell, about)
+    for line in sys.stdin:
+        wall, processor = [], []
+        for _ in range(int(line)):
+            processor_start, start = time.process_time(), time.perf_counter()
+            step()
+            wall.append(time.perf_counter() - start)
+            processor.append(time.process_time() - processor_start)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        _say(tell, {"wall": wall, "processor": processor, "peak_mib": peak})
+
+
+def _say(stream: Any, record: dict[str, Any]) -> None:
+    stream.write(json.dumps(record) + "\n")
+    stream.flush()

@@ -1,0 +1,200 @@
+"""Contestants in turn in one run: A B C A B C …, so that whatever else the machine does hits all.
+
+Times are wall-clock and processor time of each step. On a machine that does nothing else the first
+is what counts. On a shared one `--threads 1` and the second say what a step costs: there, PyTorch's
+threads wait for each other at every barrier, and the wall-clock time is that of the other work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+PEERS = HERE / "peers"
+TORCH = PEERS / "environments" / "torch" / "bin" / "python"
+
+# The rate of the machine: what the library's own matrix product reaches at its best size.
+MATMUL = """
+import sys; sys.path.insert(0, {here!r})
+import tensorflow as tf
+from contestant import serve
+a = tf.random.normal((2048, 2048))
+product = tf.function(lambda: tf.matmul(a, a))
+serve(lambda: product().numpy(), tensorflow=tf.__version__)
+"""
+MATMUL_FLOP = 2 * 2048**3
+
+
+def options(description: str) -> argparse.ArgumentParser:
+    """The options that all comparisons have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=10, help="turns of each contestant")
+    parser.add_argument("--steps", type=int, default=3, help="steps in a turn")
+    parser.add_argument("--output", type=Path, help="file to append the JSON lines to")
+    parser.add_argument("--threads", type=int, help="of each contestant; one a core when omitted")
+    parser.add_argument("--only", nargs="*", help="contestants to run; all when omitted")
+    return parser
+
+
+def compare(
+    name: str,
+    contestants: Mapping[str, Sequence[str]],
+    *,
+    baseline: str,
+    flop: float,
+    shapes: Mapping[str, Any],
+    arguments: argparse.Namespace,
+) -> list[dict[str, Any]]:
+    """Runs all contestants in turn, prints a table, and returns one record for each.
+
+    Args:
+        name: of the benchmark.
+        contestants: name to the command of a process that calls `contestant.serve`.
+        baseline: the contestant whose time is divided by the others'; 2 is twice as fast.
+        flop: floating-point operations of one step, in matrix products.
+        shapes: what the record says of the sizes.
+        arguments: what `options` parsed.
+    """
+    chosen = {k: v for k, v in contestants.items() if not arguments.only or k in arguments.only}
+    commands = {**chosen, "matmul": python("-c", MATMUL.format(here=str(HERE)))}
+    processes = {key: _start(command, arguments.threads) for key, command in commands.items()}
+    try:
+        about = {key: _answer(key, process) for key, process in processes.items()}
+        answers: dict[str, list[dict[str, Any]]] = {key: [] for key in processes}
+        for _ in range(arguments.rounds):
+            for key, process in processes.items():
+                print(arguments.steps, file=process.stdin, flush=True)
+                answers[key].append(_answer(key, process))
+    finally:
+        for process in processes.values():
+            process.stdin.close()
+            process.wait(timeout=60)
+    rate = MATMUL_FLOP / _median(answers.pop("matmul"), "wall") / 1e9
+    del about["matmul"]
+    records = []
+    for key, turns in answers.items():
+        wall, processor = _median(turns, "wall"), _median(turns, "processor")
+        records.append(
+            {
+                "benchmark": name,
+                "contestant": key,
+                "shapes": dict(shapes),
+                "wall_ms": round(wall * 1e3, 2),
+                "wall_best_ms": round(min(t for turn in turns for t in turn["wall"]) * 1e3, 2),
+                "processor_ms": round(processor * 1e3, 2),
+                "gflop": round(flop / 1e9, 3),
+                "gflop_per_s": round(flop / wall / 1e9, 1),
+                "matmul_gflop_per_s": round(rate, 1),
+                "peak_mib": round(max(turn["peak_mib"] for turn in turns), 1),
+                "threads": arguments.threads or os.cpu_count(),
+                "rounds": arguments.rounds,
+                "steps": arguments.steps,
+                **_ratios(turns, answers.get(baseline), baseline),
+                "about": about[key],
+                "machine": machine(),
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
+        )
+    _print(records, baseline)
+    if arguments.output:
+        with arguments.output.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(record) + "\n" for record in records)
+    return records
+
+
+def python(*arguments: str) -> list[str]:
+    """A command for the interpreter of this environment."""
+    return [sys.executable, "-W", "ignore", *arguments]
+
+
+def torch_python(*arguments: str) -> list[str]:
+    """A command for the environment of the PyTorch peers."""
+    if not TORCH.exists():
+        raise SystemExit(f"{TORCH} is missing. Make it with `benchmarks/peers/install.sh torch`.")
+    return [str(TORCH), *arguments]
+
+
+def machine() -> dict[str, Any]:
+    """What the times were measured on."""
+    model = platform.processor()
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def _start(command: Sequence[str], threads: int | None) -> Any:
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if threads is not None:
+        for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            environment[variable] = str(threads)
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def _answer(key: str, process: Any) -> dict[str, Any]:
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit(f"The contestant {key!r} ended early: exit code {process.wait()}.")
+    return json.loads(line)
+
+
+def _median(turns: Sequence[Mapping[str, Any]], what: str) -> float:
+    return statistics.median(value for turn in turns for value in turn[what])
+
+
+def _ratios(turns: Any, others: Any, baseline: str) -> dict[str, Any]:
+    """The baseline's time over this one's, as the median over rounds of neighbouring turns."""
+    if others is None:
+        return {}
+
+    def ratio(what: str) -> float:
+        pairs = zip(turns, others, strict=True)
+        return round(
+            statistics.median(
+                statistics.median(b[what]) / statistics.median(a[what]) for a, b in pairs
+            ),
+            3,
+        )
+
+    return {
+        "baseline": baseline,
+        "times_as_fast": ratio("wall"),
+        "times_as_fast_processor": ratio("processor"),
+    }
+
+
+def _print(records: Sequence[Mapping[str, Any]], baseline: str) -> None:
+    first = records[0]
+    print(f"{first['benchmark']}  {first['shapes']}  {first['gflop']} GFLOP a step")
+    print(f"machine: {first['machine']}  matrix product {first['matmul_gflop_per_s']} GFLOP/s")
+    print(f"{'':24}{'wall ms':>10}{'best':>9}{'cpu ms':>9}{'GFLOP/s':>9}{'MiB':>8}  x {baseline}")
+    for record in records:
+        ratios = f"{record.get('times_as_fast', '')} wall"
+        ratios += f", {record.get('times_as_fast_processor', '')} processor"
+        print(
+            f"{record['contestant']:24}{record['wall_ms']:10.1f}{record['wall_best_ms']:9.1f}"
+            f"{record['processor_ms']:9.1f}{record['gflop_per_s']:9.1f}{record['peak_mib']:8.0f}"
+            f"  {ratios}"
+        )

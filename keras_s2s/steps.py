@@ -1,0 +1,138 @@
+"""Steps of `fit` and `evaluate` in which the output layer sees real tokens only.
+
+On the TensorFlow backend, without XLA: it needs shapes that only the data decides. Everywhere else,
+and wherever something asks for the logits of all positions, Keras' own steps run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_s2s.inference import Decodable
+from keras_s2s.losses import TokenCrossEntropy, token_weights
+from keras_s2s.metrics import Perplexity, TokenAccuracy
+from keras_s2s.projection import TokenSums, projected_sums
+
+
+@dataclass(frozen=True)
+class TokenPlan:
+    """What is computed of real tokens. Not lists on the model: Keras would track them twice."""
+
+    loss: TokenCrossEntropy
+    metrics: Sequence[TokenAccuracy | Perplexity]
+
+
+class TokenSteps(Decodable):
+    """Training and test step of a model whose `call` can stop before the output layer.
+
+    Loss, metrics and gradients are those of Keras' steps. The model calls `choose_steps` when it is
+    compiled.
+    """
+
+    _plan: TokenPlan | None = None
+
+    def output_weights(self) -> tuple[Any, Any]:
+        """Kernel `(W, V)` and bias `(V,)`, or None, of the logits, in the compute dtype."""
+        raise NotImplementedError
+
+    def choose_steps(
+        self, loss: Any, weighted_metrics: Sequence[Any] | None, others: dict[str, Any]
+    ) -> None:
+        """Takes these steps where loss and metrics need no logits but those of real tokens.
+
+        Args:
+            loss: as given to `compile`.
+            weighted_metrics: likewise.
+            others: the other arguments of `compile`; with metrics, or loss weights, Keras' steps
+                run.
+        """
+        metrics = keras.tree.flatten(weighted_metrics)
+        known = type(loss) is TokenCrossEntropy and all(
+            type(metric) in (TokenAccuracy, Perplexity) and metric.pad_id == loss.pad_id
+            for metric in metrics
+        )
+        own = any(
+            getattr(type(self), name) is not getattr(keras.Model, name)
+            for name in ("compute_loss", "compute_metrics")
+        )
+        asked = any(others.get(name) is not None for name in ("metrics", "loss_weights"))
+        here = keras.backend.backend() == "tensorflow"
+        self._plan = TokenPlan(loss, metrics) if known and here and not own and not asked else None
+
+    def train_step(self, *arguments: Any) -> Any:
+        plan = self._plan_here()
+        if plan is None:
+            return super().train_step(*arguments)
+        import tensorflow as tf
+
+        (data,) = arguments
+        with tf.GradientTape() as tape:
+            sums, loss = self._sums_and_loss(plan, data, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables
+        gradients = [_rows_once(gradient) for gradient in tape.gradient(scaled, variables)]
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return self._logged(plan, data, sums, loss)
+
+    def test_step(self, *arguments: Any) -> Any:
+        plan = self._plan_here()
+        if plan is None:
+            return super().test_step(*arguments)
+        (data,) = arguments
+        return self._logged(plan, data, *self._sums_and_loss(plan, data, training=False))
+
+    def _plan_here(self) -> TokenPlan | None:
+        if self._plan is None or self.jit_compile:
+            return None
+        import tensorflow as tf
+
+        # Keras scales losses by the number of replicas, in its own steps.
+        return None if tf.distribute.has_strategy() or not self.trainable_variables else self._plan
+
+    def _sums_and_loss(self, plan: TokenPlan, data: Any, training: bool) -> tuple[TokenSums, Any]:
+        x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        hidden = self(x, training=training, logits=False)
+        labels = ops.cast(labels, "int32")
+        weights = token_weights(labels, sample_weight, plan.loss.pad_id)
+        weights = ops.broadcast_to(weights, ops.shape(labels))
+        kernel, bias = self.output_weights()
+        smoothing = plan.loss.label_smoothing
+        sums = projected_sums(hidden, kernel, bias, labels, weights, smoothing)
+        loss = sums.objective / ops.where(ops.equal(sums.count, 0.0), 1.0, sums.count)
+        for added in self.losses:
+            loss += ops.sum(ops.cast(added, loss.dtype))
+        return sums, loss
+
+    def _logged(self, plan: TokenPlan, data: Any, sums: TokenSums, loss: Any) -> dict[str, Any]:
+        x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        # Keras 3.15 has no public name for the two that it keeps: the mean of the losses, and the
+        # metrics of `compile`, which it builds from the first outputs it sees.
+        rows = ops.shape(keras.tree.flatten(x)[0])[0]
+        self._loss_tracker.update_state(loss, sample_weight=rows)
+        compiled = self._compile_metrics
+        if compiled is not None and not compiled.built:
+            compiled.build(labels, keras.KerasTensor((None, None, self.target_vocabulary_size)))
+        for metric in plan.metrics:
+            total = sums.hits if isinstance(metric, TokenAccuracy) else sums.entropy
+            metric.add(total, sums.count)
+        return self.get_metrics_result()
+
+
+def _rows_once(gradient: Any) -> Any:
+    """An embedding's sparse gradient with each row once; any other as it is.
+
+    A token that occurs twice has two rows. Keras 3.15 takes the norm to clip by of each of them,
+    not of their sum.
+    """
+    import tensorflow as tf
+
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    rows, places = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)

@@ -1,0 +1,222 @@
+"""Steps over real tokens: loss, metrics and weights of Keras' own steps, with less work."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_s2s as s2s
+
+RNG = np.random.default_rng(0)
+LENGTHS = np.array([[7], [2], [5], [1]])
+SOURCE = RNG.integers(4, 12, (4, 6)) * (np.arange(6) < LENGTHS)
+TARGET = RNG.integers(4, 12, (4, 8)) * (np.arange(8) <= LENGTHS)
+X = {"source_ids": SOURCE, "target_ids": TARGET[:, :-1]}
+Y = TARGET[:, 1:]
+WEIGHTS = np.array([1.0, 2.0, 0.5, 1.0])
+
+
+def made(weights=None, loss=None, policy="float32", guided=None, **options):
+    encoder = s2s.Encoder(vocabulary_size=12, embedding_size=4, units=4, dtype=policy)
+    decoder = s2s.Decoder(vocabulary_size=12, embedding_size=8, units=8, dtype=policy, **options)
+    model = s2s.Seq2Seq(encoder, decoder, guided_alignment=guided)
+    model.build()
+    model.compile(keras.optimizers.SGD(0.5), loss or s2s.TokenCrossEntropy())
+    if weights is not None:
+        model.set_weights(weights)
+    return model
+
+
+class KerasSteps(s2s.Seq2Seq):
+    """The same model with a loss of its own making, which Keras' steps must compute."""
+
+    def compute_loss(self, *args, **kwargs):
+        return super().compute_loss(*args, **kwargs)
+
+
+def keras_steps(model):
+    """A copy that trains by Keras' steps."""
+    again = KerasSteps.from_config(model.get_config())
+    again.build()
+    again.compile(keras.optimizers.SGD(0.5), model.loss)
+    again.set_weights(model.get_weights())
+    return again
+
+
+@pytest.mark.parametrize(
+    ("options", "loss"),
+    [
+        ({}, None),
+        ({"tied_embedding": True, "cell": "gru"}, s2s.TokenCrossEntropy(label_smoothing=0.1)),
+        ({"input_feeding": True, "output_bias": False}, None),
+    ],
+    ids=["plain", "tied, smoothed", "looped, no bias"],
+)
+def test_training_is_what_keras_steps_give(options, loss):
+    ours = made(loss=loss, **options)
+    theirs = keras_steps(ours)
+    arguments = {"sample_weight": WEIGHTS, "return_dict": True}
+    for _ in range(3):
+        logs, expected = (model.train_on_batch(X, Y, **arguments) for model in (ours, theirs))
+        assert logs == pytest.approx(expected, rel=1e-5)
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        # Three steps of float32 sums in another order.
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-6)
+    logs, expected = (model.test_on_batch(X, Y, **arguments) for model in (ours, theirs))
+    assert logs == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_output_layer_sees_real_tokens_only():
+    """In a traced step no tensor has the batch, the length and the vocabulary for its axes."""
+
+    def wide(model):
+        specs = {k: tf.TensorSpec(v.shape, tf.int64) for k, v in X.items()}
+        step = tf.function(model.train_step, autograph=False)
+        step = step.get_concrete_function((specs, tf.TensorSpec(Y.shape)))
+        operations = step.graph.get_operations()
+        shapes = [tuple(t.shape) for op in operations for t in op.outputs if t.shape.rank]
+        return [shape for shape in shapes if len(shape) == 3 and shape[-1] == 12]
+
+    model = made()
+    assert wide(keras_steps(model))
+    assert not wide(model)
+
+
+def test_padding_changes_neither_loss_nor_gradients():
+    ours = made()
+    padded = made(ours.get_weights())
+    wider = {k: np.pad(v, ((0, 0), (0, 3))) for k, v in X.items()}
+    logs = ours.train_on_batch(X, Y, return_dict=True)
+    assert padded.train_on_batch(wider, np.pad(Y, ((0, 0), (0, 3))), return_dict=True) == (
+        pytest.approx(logs, rel=1e-6)
+    )
+    for a, b in zip(ours.get_weights(), padded.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
+def test_losses_that_the_model_adds_count():
+    guided = s2s.GuidedAlignment(weight=2.0)
+    ours = made(guided=guided)
+    theirs = keras_steps(ours)
+    x = {**X, "alignments": np.ones((4, 7, 6))}
+    logs, expected = (m.train_on_batch(x, Y, return_dict=True) for m in (ours, theirs))
+    assert logs == pytest.approx(expected, rel=1e-5)
+    assert logs["loss"] > np.log(logs["perplexity"]) + 1
+
+
+def test_fit_traces_once_and_predict_still_gives_logits(monkeypatch):
+    model, traces = made(), []
+    step = type(model).train_step
+
+    def counted(*arguments):
+        traces.append(1)
+        return step(*arguments)
+
+    monkeypatch.setattr(type(model), "train_step", counted)
+    batches = [({k: v[:, :n] for k, v in X.items()}, Y[:, :n]) for n in (6, 3, 5)]
+    spec = (
+        {k: tf.TensorSpec((None, None), tf.int64) for k in X},
+        tf.TensorSpec((None, None), "int64"),
+    )
+    data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)
+    data = data.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    arguments = {"epochs": 2, "shuffle": False, "verbose": 0}
+    history = model.fit(data, validation_data=data, **arguments).history
+    assert set(history) == {
+        prefix + name for prefix in ("", "val_") for name in ("loss", "accuracy", "perplexity")
+    }
+    assert len(traces) == 1
+    assert model.predict(X, verbose=0).shape == (4, 7, 12)
+
+
+def test_the_norm_to_clip_by_counts_a_token_once():
+    """All rows of the batch are one token, whose embedding gets the sum of their gradients."""
+    model = made()
+    x = {k: np.full_like(v, 5) for k, v in X.items()}
+    norms = {}
+    for clip in (None, 1e-3):
+        model.compile(keras.optimizers.SGD(1.0, global_clipnorm=clip))
+        start = model.get_weights()
+        model.train_on_batch(x, Y)
+        moved = [a - b for a, b in zip(model.get_weights(), start, strict=True)]
+        norms[clip] = np.sqrt(sum((part**2).sum() for part in moved))
+        model.set_weights(start)
+    assert norms[None] > 1e-2
+    assert norms[1e-3] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_mixed_precision_trains_by_tokens_too():
+    ours = made(policy="mixed_bfloat16")
+    theirs = keras_steps(ours)
+    logs, expected = (m.train_on_batch(X, Y, return_dict=True) for m in (ours, theirs))
+    # bfloat16 has 8 bits of mantissa; equal logits are rounded to ties, which argmax then decides.
+    assert logs["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+    assert all(np.isfinite(w).all() for w in ours.get_weights())
+
+
+def test_what_wants_all_logits_gets_keras_steps():
+    seen = []
+
+    def accuracy_of_all(labels, logits):
+        seen.append(tuple(logits.shape))
+        return keras.ops.sum(logits, axis=-1)
+
+    model = made()
+    model.compile("sgd", metrics=[accuracy_of_all])
+    model.train_on_batch(X, Y)
+    assert seen[-1][-1] == 12
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert np.isfinite(model.train_on_batch(X, Y)[0])
+    model.compile("sgd", jit_compile=True)
+    assert np.isfinite(model.train_on_batch(X, Y)[0])
+
+
+def stock(ours):
+    """The same design from the layers that Keras has, with the same weights."""
+    layers, ops = keras.layers, keras.ops
+    source, target = (keras.Input((None,), dtype="int32") for _ in range(2))
+    mask = layers.Lambda(lambda ids: ops.not_equal(ids, 0))(source)
+    source_embedding, target_embedding = layers.Embedding(12, 4), layers.Embedding(12, 8)
+    encoder = layers.Bidirectional(layers.LSTM(4, return_sequences=True, return_state=True))
+    encoded, *state = encoder(source_embedding(source), mask=mask)
+    decoder = layers.LSTM(8, return_sequences=True)
+    state = [layers.Concatenate()(state[i::2]) for i in (0, 1)]
+    states = decoder(target_embedding(target), initial_state=state)
+    keys, vector = layers.Dense(8, use_bias=False), layers.Dense(8, "tanh", use_bias=False)
+    context = layers.Attention()([states, encoded, keys(encoded)], mask=[None, mask])
+    output = layers.Dense(12)
+    logits = output(vector(layers.Concatenate()([context, states])))
+    block = ours.encoder.blocks[0]
+    for layer, weights in (
+        (source_embedding, ours.encoder.embedding.get_weights()),
+        (target_embedding, ours.decoder.embedding.get_weights()),
+        (encoder, block.recurrent.get_weights() + block.backward.get_weights()),
+        (decoder, ours.decoder.blocks[0].recurrent.get_weights()),
+        (keys, ours.decoder.attention.get_weights()),
+        (vector, ours.decoder.attention_layer.get_weights()),
+        (output, ours.decoder.output_layer.get_weights()),
+    ):
+        layer.set_weights(weights)
+    model = keras.Model([source, target], logits)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
+    model.compile(keras.optimizers.SGD(0.2), loss)
+    return model
+
+
+@pytest.mark.slow
+def test_two_hundred_steps_are_those_of_stock_keras_layers():
+    ours = made()
+    ours.compile(keras.optimizers.SGD(0.2))
+    theirs = stock(ours)
+    rng = np.random.default_rng(8)
+    curves = ([], [])
+    for _ in range(200):
+        source, target = rng.integers(4, 12, (2, 16, 6)) * (
+            np.arange(6) < rng.integers(2, 7, (2, 16, 1))
+        )
+        x = {"source_ids": source, "target_ids": target[:, :-1]}
+        curves[0].append(ours.train_on_batch(x, target[:, 1:])[0])
+        curves[1].append(theirs.train_on_batch([source, target[:, :-1]], target[:, 1:]))
+    assert curves[0][-1] < curves[0][0]
+    # Two hundred float32 updates in another order: the two paths part slowly.
+    np.testing.assert_allclose(*curves, rtol=1e-4)
