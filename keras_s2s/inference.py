@@ -168,9 +168,8 @@ class InferenceModel(keras.Model):
             ValueError: ids out of range, demands that no output can fulfil, or logits that are not
                 finite.
         """
-        rows = self._check(x)
-        if rows == 0:
-            return SearchResult(*map(ops.convert_to_numpy, self(x)))
+        if self._check(x) == 0:
+            return self._of_nothing(x)
         if self.seeds is not None and getattr(self.search, "seed", None) is not None:
             self.seeds.state.assign(self._first_seed)
         return SearchResult(*super().predict(x, *args, **kwargs)).check()
@@ -181,8 +180,13 @@ class InferenceModel(keras.Model):
         Raises:
             ValueError: as `predict` does.
         """
-        self._check(x)
+        if self._check(x) == 0:
+            return self._of_nothing(x)
         return SearchResult(*super().predict_on_batch(x)).check()
+
+    def _of_nothing(self, x: Any) -> SearchResult:
+        """The result of no sentences, eagerly: traced for 0 rows, TensorFlow refuses to write."""
+        return SearchResult(*map(ops.convert_to_numpy, self(x)))
 
     def _check(self, x: Any) -> int | None:
         """Raises ValueError for what can be seen to be wrong in NumPy arrays; their rows, or None.

@@ -196,8 +196,7 @@ STACK = {
     **{name: lambda name=name: [{name: 0.2}] for name in SHARES},
     "trainable_embedding": lambda: [{"trainable_embedding": False}],
 }
-ENCODER = {
-    **STACK,
+ENCODER_ALONE = {
     "bidirectional": lambda: [
         {"bidirectional": False},
         {"bidirectional": "first", "depth": 3, "residual": True},
@@ -206,8 +205,7 @@ ENCODER = {
     "source_features": lambda: [{"source_features": ((5, 2), (3, 1))}],
     "pad_id": lambda: [{"pad_id": 1}],
 }
-DECODER = {
-    **STACK,
+DECODER_ALONE = {
     "attention": lambda: [
         {"attention": attention}
         for attention in (
@@ -249,6 +247,7 @@ DECODER = {
         {"output_bias": False, "tied_embedding": True},
     ],
 }
+ENCODER, DECODER = {**STACK, **ENCODER_ALONE}, {**STACK, **DECODER_ALONE}
 BLOCK = {
     "cell": cell_rows,
     "units": lambda: [{}],
@@ -327,13 +326,19 @@ def model_with(**row):
     )
 
 
-def model_and_inputs(kind, row):
-    """A model with a row of the table of `kind`, and what it is called with."""
+def model_and_inputs(kind, row, again):
+    """A model with a row of the table of `kind`, and what it is called with.
+
+    What encoder and decoder have in common is given to both; `again` is the row once more, because
+    they share no cell.
+    """
     inputs = dict(INPUTS)
     if "source_features" in row:
         inputs["source_features"] = np.arange(40).reshape(4, 5, 2) % 3
     if "guided_alignment" in row:
         inputs["alignments"] = np.eye(4, 5)[None].repeat(4, axis=0).astype("float32")
+    if kind == "both":
+        return Seq2Seq(encoder_with(**row), decoder_with(**again)), inputs
     if kind == "encoder":
         return Seq2Seq(encoder_with(**row), decoder_with(attention="concat")), inputs
     if kind == "decoder":
@@ -344,12 +349,13 @@ def model_and_inputs(kind, row):
 def every_model():
     """For every row of the tables its name and what makes `(model, inputs)`, anew each time."""
     made = {}
-    for kind, table in (("encoder", ENCODER), ("decoder", DECODER), ("model", MODEL)):
+    tables = {"both": STACK, "encoder": ENCODER_ALONE, "decoder": DECODER_ALONE, "model": MODEL}
+    for kind, table in tables.items():
         for make in table.values():
             for i, row in enumerate(make()):
                 if row:
                     made[f"{kind} {name_of(row)}"] = lambda kind=kind, make=make, i=i: (
-                        model_and_inputs(kind, make()[i])
+                        model_and_inputs(kind, make()[i], make()[i])
                     )
     return made
 

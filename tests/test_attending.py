@@ -99,7 +99,7 @@ def test_a_local_window_goes_on_where_another_call_ended():
     same(decoder(TARGET[:, 3:], state, encoded)[0], logits[:, 3:], 1e-5)
 
 
-@each_design
+@some_designs
 def test_rows_of_one_source_share_its_memory(design):
     """Two rows per source, as beams, give what repeating the memory gives; for two steps."""
     decoder = decoder_of(design)
@@ -117,7 +117,7 @@ def test_rows_of_one_source_share_its_memory(design):
         state, own = ours[1], theirs[1]
 
 
-@each_design
+@some_designs
 def test_later_tokens_do_not_change_earlier_logits(design):
     decoder = decoder_of(design)
     state, encoded = state_and_encoded(decoder)
@@ -131,7 +131,7 @@ def test_later_tokens_do_not_change_earlier_logits(design):
 # Search
 
 
-SEARCHED = ["Luong", "feeding", "monotonic", "feeding monotonic", "Bahdanau", "GNMT feeding"]
+SEARCHED = ["monotonic", "feeding monotonic", "Bahdanau", "GNMT feeding"]
 
 
 def searching(design):
@@ -347,10 +347,9 @@ def test_a_source_without_a_real_token_gives_finite_gradients():
         assert by_values[0].any()
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @some_designs
-def test_mixed_precision_is_near_float32_and_keeps_its_dtypes(design, policy):
-    exact, half = decoder_of(design), decoder_of(design, policy)
+def test_mixed_precision_is_near_float32_and_keeps_its_dtypes(design):
+    exact, half = decoder_of(design), decoder_of(design, "mixed_bfloat16")
     state, encoded = state_and_encoded(exact)
     memory = half.memory(encoded)
     begun = half.initial_state(

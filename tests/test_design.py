@@ -2,12 +2,7 @@
 
 import keras
 import pytest
-from designs import DESIGNS, WIDTH, NestedCell, decoder_of, decoder_with, lstm_cell
-
-
-@pytest.mark.parametrize("design", DESIGNS)
-def test_every_design_is_allowed(design):
-    assert decoder_of(design).built
+from designs import WIDTH, NestedCell, decoder_of, decoder_with, lstm_cell
 
 
 @pytest.mark.parametrize(

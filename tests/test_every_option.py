@@ -105,6 +105,7 @@ def test_a_step_of_fit_gives_every_weight_a_gradient(name):
 @each_model
 def test_symbolic_call_takes_unknown_batch_and_lengths(name):
     model, inputs = made(name)
+    model.build()
     symbolic = {}
     for key, value in inputs.items():
         shape = [None] * (value.ndim - 1)
@@ -127,17 +128,16 @@ def test_float16_gives_every_weight_a_finite_gradient(name):
     assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
 
 
-@pytest.mark.parametrize("half", ["float16", "bfloat16"])
 @each_model
-def test_mixed_precision_steps_in_one_dtype(name, half):
+def test_mixed_precision_steps_in_one_dtype(name):
     """What a search loops over must not change its dtype."""
-    keras.config.set_dtype_policy(f"mixed_{half}")
+    keras.config.set_dtype_policy("mixed_bfloat16")
     model, inputs = made(name)
     model.build()
     memory, state = model.encode(SOURCE, inputs.get("source_features"))
     logits, after, weights = model.step(TARGET[:, 0], state, memory)
     dtype_of = keras.backend.standardize_dtype
-    assert (dtype_of(logits.dtype), dtype_of(weights.dtype)) == (half, "float32")
+    assert (dtype_of(logits.dtype), dtype_of(weights.dtype)) == ("bfloat16", "float32")
     for before, now in zip(keras.tree.flatten(state), keras.tree.flatten(after), strict=True):
         assert dtype_of(before.dtype) == dtype_of(now.dtype)
 

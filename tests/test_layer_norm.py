@@ -9,6 +9,8 @@ from designs import randomized, same
 
 from keras_s2s import Decoder, Encoder, LayerNormLSTM
 
+pytestmark = pytest.mark.backend_neutral
+
 ops = keras.ops
 MASK = np.array([[1, 1, 1, 1, 1], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0]], bool)
 

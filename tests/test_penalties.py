@@ -10,6 +10,7 @@ import reference
 from backends import compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import END, Tables, check, hypotheses
 
 from keras_s2s.search import (
     GNMT,
@@ -316,3 +317,86 @@ def test_a_beam_search_ranks_by_any_of_them():
             for p, n in zip(log_probs, lengths, strict=True)
         ]
         np.testing.assert_allclose(np.array(result.scores)[0], expected, rtol=1e-5)
+
+
+# Searches under every penalty. What they rank by is worked out in float64 by `formula`.
+
+FAMILIES = [
+    NoPenalty(),
+    GNMT(0.6),
+    TFA(1.0),
+    OpenNMTtf(3.0),
+    JoeyNMT(2.0),
+    GoogleSeq2Seq(1.0),
+    Sockeye(),
+    Sockeye(0.7, 5.0, brevity_weight=2.0, length_ratio=1.2),
+    Marian(),
+    Marian(0.5, 0.7),
+    Marian(0.0, -1.0),
+    Marian(1.5, -0.8),
+]
+SOURCE = 3  # of the tables
+
+
+def ranked_by(penalty, coverage=None, tables=None, row=None):
+    def rank(ids, total):
+        found = formula(penalty, total, len(ids) - 1, SOURCE)
+        if coverage is not None:
+            covered = np.sum(tables.weights_of(row, ids), axis=0)
+            found += coverage.weight * np.log(np.clip(covered, 1e-10, 1.0)).sum()
+        return found
+
+    return rank
+
+
+@pytest.mark.parametrize("penalty", FAMILIES, ids=lambda p: f"{type(p).__name__}{p.get_config()}")
+def test_a_beam_as_wide_as_the_space_is_exhaustive_search(penalty):
+    """All sequences in order, and with `n_best=1`, where it stops early, the best of them."""
+    tables = Tables(rows=6, max_length=4, vocabulary=4, seed=61, columns=40, scale=1.0)
+    for coverage in (None, GNMTCoverage(0.4)):
+        every, one = (
+            tables.search(BeamSearch(40, penalty, n, max_length=4, coverage_penalty=coverage))
+            for n in (40, 1)
+        )
+        for row in range(6):
+            rank = ranked_by(penalty, coverage, tables, row)
+            expected = reference.exhaustive(tables.logits_of(row), 4, 4, END, rank)
+            check(every, row, expected)
+            check(one, row, expected[:1])
+
+
+@quick
+@given(
+    penalty=penalties,
+    seed=st.integers(0, 999),
+    width=st.integers(1, 4),
+    n_best=st.integers(1, 4),
+    least=st.sampled_from([(0, 0), (0, 2), (0.5, 0.5)]),
+    most=st.sampled_from([(0, 4), (1, 0), (0, 3)]),
+)
+def test_no_beam_stops_while_a_better_output_can_come(penalty, seed, width, n_best, least, most):
+    """Against beams in lists that never stop early, with lengths as a·S + b."""
+    tables = Tables(rows=2, max_length=4, vocabulary=4, seed=seed, scale=1.0)
+    tables.logits[:, :, END] += 1
+    n_best = min(n_best, width)
+    search = BeamSearch(width, penalty, n_best, max_length=4, min_length=least, length_limit=most)
+    result = tables.search(search)
+    shortest, longest = (int(a * SOURCE + b) for a, b in (least, most))
+
+    def choose(ids, log_probs):
+        if len(ids) + 1 < shortest:
+            log_probs[END] = -np.inf
+        return log_probs
+
+    for row in range(2):
+        expected = reference.beam(
+            tables.logits_of(row), longest, END, width, ranked_by(penalty), choose
+        )
+        found = hypotheses(result, row)
+        assert len(found) == min(n_best, len(expected))
+        for (ids, log_prob, score), wanted in zip(found, expected, strict=False):
+            # Scores may tie within float32's last digits; then either order is right.
+            assert score == pytest.approx(wanted.score, rel=1e-5, abs=1e-4)
+            assert log_prob == pytest.approx(
+                reference.log_prob(tables.logits_of(row), ids), abs=1e-5
+            )

@@ -150,15 +150,15 @@ def test_a_share_of_the_tokens_is_kept():
     """In a vocabulary where the model never says the true token, so that none is drawn by luck."""
     decoder = decoder_of("plain")
     decoder.output_layer.bias.assign(np.where(np.arange(9) == 5, -1e4, 0))
-    target = np.concatenate([np.full((4, 1), 2), np.full((4, 500), 5)], axis=1)
+    target = np.concatenate([np.full((4, 1), 2), np.full((4, 150), 5)], axis=1)
     kept = (mixed(decoder, 0.3, target)[:, 1:] == 5).mean()
-    assert abs(kept - 0.3) < 0.05  # 2000 tokens: a standard deviation of 0.01
+    assert abs(kept - 0.3) < 0.08  # 600 tokens: a standard deviation of 0.019
 
 
 def test_an_impossible_token_is_never_drawn():
     decoder = decoder_of("plain")
     decoder.output_layer.bias.assign(np.where(np.isin(np.arange(9), (0, 8)), -1e4, 0))
-    target = np.full((4, 500), 2)
+    target = np.full((4, 100), 2)
     assert not np.isin(mixed(decoder, 0.0, target), (0, 8)).any()
 
 
@@ -208,12 +208,12 @@ class Recording(Schedule):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-def test_fit_asks_for_the_probability_at_the_optimizers_step(policy):
+@pytest.mark.parametrize(("policy", "eagerly"), [("float32", True), ("mixed_float16", False)])
+def test_fit_asks_for_the_probability_at_the_optimizers_step(policy, eagerly):
+    """Compiled where the optimizer is wrapped, to scale the loss of half precision."""
     keras.config.set_dtype_policy(policy)
     model = model_with(teacher_forcing=Recording())
-    # A small scale from the start, so that no step of float16 is left out.
-    model.compile()
+    model.compile(run_eagerly=eagerly)
     Recording.steps.clear()
     model.fit(INPUTS, LABELS, batch_size=2, epochs=2, verbose=0)
     assert Recording.steps == [0, 1, 2, 3]
@@ -241,11 +241,14 @@ def test_probability_one_gives_the_teacher_forced_logits_exactly():
 @pytest.mark.parametrize(
     "options",
     [
-        {"input_feeding": True},
-        {"attention": Attention("general", Monotonic(noise=1.0)), "dropout": 0.2},
+        {
+            "input_feeding": True,
+            "attention": Attention("general", Monotonic(noise=1.0)),
+            "dropout": 0.2,
+        },
         {"cell": lstm_cell(dropout=0.2), "units": None},
     ],
-    ids=["feeding", "monotonic", "cell with dropout"],
+    ids=["what loops and is noisy", "cell with dropout"],
 )
 def test_fit_compiled_works_with(options):
     model = Seq2Seq(

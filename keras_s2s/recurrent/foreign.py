@@ -58,10 +58,10 @@ class CellRecurrent(keras.layers.Layer):
     def _check_step(self, width: int | None) -> None:
         """Raises where what a step of the cell gives is not what the contract says."""
         inputs, *state = (
-            keras.KerasTensor((None, size), self.cell.compute_dtype)
+            keras.KerasTensor((None, size), self.compute_dtype)
             for size in (width, *self.state_sizes)
         )
-        given = self.cell.compute_output_spec(inputs, self._packed(state))
+        given = self.cell(inputs, self._packed(state))  # of symbolic tensors: nothing is computed
         name = type(self.cell).__name__
         if not isinstance(given, (tuple, list)) or len(given) != 2:
             raise TypeError(
@@ -126,7 +126,7 @@ class CellRecurrent(keras.layers.Layer):
         return self._packed([ops.cast(x, self.compute_dtype) for x in state])
 
     def _packed(self, flat: list[Any]) -> Any:
-        sizes = self.cell.state_size
+        sizes = _plain(self.cell.state_size)
         return (
             keras.tree.pack_sequence_as(sizes, flat) if isinstance(sizes, (list, tuple)) else flat
         )
@@ -138,6 +138,14 @@ class CellRecurrent(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> CellRecurrent:
         return cls(**{**config, "cell": keras.saving.deserialize_keras_object(config["cell"])})
+
+
+def _plain(sizes: Any) -> Any:
+    """Without the lists in which a Keras layer keeps what it is given: JAX does not know them."""
+    if isinstance(sizes, (list, tuple)):
+        kind = tuple if isinstance(sizes, tuple) else list
+        return kind(map(_plain, sizes))
+    return sizes
 
 
 def cell_width(cell: Any) -> int:

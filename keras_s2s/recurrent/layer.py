@@ -158,7 +158,7 @@ class Recurrent(keras.layers.Layer):
             rows = _rows(inputs)  # (T·B, D)
             projected = self._affine(rows, kernel, bias)
             projected = ops.reshape(projected, (*ops.shape(inputs)[:2], projected.shape[-1]))
-            # As wide as the state: a choice whose condition must be broadcast is eight times slower.
+            # As wide as the state: a choice with a condition to broadcast is eight times slower.
             wide = tuple(ops.repeat(mask > 0, self.units, axis=-1) for mask in masks)  # (T, B, U)
 
             def forward(state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:

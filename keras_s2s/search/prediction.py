@@ -57,7 +57,7 @@ def largest(x: Any, count: int) -> tuple[Any, Any]:
     """
     size = x.shape[-1]
     # One number needs no help: for it, `top_k` is a maximum.
-    if size is None or count == 1 or size < 8 * CHUNK * count:
+    if size is None or count == 1 or size < 4 * CHUNK * count:
         values, places = ops.top_k(x, count)
         return values, ops.cast(places, "int32")
     chunks = -(-size // CHUNK)
