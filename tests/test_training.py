@@ -322,6 +322,7 @@ def test_the_best_epoch_is_that_of_the_decoded_metric(stateful: Trained) -> None
 
     best = 1 + values.index(max(values))
     assert (stateful.result.best, stateful.result.best_epoch) == (max(values), best)
+    assert "\nchrf: nrefs:1|case:mixed|" in stateful.printed
 
 
 def test_every_stateful_option_is_resumed_to_the_bit(
