@@ -106,6 +106,7 @@ class InferenceModel(keras.Model):
         for name, value, kind in (("seq2seq", seq2seq, Decodable), ("search", search, Search)):
             if not isinstance(value, kind):
                 raise TypeError(f"`{name}` must be a {kind.__name__}; got {type(value).__name__}.")
+        search.check_vocabulary(seq2seq.target_vocabulary_size, end_id)
         self.seq2seq = seq2seq
         self.search = search
         self.start_id = start_id

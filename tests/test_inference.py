@@ -121,10 +121,16 @@ def test_what_cannot_be_is_refused_eagerly_and_compiled(inputs, message):
             run({"source_ids": SOURCE, **inputs})
 
 
-def test_a_beam_wider_than_the_vocabulary_is_refused_eagerly_and_compiled():
-    for run in runs(BeamSearch(SIZE + 1, max_length=5)):
-        with pytest.raises(ValueError, match=r"`width` must be at most the number of logits, 9"):
-            run(SOURCE)
+@pytest.mark.parametrize(
+    ("search", "ids", "message"),
+    [
+        (BeamSearch(SIZE + 1), {}, "`width` must be at most the number of logits, 9"),
+        (BEAM, {"end_id": SIZE}, "`end_id` must be an id below the 9 logits; got end_id=9"),
+    ],
+)
+def test_what_the_vocabulary_does_not_have_is_refused_before_any_search(search, ids, message):
+    with pytest.raises(ValueError, match=message):
+        model().inference_model(search, **ids)
 
 
 @pytest.mark.parametrize(

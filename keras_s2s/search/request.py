@@ -59,30 +59,6 @@ class Request(NamedTuple):
         """`(R, …)` to `(B, W, …)`."""
         return ops.reshape(x, (self.batch_size, self.width, *ops.shape(x)[1:]))
 
-    def check_vocabulary(self, size: Any, width: int, highest: int) -> None:
-        """Raises ValueError for what does not go with `size` logits, where that is known.
-
-        Args:
-            size: number of logits.
-            width: ways in which one hypothesis may have to be continued.
-            highest: the highest id of prefixes and phrases.
-        """
-        if not isinstance(size, int):
-            return
-        if not 0 <= self.end_id < size:
-            raise ValueError(
-                f"`end_id` must be an id below the {size} logits; got end_id={self.end_id}."
-            )
-        if width > size:
-            raise ValueError(
-                f"`width` must be at most the number of logits, {size}: an output cannot begin in "
-                f"more ways than there are tokens; got width={width}."
-            )
-        if highest >= size:
-            raise ValueError(
-                f"Prefixes and phrases must hold ids below the {size} logits; got {highest}."
-            )
-
 
 def source_lengths(mask: Any) -> Any:
     """`(B, S)` bool to `(B, 1)` int32."""

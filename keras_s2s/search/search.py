@@ -167,7 +167,7 @@ class Search:
 
         def advance(t: Any, hypotheses: Hypotheses) -> Hypotheses:
             logits, state, *weights = step(hypotheses.tokens, hypotheses.state)
-            request.check_vocabulary(ops.shape(logits)[-1], self._fan_out(), highest)
+            self.check_vocabulary(ops.shape(logits)[-1], end_id, highest)
             prediction = self._predict(logits, weights, hypotheses, t, request)
             hypotheses = end_broken(hypotheses._replace(state=state), prediction, t, request)
             return self._advance(t, hypotheses, prediction, request)
@@ -188,10 +188,30 @@ class Search:
         """
         phrases.check(known, self.max_length, end_id, None if self.allow_unknown else unknown_id)
         highest = max((int(ids.max()) for ids in known.values() if ids.size), default=-1)
-        if highest >= vocabulary_size:
+        self.check_vocabulary(vocabulary_size, end_id, highest)
+
+    def check_vocabulary(self, size: Any, end_id: int, highest: int = -1) -> None:
+        """Raises ValueError for what does not go with `size` logits, where that is known.
+
+        Args:
+            size: number of logits; in a graph it may be a tensor.
+            end_id: the token that ends a hypothesis.
+            highest: the highest id of prefixes and phrases.
+        """
+        if not isinstance(size, int):
+            return
+        if not 0 <= end_id < size:
             raise ValueError(
-                f"Prefixes and phrases must hold ids below the {vocabulary_size} logits; got "
-                f"{highest}."
+                f"`end_id` must be an id below the {size} logits; got end_id={end_id}."
+            )
+        if self._fan_out() > size:
+            raise ValueError(
+                f"`width` must be at most the number of logits, {size}: an output cannot begin in "
+                f"more ways than there are tokens; got width={self.width}."
+            )
+        if highest >= size:
+            raise ValueError(
+                f"Prefixes and phrases must hold ids below the {size} logits; got {highest}."
             )
 
     def like(self, **changes: Any) -> Search:
