@@ -52,15 +52,6 @@ def _check_sampling(settings: TrainingSettings) -> None:
             "`subword_sampling` needs a unigram or bpe tokenizer; got "
             f"{settings.source_tokenizer} and {settings.target_tokenizer}."
         )
-    nbest = settings.subword_nbest
-    if nbest == -1:
-        return
-    if settings.subword_sampling is None or "bpe" in kinds or not 2 <= nbest <= 512:
-        raise ValueError(
-            "`subword_nbest` must be -1 or from 2 to 512, with `subword_sampling` and without bpe; "
-            f"got {nbest}, {settings.subword_sampling}, {settings.source_tokenizer} and "
-            f"{settings.target_tokenizer}."
-        )
 
 
 def _check_design(settings: TrainingSettings) -> None:

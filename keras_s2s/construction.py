@@ -44,7 +44,7 @@ def samplings(settings: TrainingSettings) -> dict[str, Any]:
     """How the training text is segmented anew, as arguments of `Corpus`."""
     sampling = None
     if settings.subword_sampling is not None:
-        sampling = SubwordSampling(settings.subword_sampling, settings.subword_nbest)
+        sampling = SubwordSampling(settings.subword_sampling)
     return {
         f"{side}_sampling": sampling
         if getattr(settings, f"{side}_tokenizer") in ("unigram", "bpe")

@@ -103,11 +103,8 @@ SubwordSampling = Annotated[
     float | None,
     _vocabulary(
         metavar="ALPHA",
-        help="Segment unigram and bpe text anew in every epoch; unigram: 0.1 to 0.5, bpe: 0.1.",
+        help="Segment unigram and bpe text anew in every epoch; unigram: 0.2 to 0.5, bpe: 0.1.",
     ),
-]
-SubwordNBest = Annotated[
-    int, _vocabulary(help="Of unigram: draw from so many segmentations; -1 for all.")
 ]
 MaxSourceLength = Annotated[
     int, _vocabulary(help="Longest source in ids; longer pairs are left out.")

@@ -78,7 +78,6 @@ LEAST = {
     "patience": 1,
     "monitor_sentences": 1,
     "monitor_beam": 1,
-    "subword_nbest": -1,
     "warmup_steps": 0,
     "decay_steps": 1,
     "decay_patience": 1,

@@ -21,23 +21,21 @@ class SampledSide:
             usual one, by which the corpus chose its pairs.
 
     Raises:
-        TypeError, ValueError: the tokenizer has nothing to draw in that way.
+        TypeError: a tokenizer that has one segmentation only.
     """
 
     def __init__(self, tokenizer: Tokenizer, sampling: SubwordSampling | None, most: float) -> None:
         self.tokenizer = tokenizer
-        self.sampling = sampling
+        self.sampler = None if sampling is None else sampling.sampler(tokenizer)
         self.most = most
         self.texts: list[str] = []
-        if sampling is not None:
-            sampling.encode(tokenizer, [""], seed=0)  # raises now, not in the first epoch
 
     def ids(self, rows: NDArray[np.int64], seed: int) -> list[list[int]]:
         """The ids of some texts, by a seed."""
         texts = [self.texts[row] for row in rows]
-        if self.sampling is None:
+        if self.sampler is None:
             return self.tokenizer.encode(texts)
-        drawn = self.sampling.encode(self.tokenizer, texts, seed=seed)
+        drawn = self.sampler.encode(texts, seed=seed)
         if self.most == math.inf or all(len(ids) < self.most for ids in drawn):
             return drawn
         usual = self.tokenizer.encode(texts)
@@ -82,8 +80,7 @@ class SampledPairs:
             position: of the batch in its epoch.
         """
         state = np.random.SeedSequence((seed, epoch, position)).generate_state(2)
-        # Below the largest number, which means no seed to SentencePiece.
-        source_seed, target_seed = (int(word) % (2**32 - 1) for word in state)
+        source_seed, target_seed = map(int, state)
         pairs = IdPairs(**self.special)
         sources = self.source.ids(rows, source_seed)
         targets = self.target.ids(rows, target_seed)

@@ -56,7 +56,6 @@ class TrainingSettings:
         shared_vocabulary: one tokenizer for both sides, trained on both.
         subword_sampling: α of `SubwordSampling`: unigram and bpe sides of the training text are
             segmented anew in every epoch. None for one segmentation.
-        subword_nbest: with it, and unigram, how many segmentations to draw from; -1 for all.
         embedding_size: width of both embeddings.
         units: width of the decoder. The encoder's memory has it too: half in each direction when
             bidirectional.
@@ -133,7 +132,6 @@ class TrainingSettings:
     target_vocabulary_size: int | None = None
     shared_vocabulary: bool = False
     subword_sampling: float | None = None
-    subword_nbest: int = -1
     embedding_size: int = 256
     units: int = 512
     depth: int = 1

@@ -100,8 +100,8 @@ def train(
 
     tokenizers = _saved_tokenizers(output) if resume else train_tokenizers(settings)
     for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
-        kind = getattr(settings, f"{side}_tokenizer")
-        say(f"{side} vocabulary: {tokenizer.vocabulary_size:,} ids ({kind})")
+        tokenized = getattr(settings, f"{side}_tokenizer")
+        say(f"{side} vocabulary: {tokenizer.vocabulary_size:,} ids ({tokenized})")
     training, validation = _corpora(settings, tokenizers, say)
     plan = training.plan(
         batch_size=settings.batch_size,
@@ -110,14 +110,14 @@ def train(
     )
     say(f"batches: {len(plan):,} in an epoch; {plan.padding():.1%} of their ids are padding")
 
-    metric = DECODED_METRICS.get(settings.monitor)
+    kind = DECODED_METRICS.get(settings.monitor)
     plateau = settings.learning_rate_schedule == "plateau"
     checkpoint = Checkpoint(
         output / CHECKPOINT,
         # `translator` is assigned below, from the model that is trained.
         lambda: save_translator(translator, output / TRANSLATOR),
         monitor=f"val_{settings.monitor}",
-        higher_is_better=metric is not None and metric.higher_is_better,
+        higher_is_better=kind is not None and kind.higher_is_better,
         patience=settings.patience,
         decay=settings.learning_rate_decay if plateau else 1.0,
         decay_patience=settings.decay_patience,
@@ -172,6 +172,8 @@ def train(
             )
         finally:
             bar.close()
+        for metric in decoded:
+            say(f"{metric.name}: {metric.signature}")
     else:
         say("nothing left to train: the run had ended")
     folder.write_json(output / HISTORY, checkpoint.history)

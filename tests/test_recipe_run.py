@@ -205,5 +205,6 @@ def test_our_recipes_run_shortened(
     ]
     assert cli.main(given) == 0
     (only,) = read(tmp_path / "out")["results"]
-    assert only["history"][0]["val_perplexity"] < 5000
+    # Of training: validation takes the moving average, which begins with the first weights.
+    assert only["history"][0]["perplexity"] < 2000
     assert "**A shortened run**" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")

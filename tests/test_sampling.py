@@ -1,12 +1,24 @@
 """Subword regularisation: drawn as the model says, by the seed alone, and the same text again."""
 
+import itertools
+import os
+import pickle
+import subprocess
+import sys
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 
 from keras_s2s.corpus import Corpus
-from keras_s2s.text import CharTokenizer, SubwordSampling, Tokenizer, train_tokenizer
+from keras_s2s.text import (
+    CharTokenizer,
+    SentencePieceTokenizer,
+    SubwordSampling,
+    Tokenizer,
+    train_tokenizer,
+)
 
 LINES = ["low lower lowest", "new newer newest", "slow slower", "few fewer fewest"] * 5
 SIZE = 21  # the most that unigram can make of them
@@ -24,7 +36,7 @@ def unigram() -> Tokenizer:
 
 
 def test_drawn_segmentations_are_of_the_same_text(tokenizer: Tokenizer) -> None:
-    drawn = SubwordSampling(0.3).encode(tokenizer, TEXTS * 4, seed=1)
+    drawn = SubwordSampling(0.3).sampler(tokenizer).encode(TEXTS * 4, seed=1)
 
     assert tokenizer.decode(drawn) == TEXTS * 4
     assert drawn != tokenizer.encode(TEXTS * 4)
@@ -32,75 +44,144 @@ def test_drawn_segmentations_are_of_the_same_text(tokenizer: Tokenizer) -> None:
 
 
 def test_the_seed_decides(tokenizer: Tokenizer) -> None:
-    sampling = SubwordSampling(0.3)
-    first = sampling.encode(tokenizer, TEXTS, seed=5)
-    other = sampling.encode(tokenizer, TEXTS, seed=6)
+    sampler = SubwordSampling(0.3).sampler(tokenizer)
+    first = sampler.encode(TEXTS, seed=5)
+    other = sampler.encode(TEXTS, seed=6)
 
     assert other != first
-    assert sampling.encode(tokenizer, TEXTS, seed=5) == first
+    again = SubwordSampling(0.3).sampler(tokenizer)
+    assert again.encode(TEXTS, seed=5) == first
 
 
 def test_bpe_without_dropout_is_the_usual_segmentation() -> None:
     bpe = train_tokenizer("bpe", LINES, SIZE)
 
-    assert SubwordSampling(0.0).encode(bpe, TEXTS, seed=1) == bpe.encode(TEXTS)
+    assert SubwordSampling(0.0).sampler(bpe).encode(TEXTS, seed=1) == bpe.encode(TEXTS)
 
 
 def test_bpe_with_all_merges_left_out_is_characters() -> None:
     bpe = train_tokenizer("bpe", LINES, SIZE)
-    (drawn,) = SubwordSampling(1.0).encode(bpe, ["lower"], seed=1)
+    (drawn,) = SubwordSampling(1.0).sampler(bpe).encode(["lower"], seed=1)
 
     assert "".join(bpe.pieces(drawn)) == "▁lower"
     assert len(drawn) == len("▁lower")
 
 
-def test_unigram_draws_with_the_probability_of_its_segmentations(unigram: Tokenizer) -> None:
-    """Of the two best ones, by the model's own log-probabilities, with α = ½."""
-    processor = unigram.processor  # type: ignore[attr-defined]
-    pieces = processor.nbest_encode_as_pieces("slower", 2)
-    scores = [
-        sum(processor.get_score(processor.piece_to_id(piece)) for piece in row) for row in pieces
-    ]
-    odds = np.exp(0.5 * (np.array(scores) - max(scores)))
-    expected = odds / odds.sum()
-
-    count = 4000
-    drawn = SubwordSampling(0.5, nbest=2).encode(unigram, ["slower"] * count, seed=3)
-    found = Counter(tuple(unigram.pieces(ids)) for ids in drawn)
-
-    assert set(found) == {tuple(row) for row in pieces}
-    share = found[tuple(pieces[0])] / count
-    # Three standard deviations of a share of 4,000 draws.
-    assert share == pytest.approx(expected[0], abs=3 * np.sqrt(0.25 / count))
-    assert abs(expected[0] - 0.5) > 4 * np.sqrt(0.25 / count)  # and not by tossing a coin
+def segmentations(word: str, pieces: dict[str, float]) -> dict[tuple[str, ...], float]:
+    """Every segmentation of a word, with the sum of its scores: by trying all cuts."""
+    found = {}
+    for cuts in itertools.product((False, True), repeat=len(word) - 1):
+        bounds = [0, *(i + 1 for i, cut in enumerate(cuts) if cut), len(word)]
+        parts = tuple(word[a:b] for a, b in itertools.pairwise(bounds))
+        if all(part in pieces for part in parts):
+            found[parts] = sum(pieces[part] for part in parts)
+    return found
 
 
-def test_what_cannot_be_drawn_is_refused(unigram: Tokenizer) -> None:
+@pytest.mark.parametrize("alpha", [0.0, 0.2, 1.0])
+def test_unigram_draws_with_the_probability_of_each_segmentation(
+    unigram: SentencePieceTokenizer, alpha: float
+) -> None:
+    processor = unigram.processor
+    scores = {processor.id_to_piece(i): processor.get_score(i) for i in range(4, SIZE)}
+    every = segmentations("▁slower", scores)
+    odds = {parts: np.exp(alpha * score) for parts, score in every.items()}
+    count = 20_000
+
+    drawn = SubwordSampling(alpha).sampler(unigram).encode(["slower"] * count, seed=3)
+    found = Counter(tuple(map(processor.id_to_piece, ids)) for ids in drawn)
+
+    assert set(found) <= set(every)
+    for parts, weight in odds.items():
+        share = weight / sum(odds.values())
+        # Four standard deviations of a share of so many draws.
+        assert found[parts] / count == pytest.approx(
+            share, abs=4 * np.sqrt(share * (1 - share) / count) + 1e-9
+        )
+
+
+def test_bpe_leaves_merges_out_with_their_probability() -> None:
+    """Against the rule without shortcuts: every merge that comes up is left out by chance."""
+    bpe = train_tokenizer("bpe", LINES, SIZE)
+    assert isinstance(bpe, SentencePieceTokenizer)
+    alpha, count = 0.3, 20_000
+    ranks = {bpe.processor.id_to_piece(i): bpe.processor.get_score(i) for i in range(4, SIZE)}
+    draw = np.random.default_rng(1)
+
+    def slowly(word: str) -> tuple[str, ...]:
+        pieces = list(word)
+        left_out: set[tuple[int, int]] = set()  # by where the pair begins and ends in the word
+        while True:
+            places = np.cumsum([0, *map(len, pieces)])
+            pairs = [
+                (-ranks[a + b], i)
+                for i, (a, b) in enumerate(itertools.pairwise(pieces))
+                if a + b in ranks and (places[i], places[i + 2]) not in left_out
+            ]
+            if not pairs:
+                return tuple(pieces)
+            _, i = min(pairs)
+            if draw.random() < alpha:
+                left_out.add((places[i], places[i + 2]))
+            else:
+                pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
+
+    expected = Counter(slowly("▁newest") for _ in range(count))
+    drawn = SubwordSampling(alpha).sampler(bpe).encode(["newest"] * count, seed=3)
+    found = Counter(tuple(map(bpe.processor.id_to_piece, ids)) for ids in drawn)
+
+    assert len(found) > 5
+    for parts in {*expected, *found}:
+        # Four standard deviations of the difference of two such shares.
+        share = expected[parts] / count
+        assert found[parts] / count == pytest.approx(
+            share, abs=4 * np.sqrt(2 * max(share, 1 / count) / count)
+        )
+
+
+IN_A_FRESH_PROCESS = """
+import pickle, sys
+from keras_s2s.text import SentencePieceTokenizer, SubwordSampling
+model, texts, drawn = pickle.load(sys.stdin.buffer)
+sampler = SubwordSampling(0.3).sampler(SentencePieceTokenizer(model))
+assert sampler.encode(texts, seed=4) == drawn
+"""
+
+
+def test_another_process_draws_the_same(tokenizer: SentencePieceTokenizer) -> None:
+    drawn = SubwordSampling(0.3).sampler(tokenizer).encode(TEXTS, seed=4)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", IN_A_FRESH_PROCESS],
+        input=pickle.dumps((tokenizer.model, TEXTS, drawn)),
+        env={**os.environ, "PYTHONHASHSEED": "77"},
+        timeout=300,
+        check=True,
+    )
+
+
+def test_unknown_words_and_odd_spaces_read_as_usual(tokenizer: Tokenizer) -> None:
+    texts = ["", "  ", "low  猫 new", " slow ", "ﬁ", "猫"]
+    usual = tokenizer.decode(tokenizer.encode(texts))
+
+    assert tokenizer.decode(SubwordSampling(0.3).sampler(tokenizer).encode(texts, seed=1)) == usual
+
+
+def test_other_tokenizers_have_nothing_to_draw() -> None:
     with pytest.raises(TypeError, match=r"Only SentencePiece models.*; got CharTokenizer"):
-        SubwordSampling(0.1).encode(CharTokenizer(["a"]), ["a"], seed=1)
-    with pytest.raises(ValueError, match=r"`nbest` must be -1 for a bpe model.*; got 4"):
-        SubwordSampling(0.1, 4).encode(train_tokenizer("bpe", LINES, SIZE), ["low"], seed=1)
-    for seed in (-1, 2**32 - 1):
-        with pytest.raises(ValueError, match=f"`seed` must be .*; got {seed}"):
-            SubwordSampling(0.1).encode(unigram, ["low"], seed=seed)
+        SubwordSampling(0.1).sampler(CharTokenizer(["a"]))
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "message"),
+    ("alpha", "error", "message"),
     [
-        ((1.5,), ValueError, "`alpha` must be at least 0 and at most 1; got 1.5"),
-        ((float("nan"),), ValueError, "`alpha` must be"),
-        (("0.1",), TypeError, "`alpha` must be a number; got '0.1'"),
-        ((0.1, 1), ValueError, "`nbest` must be -1, or from 2 to 512; got 1"),
-        ((0.1, 513), ValueError, "`nbest` must be"),
-        ((0.1, 2.0), TypeError, "`nbest` must be a whole number; got 2.0"),
+        (1.5, ValueError, "`alpha` must be at least 0 and at most 1; got 1.5"),
+        (float("nan"), ValueError, "`alpha` must be"),
+        ("0.1", TypeError, "`alpha` must be a number; got '0.1'"),
     ],
 )
-def test_numbers_out_of_range_are_refused(
-    given: tuple[object, ...], error: type[Exception], message: str
-) -> None:
+def test_numbers_out_of_range_are_refused(alpha: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        SubwordSampling(*given)  # type: ignore[arg-type]
+        SubwordSampling(alpha)
 
 
 # In a corpus.

@@ -109,12 +109,6 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
             {"subword_sampling": 0.1, "source_tokenizer": "char"},
             "`subword_sampling` needs a unigram or bpe tokenizer; got char and char",
         ),
-        ({"subword_nbest": 5}, "with `subword_sampling`.*; got 5, None"),
-        ({"subword_nbest": 1, "subword_sampling": 0.1}, "`subword_nbest` must be -1 or from 2"),
-        (
-            {"subword_nbest": 5, "subword_sampling": 0.1, "target_tokenizer": "bpe"},
-            "without bpe; got 5, 0.1, unigram and bpe",
-        ),
         ({"monitor": "loss"}, "`monitor` must be one of perplexity, bleu, chrf, wer, per, exact"),
         ({"monitor": "bleu", "monitor_tokenize": "words"}, "`monitor_tokenize` must be one of 13a"),
         ({"monitor": "wer", "monitor_sentences": 0}, "`monitor_sentences` must be at least 1"),

@@ -310,12 +310,24 @@ STATEFUL: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module")
+def stateful(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A training with all of them, without a break."""
+    output = tmp_path_factory.mktemp("stateful") / "out"
+    return Trained(output, *run(settings_for(texts, output, **STATEFUL)))
+
+
+def test_the_best_epoch_is_that_of_the_decoded_metric(stateful: Trained) -> None:
+    values = [epoch["val_chrf"] for epoch in stateful.result.history]
+
+    best = 1 + values.index(max(values))
+    assert (stateful.result.best, stateful.result.best_epoch) == (max(values), best)
+    assert "\nchrf: nrefs:1|case:mixed|" in stateful.printed
+
+
 def test_every_stateful_option_is_resumed_to_the_bit(
-    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    texts: Path, stateful: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result, _ = run(settings_for(texts, tmp_path / "whole", **STATEFUL))
-    values = [epoch["val_chrf"] for epoch in result.history]
-    assert (result.best, result.best_epoch) == (max(values), 1 + values.index(max(values)))
     settings = settings_for(texts, tmp_path / "out", **STATEFUL)
     kill_in_save(monkeypatch, 2)
     with pytest.raises(Killed):
@@ -323,9 +335,33 @@ def test_every_stateful_option_is_resumed_to_the_bit(
     monkeypatch.undo()
     keras.utils.set_random_seed(12345)
 
-    run(settings, resume=True)
+    result, _ = run(settings, resume=True)
 
-    assert_same_weights(tmp_path / "whole", tmp_path / "out")
+    assert result.history == stateful.result.history
+    assert_same_weights(stateful.output, tmp_path / "out")
+
+
+def test_another_process_repeats_the_run_to_the_bit(
+    texts: Path, stateful: Trained, tmp_path: Path
+) -> None:
+    """Also what libraries salt with a number of the process: hashes, generators."""
+    settings = settings_for(texts, tmp_path / "out", **STATEFUL)
+    code = (
+        "import sys, json; from keras_s2s.settings import TrainingSettings; "
+        "from keras_s2s.training import train; "
+        "train(TrainingSettings(**json.loads(sys.argv[1])))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, json.dumps(dataclasses.asdict(settings))],
+        env={**os.environ, "PYTHONHASHSEED": "77"},
+        stderr=subprocess.DEVNULL,
+        timeout=300,
+        check=True,
+    )
+
+    written = (tmp_path / "out" / "history.json").read_text(encoding="utf-8")
+    assert json.loads(written) == stateful.result.history
+    assert_same_weights(stateful.output, tmp_path / "out")
 
 
 def test_optimizer_and_loss_are_those_of_the_settings(texts: Path, tmp_path: Path) -> None:
