@@ -244,25 +244,30 @@ def __dir__() -> list[str]:
     return __all__
 
 
-def _register(_: Any = None) -> None:
+def _register(imported: Any = None) -> None:
     """Imports every module whose classes Keras may have to find in a saved model.
 
     Keras looks among the registered classes and imports nothing of ours by itself.
+
+    Args:
+        imported: the module whose import led here; it is complete.
     """
-    # A module that is being imported asked for Keras: the others cannot use it yet.
+    # Another of ours that is still being imported asked for it: the others cannot use that yet.
     unfinished = (
-        getattr(module.__spec__, "_initializing", False)
+        module is not imported and getattr(module.__spec__, "_initializing", False)
         for name, module in list(sys.modules.items())
         if name.startswith("keras_s2s.")
     )
-    if not any(unfinished):
+    if "keras" in sys.modules and not any(unfinished):
         for module in _MODULES:
             importlib.import_module(f"keras_s2s.{module}")
 
 
 # With Keras, and TensorFlow behind it, there already, nothing is left to wait for; else it happens
-# when Keras is imported. So both orders of `import keras` and `import keras_s2s` can load a model.
+# when Keras is imported, or the module of ours that imports it. So a model can be loaded whatever
+# was imported first.
 if "keras" in sys.modules:
     _register()
 else:
-    wrapt.when_imported("keras")(_register)
+    for _name in ("keras", *(f"keras_s2s.{_module}" for _module in _MODULES)):
+        wrapt.when_imported(_name)(_register)

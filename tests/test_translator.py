@@ -351,6 +351,8 @@ def test_loaded_translator_says_the_same(tmp_path: Path, kind: Any) -> None:
         "import keras, keras_s2s",
         "import keras_s2s, keras",
         "from keras_s2s import GRU; import keras",
+        "from keras_s2s.translator import load_translator; import keras",
+        "import keras_s2s.search.beam; import keras",
     ],
 )
 def test_fresh_process_loads_it_in_any_order_of_imports(
