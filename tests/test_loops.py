@@ -87,7 +87,6 @@ def beam(made: tuple[Translator, Pieces]) -> Loop:
         # Wider than the number of tokens that may follow: 28 words and two special ids.
         BeamSearch(30, n_best=30, max_length=2),
     ],
-    ids=repr,
 )
 def test_every_setting_equals_keras(made: tuple[Translator, Pieces], search: Search) -> None:
     assert is_composed(search)
