@@ -1,8 +1,9 @@
 """Exported models in ONNX Runtime beside the same architecture in eager PyTorch.
 
-    python benchmarks/export.py --torch FOLDER/bin/python [--repeats 15] [--threads 2]
+    benchmarks/peers/install.sh torch
+    python benchmarks/export.py [--repeats 15] [--threads 2]
 
-FOLDER is what benchmarks/peers/make_torch.sh made. All take turns in one run (A B A B), each in a
+All take turns in one run (A B A B), each in a
 program of its own that waits while the others run; weights are random, so outputs always have the
 longest length. Writes JSON lines: one about versions and machine, one for each search and batch
 size, with medians, lowest times, ratios of the medians, and the limits of the hardware.
@@ -22,15 +23,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+from turns import PEERS, torch_python
+
 SIZES = {"vocabulary": 8000, "embedding": 256, "units": 512, "steps": 24, "width": 4}
 SOURCE_LENGTH = 16
 BATCHES = (1, 8, 32)
-PEER = Path(__file__).with_name("peers") / "torch_decoding.py"
+PEER = PEERS / "torch_decoding.py"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--torch", required=True, help="python of an environment with torch")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -48,13 +50,13 @@ def compare(folder: Path, arguments: Any) -> None:
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run(write, check=True, cwd=Path(__file__).parent, env=quiet)
     sizes = {**SIZES, "threads": arguments.threads}
-    programs = {"torch": Program([arguments.torch, str(PEER), json.dumps(sizes)])}
-    rate, bandwidth = hardware(arguments.torch, arguments.threads)
+    programs = {"torch": Program(torch_python(str(PEER), json.dumps(sizes)))}
+    rate, bandwidth = hardware(arguments.threads)
     for search in ("greedy", "beam"):
         for kind in ("float32", "int8"):
             path = folder / f"{search}.{kind}.onnx"
             programs[path.stem] = Program(
-                [sys.executable, __file__, "--torch", "", "--serve", str(path)]
+                [sys.executable, __file__, "--serve", str(path)]
                 + ["--threads", str(arguments.threads)]
             )
     about = {name: program.about for name, program in programs.items()}
@@ -185,10 +187,10 @@ def serve(path: Path, threads: int) -> None:
         print(json.dumps({"seconds": seconds, "peak_mib": peak}), flush=True)
 
 
-def hardware(torch: str, threads: int) -> tuple[float, float]:
+def hardware(threads: int) -> tuple[float, float]:
     """What the machine gives just now: GFLOP/s of a matrix product, GB/s of reading memory.
 
-    The best of many tries with NumPy's and PyTorch's products: nobody here does better.
+    The best of many tries with PyTorch's: nobody here does better.
     """
     program = (
         "import torch, time\n"
@@ -202,7 +204,7 @@ def hardware(torch: str, threads: int) -> tuple[float, float]:
         "    return min(times)\n"
         "print(2 * 1024**3 / best(lambda: a @ b) / 1e9, 4 * len(x) / best(x.sum) / 1e9)\n"
     )
-    done = subprocess.run([torch, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(torch_python("-c", program), capture_output=True, text=True, check=True)
     rate, bandwidth = map(float, done.stdout.split())
     return rate, bandwidth
 

@@ -2,7 +2,7 @@
 
 Reads JSON lines `{"search": "greedy" | "beam", "ids": [[...]]}` from standard input and answers
 each with the seconds it took and the peak memory so far; the first line written says the version.
-Needs torch and numpy alone; benchmarks/peers/make_torch.sh makes an environment with them.
+Needs torch and numpy alone; benchmarks/peers/install.sh makes an environment with them.
 
     python torch_decoding.py '{"vocabulary": 8000, "embedding": 256, "units": 512, ...}'
 """
