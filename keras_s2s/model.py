@@ -180,6 +180,7 @@ class Seq2Seq(TokenSteps):
         if config:
             # What was asked for, not what this backend made of it: another may load the model.
             config["jit_compile"] = self._jit_asked
+            config["optimizer"] = _on_any_backend(config["optimizer"])
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -322,3 +323,18 @@ def _share_embedding(encoder: Encoder, decoder: Decoder) -> None:
 def _check_type(name: str, value: Any, kind: type) -> None:
     if not isinstance(value, kind):
         raise TypeError(f"`{name}` must be a {kind.__name__}; got {type(value).__name__}.")
+
+
+def _on_any_backend(config: Any) -> Any:
+    """An optimizer's configuration with the name that all backends know it by.
+
+    On Torch, Keras (3.15) makes of its optimizers Torch's own and writes where those are. Without
+    Torch no one could load that, and with it another backend would load it and fail to train.
+    """
+    if not isinstance(config, dict):
+        return config
+    named = {key: _on_any_backend(value) for key, value in config.items()}  # one may hold another
+    if str(named.get("module")).startswith("keras.src.backend.torch.optimizers."):
+        named["module"] = "keras.optimizers"
+        named["registered_name"] = None
+    return named

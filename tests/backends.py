@@ -60,7 +60,10 @@ def _torch_gradients(function: Any, inputs: list[Any], variables: list[Any]) -> 
         inputs = [x.detach().clone().requires_grad_() for x in inputs]
         value = function(*inputs)
         sources = [*inputs, *(v.value for v in variables)]
-        found = torch.autograd.grad(value, sources, allow_unused=True, materialize_grads=True)
+        if value.requires_grad:
+            found = torch.autograd.grad(value, sources, allow_unused=True, materialize_grads=True)
+        else:  # it depends on none of them, of which `grad` wants at least one
+            found = [torch.zeros_like(x) for x in sources]
     return value.detach(), found[: len(inputs)], found[len(inputs) :]
 
 

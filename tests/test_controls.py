@@ -62,7 +62,7 @@ def test_what_is_chosen_by_is_what_loops_say(said, theta, ngram, forbidden, seed
         repetition_penalty=theta,
         no_repeat_ngram=ngram,
     )
-    found = np.array(found - normalizer)[0]
+    found = (ops.convert_to_numpy(found) - normalizer)[0]
     found[found < IMPOSSIBLE / 2] = -np.inf
     expected = chosen_by(
         said, (logits - normalizer)[0], theta=theta, ngram=ngram, forbidden=forbidden

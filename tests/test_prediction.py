@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from backends import BACKEND
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
@@ -33,7 +34,11 @@ def test_the_largest_are_those_of_a_sort(seed, rows, size, count, levels):
     values, places = largest(ops.convert_to_tensor(x), count)
     wanted_values, wanted_places = expected(x, count)
     np.testing.assert_array_equal(values, wanted_values)
-    np.testing.assert_array_equal(places, wanted_places)
+    if BACKEND == "torch":  # its top k has equals in any order
+        np.testing.assert_array_equal(np.take_along_axis(x, np.array(places), axis=-1), values)
+        assert all(len(set(row)) == count for row in np.array(places).tolist())
+    else:
+        np.testing.assert_array_equal(places, wanted_places)
 
 
 @pytest.mark.parametrize("place", [0, CHUNK - 1, CHUNK, 4999, 5000])

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_s2s.rates import InverseSquareRoot, WarmupExponential
 
@@ -49,7 +50,7 @@ def test_an_optimizer_takes_it_along_and_counts_on(schedule):
     used = []
     for _ in range(4):
         before = float(weight[0])
-        optimizer.apply([np.ones(1, "float32")], [weight])
+        optimizer.apply([ops.ones(1, dtype="float32")], [weight])
         used.append(before - float(weight[0]))
     np.testing.assert_allclose(used, rates(schedule)[:4], rtol=1e-5)
     config = json.loads(json.dumps(keras.optimizers.serialize(optimizer)))

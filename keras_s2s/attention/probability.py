@@ -17,7 +17,7 @@ from keras_s2s.scan import Tensors
 PROBABILITIES: dict[str, type[Probability]] = {}
 
 # The dtype's minimum, not −inf: a row without a real position stays finite, forward and backward.
-LOWEST = -3.4028235e38
+LOWEST = -3.4028234663852886e38
 
 
 class Probability(keras.layers.Layer):
@@ -145,5 +145,9 @@ def masked_softmax(scores: Any, mask: Any) -> Any:
 
 
 def highest(scores: Any) -> Any:
-    """`(B, T, S)` to `(B, T, 1)`, also of a source without positions."""
-    return ops.max(scores, axis=-1, keepdims=True, initial=LOWEST)
+    """`(B, T, S)` to `(B, T, 1)`; of no scores at all to what broadcasts with them."""
+    # Keras (3.15) takes no maximum of nothing without `initial`, which its Torch backend makes on
+    # the CPU, wherever the scores are.
+    if 0 in scores.shape:
+        return scores
+    return ops.max(scores, axis=-1, keepdims=True)

@@ -46,7 +46,7 @@ def largest(x: Any, count: int) -> tuple[Any, Any]:
     2. The `count` chunks of the largest maxima: outside of them there are `count` numbers, those
        maxima, that are as large as any, so the largest are within.
     3. The `count` largest of what is in these chunks, in the order of their columns, so that of
-       equals the first come first, as in `top_k`.
+       equals the first come first, as in `top_k` (but on Torch, which promises no order of them).
 
     Args:
         x: `(R, V)` float32.
@@ -56,8 +56,8 @@ def largest(x: Any, count: int) -> tuple[Any, Any]:
         Values and int32 columns, `(R, count)` each, in falling order.
     """
     size = x.shape[-1]
-    # One number needs no help: for it, `top_k` is a maximum.
-    if size is None or count == 1 or size < 4 * CHUNK * count:
+    # One number needs no help: for it, `top_k` is a maximum. No rows have no maximum on Torch.
+    if size is None or count == 1 or size < 4 * CHUNK * count or x.shape[0] == 0:
         values, places = ops.top_k(x, count)
         return values, ops.cast(places, "int32")
     chunks = -(-size // CHUNK)

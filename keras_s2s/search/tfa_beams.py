@@ -156,9 +156,10 @@ class Decoding(NamedTuple):
         Returns:
             The sequences `(R, L)`, their lengths `(R,)`, and of each sentence's longest, `(R,)`.
         """
-        # With `initial`, so that an empty batch has a maximum too.
-        longest = ops.max(self.by_sentence(end.lengths), axis=1, initial=0)  # (B,)
-        longest = ops.repeat(longest, self.width, axis=0)  # (R,)
+        lengths = self.by_sentence(end.lengths)  # (B, K)
+        # Keras takes no maximum of nothing, and an empty batch is nothing.
+        longest = lengths if 0 in lengths.shape else ops.max(lengths, axis=1, keepdims=True)
+        longest = ops.reshape(ops.broadcast_to(longest, ops.shape(lengths)), (-1,))  # (R,)
         rows = ops.arange(self.batch_size * self.width, dtype="int32")
         steps = ops.arange(self.max_length, dtype="int32")
         parents = ops.where(steps[:, None] < longest[None], end.history.parents, rows[None])
