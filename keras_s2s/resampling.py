@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_s2s.pairs import Batch, IdPairs
-from keras_s2s.text import SubwordSampling, Tokenizer
+
+if TYPE_CHECKING:
+    from keras_s2s.text import SubwordSampling, Tokenizer
 
 
 class SampledSide:
