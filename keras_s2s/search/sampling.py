@@ -194,4 +194,5 @@ def _found(shares: Any, draws: Any) -> Any:
     reached = ops.cumsum(shares, axis=-1)
     # A little less than the whole, so that rounding cannot lead behind the last share.
     target = draws * (reached[:, -1:] * (1 - 1e-6))
-    return ops.sum(ops.cast(reached <= target, "int32"), axis=-1, keepdims=True)
+    places = ops.sum(ops.cast(reached <= target, "int32"), axis=-1, keepdims=True)
+    return ops.cast(places, "int32")  # JAX with 64 bits sums in them
