@@ -1,8 +1,9 @@
 """What a search wrote, step by step, and how the sequences are read back out of it at the end.
 
 A step writes one row per hypothesis and says which hypothesis of the step before it continues.
-Nothing that was written is moved while the search runs, so a step costs the same at every length;
-the sequences are put in order once, when it is over.
+Nothing that was written changes its place while the search runs, so each of its steps costs the
+same; the sequences are put in order once, when it is over. (TensorFlow's CPU kernel for scattered
+updates copies the whole array, which shows where long searches keep the weights of long sources.)
 """
 
 from __future__ import annotations
