@@ -17,7 +17,7 @@ import typer
 
 from keras_s2s.commands.export import export, verify
 from keras_s2s.commands.recipe import recipe
-from keras_s2s.commands.training import average, quickstart, train
+from keras_s2s.commands.training import average, compress, quickstart, train
 from keras_s2s.commands.translation import evaluate, explain, score, translate
 from keras_s2s.options import ArgumentError
 from keras_s2s.terminal import one_line_warnings, say_error
@@ -41,7 +41,7 @@ def common(
 
 # In the order of the help.
 for command in (
-    *(train, average, translate, evaluate, score, explain),
+    *(train, average, compress, translate, evaluate, score, explain),
     *(export, verify, quickstart, recipe),
 ):
     app.command()(command)

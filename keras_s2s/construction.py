@@ -15,6 +15,7 @@ from keras_s2s.embeddings import load_embedding
 from keras_s2s.encoder import Encoder
 from keras_s2s.losses import TokenCrossEntropy
 from keras_s2s.model import Seq2Seq
+from keras_s2s.precision import POLICIES
 from keras_s2s.rates import InverseSquareRoot, WarmupExponential
 from keras_s2s.reading import has_text
 from keras_s2s.search import BeamSearch
@@ -62,6 +63,7 @@ def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer)
             *("dropout", "recurrent_dropout", "embedding_dropout", "word_dropout"),
         )
     }
+    common["dtype"] = dtype = POLICIES[settings.precision]
     encoder = Encoder(
         vocabulary_size=source.vocabulary_size,
         units=settings.encoder_units,
@@ -72,7 +74,9 @@ def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer)
     )
     attention = None
     if settings.attention != "none":
-        attention = Attention(settings.attention, settings.probability, name="attention")
+        attention = Attention(
+            settings.attention, settings.probability, dtype=dtype, name="attention"
+        )
     decoder = Decoder(
         vocabulary_size=target.vocabulary_size,
         units=settings.units,
@@ -83,7 +87,7 @@ def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer)
         name="decoder",
         **common,
     )
-    model = Seq2Seq(encoder, decoder, shared_embedding=settings.shared_embedding)
+    model = Seq2Seq(encoder, decoder, shared_embedding=settings.shared_embedding, dtype=dtype)
     model.build()
     model.compile(
         _optimizer(settings),

@@ -16,6 +16,7 @@ from keras_s2s.ranges import (
     BleuTokenizer,
     CellKind,
     MonitorKind,
+    PrecisionKind,
     ProbabilityKind,
     RateKind,
     TokenizerKind,
@@ -181,6 +182,13 @@ MonitorTokenize = Annotated[
 KeepCheckpoints = Annotated[
     int, _training(help="Leave the translators of so many last epochs in epochs/, to average.")
 ]
+Precision = Annotated[
+    PrecisionKind,
+    _training(
+        metavar="NAME",
+        help="float32, or bfloat16: faster with AVX-512 BF16, AMX or a GPU; saved in float32.",
+    ),
+]
 LabelSmoothing = Annotated[
     float, _training(help="Share of each label's probability spread over the vocabulary.")
 ]
@@ -240,7 +248,8 @@ Tokens = Annotated[bool, typer.Option("--tokens", help="Also the score of every 
 Models = Annotated[
     list[Path], typer.Argument(help="Translators, as for the other commands.", metavar="MODEL...")
 ]
-AverageFile = Annotated[Path, typer.Option("--output", help="The .keras file to write.")]
+KerasFile = Annotated[Path, typer.Option("--output", help="The .keras file to write.")]
+ForceFile = Annotated[bool, typer.Option("--force", help="Replace the file.")]
 Weights = Annotated[
     list[float] | None,
     typer.Option("--weight", help="Of each model, in their order; given as often. Default: equal."),

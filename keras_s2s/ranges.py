@@ -29,6 +29,7 @@ AttentionKind: TypeAlias = Literal[
 ]
 ProbabilityKind: TypeAlias = Literal["softmax", "sparsemax", "hardmax", "monotonic"]
 RateKind: TypeAlias = Literal["plateau", "constant", "inverse_sqrt", "exponential"]
+PrecisionKind: TypeAlias = Literal["float32", "bfloat16"]
 MonitorKind: TypeAlias = Literal["perplexity", "bleu", "chrf", "wer", "per", "exact_match"]
 BleuTokenizer: TypeAlias = Literal[
     "13a",
@@ -62,6 +63,7 @@ CHOICES = {
     "attention": get_args(AttentionKind),
     "probability": get_args(ProbabilityKind),
     "learning_rate_schedule": get_args(RateKind),
+    "precision": get_args(PrecisionKind),
     "monitor": get_args(MonitorKind),
     "monitor_tokenize": get_args(BleuTokenizer),
 }

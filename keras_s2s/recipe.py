@@ -36,6 +36,7 @@ class Evaluation:
         tokenize: sacreBLEU's tokenizer for BLEU.
         beam: width of the beam; None as the settings say.
         length_penalty: weight of GNMT's; None as the settings say.
+        int8: whether the int8 ONNX model is run on it too.
         by_length: bounds, in words of the source, between which BLEU is computed apart.
     """
 
@@ -47,6 +48,7 @@ class Evaluation:
     tokenize: str = "13a"
     beam: int | None = None
     length_penalty: float | None = None
+    int8: bool = False
     by_length: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

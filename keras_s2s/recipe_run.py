@@ -142,11 +142,20 @@ def _evaluate(
     given = {name: value for name, value in changes.items() if value is not None}
     translator = translator.with_model(translator.model)  # so that others keep their search
     translator.search = translator.search.like(**given)
-    outputs = [" ".join(text.splitlines()) for text in translator(sources, batch_size=64)]
-    write_text(
-        folder / f"{evaluation.name.replace(' ', '-')}.out",
-        "".join(f"{text}\n" for text in outputs),
-    )
+    name = evaluation.name.replace(" ", "-")
+    outputs = _one_line_each(translator(sources, batch_size=64))
+    write_text(folder / f"{name}.out", "".join(f"{text}\n" for text in outputs))
+    eighth = None
+    if evaluation.int8:
+        from keras_s2s.export.quality import int8_outputs
+
+        found, size = int8_outputs(translator, sources)
+        found = _one_line_each(found)
+        write_text(folder / f"{name}.int8.out", "".join(f"{text}\n" for text in found))
+        eighth = {
+            "megabytes": round(size / 1e6, 2),
+            "scores": _scores(evaluation, found, references),
+        }
     search = translator.search  # of beams: `train` saves no other
     return {
         "name": evaluation.name,
@@ -154,6 +163,7 @@ def _evaluate(
         "beam": search.width,
         "length_penalty": _in_words(search.length_penalty),
         "scores": _scores(evaluation, outputs, references),
+        "int8": eighth,
         "by_length": [
             {
                 "words": [low, high],
@@ -165,6 +175,10 @@ def _evaluate(
             for low, high, rows in _lengths(evaluation.by_length, sources)
         ],
     }
+
+
+def _one_line_each(texts: Sequence[str]) -> list[str]:
+    return [" ".join(text.splitlines()) for text in texts]
 
 
 def _in_words(penalty: Any) -> str:

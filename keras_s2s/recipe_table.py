@@ -72,6 +72,7 @@ def table(recipe: Recipe, results: Mapping[str, Any]) -> str:
                 "",
             )
         )
+        lines += _int8_row(run, each, columns)
     if recipe.mean_of_runs and len(by_run) == len(recipe.runs):
         lines.append(_row("**mean**", *_means(by_run, columns), "", "", "", "", ""))
     for other in recipe.published:
@@ -164,9 +165,37 @@ def _shortened(to: Mapping[str, int]) -> str:
 
 
 def _value(result: Mapping[str, Any], evaluation: str, metric: str) -> float:
-    (scores,) = (one["scores"] for one in result["evaluations"] if one["name"] == evaluation)
-    value: float = scores[metric]["value"]
+    (found,) = (one for one in result["evaluations"] if one["name"] == evaluation)
+    return _points(found, metric)
+
+
+def _points(found: Mapping[str, Any], metric: str) -> float:
+    value: float = found["scores"][metric]["value"]
     return 100 * value if metric in _SHARES else value
+
+
+def _int8_row(
+    run: str, each: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]]
+) -> list[str]:
+    """The row of the int8 ONNX models of a run; none where there were none."""
+    found = {
+        name: [
+            one["int8"]
+            for result in each
+            for one in result["evaluations"]
+            if one["name"] == name and one.get("int8")
+        ]
+        for name, _ in columns
+    }
+    sizes = [one["megabytes"] for models in found.values() for one in models]
+    if not sizes:
+        return []
+    values = [
+        _spread([_points(one, metric) for one in found[name]]) if found[name] else ""
+        for name, metric in columns
+    ]
+    differs = f"`model.int8.onnx`, {_range(sizes, '{:.1f}')} MB"
+    return [_row(f"{run}, int8", *values, "", "", "", "", differs)]
 
 
 def _means(

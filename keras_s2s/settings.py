@@ -20,6 +20,7 @@ from keras_s2s.ranges import (
     CellKind,
     FilePath,
     MonitorKind,
+    PrecisionKind,
     ProbabilityKind,
     RateKind,
     TokenizerKind,
@@ -90,6 +91,9 @@ class TrainingSettings:
         monitor_tokenize: sacreBLEU's tokenizer for 'bleu'; 'none' for text that is tokenised.
         keep_checkpoints: number of epochs, the last ones, each of which leaves its translator in
             `epochs/`, for `average_translators`.
+        precision: 'bfloat16' computes layers in half as many bits, with weights, optimizer and
+            loss in float32: faster where the processor has such products (AVX-512 BF16, AMX, GPUs).
+            The saved translator computes in float32 all the same.
         label_smoothing: share of each label's probability spread over the vocabulary; see
             `TokenCrossEntropy`.
         learning_rate: Adam's step size, the highest where it changes.
@@ -160,6 +164,7 @@ class TrainingSettings:
     monitor_beam: int = 1
     monitor_tokenize: BleuTokenizer = "13a"
     keep_checkpoints: int = 0
+    precision: PrecisionKind = "float32"
     label_smoothing: float = 0.0
     learning_rate: float = 1e-3
     learning_rate_schedule: RateKind = "plateau"

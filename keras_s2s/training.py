@@ -29,6 +29,7 @@ from keras_s2s.decoded import DECODED_METRICS
 from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS, TRANSLATOR
 from keras_s2s.folder import make_room as make_room
 from keras_s2s.moving_average import EvaluateMovingAverage
+from keras_s2s.precision import in_variable_dtype
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.text import Tokenizer
 from keras_s2s.translator import Translator
@@ -196,14 +197,14 @@ def train(
 
 
 def save_translator(translator: Translator, path: Path) -> None:
-    """Writes a translator without its optimizer; what is at `path` is replaced by a whole file.
+    """Writes a translator, in float32 and without its optimizer, as a whole file or not at all.
 
     Args:
         translator: what to save; it is not changed.
         path: a file name that ends with `.keras`.
     """
     temporary = folder.temporary_sibling(path)
-    translator.copy().save(temporary)
+    in_variable_dtype(translator).save(temporary)
     temporary.replace(path)
 
 

@@ -276,6 +276,26 @@ def epochs(model: Path, texts: Path, tmp_path_factory: pytest.TempPathFactory) -
     return sorted((output / "epochs").iterdir())
 
 
+def test_compress_writes_a_model_that_translates(
+    command: Command, model: Path, texts: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "small.keras"
+
+    found = command("compress", model, "--output", output)
+
+    assert found.code == 0, found.err
+    assert re.fullmatch(rf"{re.escape(str(output))}: \d+\.\d MB → \d+\.\d MB\n", found.out)
+    assert list(tmp_path.iterdir()) == [output]
+    translated = command("translate", output, texts / "val.en")
+    assert len(translated.out.splitlines()) == 12
+    again = command("compress", model, "--output", output)
+    assert (again.code, again.out) == (1, "")
+    assert f"`{output}` exists. Replace it (--force)" in one_line(again.err)
+    twice = command("compress", output, "--output", tmp_path / "other.keras")
+    assert "is compact already" in one_line(twice.err)
+    assert list(tmp_path.iterdir()) == [output]
+
+
 def test_average_writes_a_model(
     command: Command, epochs: list[Path], texts: Path, tmp_path: Path
 ) -> None:
@@ -457,7 +477,7 @@ def test_help_names_every_command(command: Command) -> None:
 
     assert found.code == 0
     for name in (
-        *("train", "average", "translate", "evaluate", "score", "explain", "export"),
+        *("train", "average", "compress", "translate", "evaluate", "score", "explain", "export"),
         *("verify", "quickstart"),
     ):
         assert f" {name} " in found.out

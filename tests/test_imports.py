@@ -68,6 +68,8 @@ TABLE = {
     "dates": Rule("babel"),
     # What joins them.
     "folder": Rule(),
+    "storage": Rule("h5py numpy"),
+    "precision": Rule("", "translator"),
     "translation": Rule("numpy", "search text"),
     "constraints": Rule("numpy", "search text"),
     "scoring": Rule("keras numpy", "inference translation"),
@@ -75,8 +77,8 @@ TABLE = {
     "risk": Rule("keras numpy sacrebleu", "translation"),
     "translator": Rule(
         "keras numpy tensorflow",
-        "attention checks constraints folder inference model risk scoring search text translation "
-        "unknowns",
+        "attention checks constraints folder inference model risk scoring search storage text "
+        "translation unknowns",
     ),
     "ensemble": Rule("keras numpy", "checks inference model search translator"),
     "averaging": Rule("numpy", "ensemble translator"),
@@ -88,12 +90,13 @@ TABLE = {
     "callbacks": Rule("keras numpy rich", "folder moving_average"),
     "construction": Rule(
         "keras",
-        "adam attention decoded decoder embeddings encoder losses model rates reading search "
-        "settings text translator",
+        "adam attention decoded decoder embeddings encoder losses model precision rates reading "
+        "search settings text translator",
     ),
     "training": Rule(
         "keras rich",
-        "callbacks construction corpus decoded folder moving_average settings text translator",
+        "callbacks construction corpus decoded folder moving_average precision settings text "
+        "translator",
     ),
     "scores": Rule("sacrebleu"),
     "decoded": Rule("keras", "checks moving_average scores search translator"),
@@ -108,7 +111,9 @@ TABLE = {
     "cli": Rule(ANY, ANY),
     "quickstart": Rule(ANY, ANY),
     "recipe": Rule("", "ranges settings"),
-    "recipe_run": Rule("", "averaging folder reading recipe scores settings training translator"),
+    "recipe_run": Rule(
+        "", "averaging export folder reading recipe scores settings training translator"
+    ),
     "recipe_table": Rule("", "plots recipe"),
     # The exporters see the library from outside.
     "export": Rule(ANY, ANY),
@@ -133,7 +138,7 @@ CORE = {
 }
 # The commands, and the modules they hand a whole command to, are the only ones that know the
 # exporters.
-MAY_IMPORT_EXPORT = {"cli", "commands", "quickstart"}
+MAY_IMPORT_EXPORT = {"cli", "commands", "quickstart", "recipe_run"}
 FRONT_DOORS = {"cli", "commands", "quickstart", "__main__"}
 
 # Nothing a command's help needs; each is imported where it is used.

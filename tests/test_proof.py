@@ -33,7 +33,7 @@ def pairs_of(corpora: Path, kind: str) -> list[str]:
     sides = (
         (raw / f"train.{end}").read_text(encoding="utf-8").splitlines() for end in ("en", "de")
     )
-    return ["\t".join(pair) for pair in zip(*sides, strict=True)][::8]
+    return ["\t".join(pair) for pair in zip(*sides, strict=True)][::4]
 
 
 def trained(corpora: Path, kind: str, folder: Path) -> tuple[Translator, list[str]]:
@@ -43,24 +43,24 @@ def trained(corpora: Path, kind: str, folder: Path) -> tuple[Translator, list[st
     for name, chosen in (("val", held_out), ("train", rest)):
         (folder / f"{name}.tsv").write_text("\n".join(chosen) + "\n", encoding="utf-8")
     tokens = {
-        "letters": {"source_tokenizer": "char", "target_tokenizer": "word"},
+        "letters": {"source_tokenizer": "char", "target_tokenizer": "word", "epochs": 3},
         "captions": {
             "source_tokenizer": "bpe",
             "target_tokenizer": "unigram",
             "source_vocabulary_size": 1000,
             "target_vocabulary_size": 1000,
+            "epochs": 12,
         },
     }[kind]
     settings = TrainingSettings(
         output=str(folder / "model"),
         data=str(folder / "train.tsv"),
         val_data=str(folder / "val.tsv"),
-        embedding_size=32,
-        units=64,
+        embedding_size=64,
+        units=128,
         dropout=0.1,
         batch_size=32,
         learning_rate=4e-3,
-        epochs=3,
         max_source_length=40,
         max_target_length=40,
         **tokens,  # type: ignore[arg-type]

@@ -182,6 +182,7 @@ def test_sentencepiece_and_greedy_are_exported_too(tmp_path: Path) -> None:
 
     assert report.parity.passed
     assert visible(tmp_path / "serving") == [
+        *("models.config", "monitoring.config"),
         "pieces",
         "pieces/7",
         *(
@@ -191,7 +192,6 @@ def test_sentencepiece_and_greedy_are_exported_too(tmp_path: Path) -> None:
                 *("saved_model.pb", "variables"),
             )
         ),
-        *("models.config", "monitoring.config"),
     ]
     model = onnx.load(tmp_path / "onnx" / "beam.ids.onnx")
     (search,) = (entry.value for entry in model.metadata_props if entry.key == "search")

@@ -167,6 +167,20 @@ def test_table_has_mean_and_spread_of_seeds_and_what_was_published(tmp_path: Pat
     assert "shortened" not in text
 
 
+def test_table_has_a_row_of_int8_models_where_they_were_run(tmp_path: Path) -> None:
+    recipe = read_recipe(recipe_file(tmp_path, SMALL))
+    eighth, whole = result("one", 1, 0.1), result("two", 1, 0.4)
+    (found,) = eighth["evaluations"]
+    found["int8"] = {"megabytes": 3.26, "scores": {"wer": {"value": 0.11, "signature": "x"}}}
+    whole["evaluations"][0]["int8"] = None
+
+    lines = table(recipe, results(eighth, whole)).splitlines()
+
+    assert lines[3] == "| one, int8 | 11.00 |  |  |  |  | `model.int8.onnx`, 3.3 MB |"
+    assert lines[4].startswith("| two | 40.00 |")
+    assert lines[5].startswith("| theirs |")
+
+
 def test_table_says_what_is_no_whole_result(tmp_path: Path) -> None:
     recipe = read_recipe(recipe_file(tmp_path, "mean_of_runs = true\n" + SMALL))
     text = table(recipe, results(result("one", 1, 0.1, shortened={"epochs": 1, "pairs": 2000})))

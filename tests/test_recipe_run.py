@@ -45,6 +45,7 @@ metrics = ["wer", "per", "bleu"]
 tokenize = "none"
 beam = 3
 length_penalty = 0.5
+int8 = true
 by_length = [1]
 """
 
@@ -108,6 +109,14 @@ def test_results_are_the_scores_of_the_model_that_is_left(whole: Path, data: Pat
         outputs = translator(sources)
         (found,) = each["evaluations"]
         assert (folder / "held-out.out").read_text(encoding="utf-8").splitlines() == outputs
+        # Eight bits may say another thing; what is scored is what they said.
+        eighth = (folder / "held-out.int8.out").read_text(encoding="utf-8").splitlines()
+        assert len(eighth) == len(outputs)
+        assert (
+            found["int8"]["scores"]["wer"]["value"]
+            == scores.word_error_rate(eighth, references).value
+        )
+        assert 0 < found["int8"]["megabytes"] < 1
         assert found["scores"] == {
             "wer": scores.word_error_rate(outputs, references)._asdict(),
             "per": scores.phone_error_rate(outputs, references)._asdict(),

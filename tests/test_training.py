@@ -364,6 +364,30 @@ def test_another_process_repeats_the_run_to_the_bit(
     assert_same_weights(stateful.output, tmp_path / "out")
 
 
+def test_bfloat16_trains_and_leaves_a_float32_translator(texts: Path, tmp_path: Path) -> None:
+    settings = settings_for(texts, tmp_path / "out", precision="bfloat16", moving_average=0.9)
+
+    model = construction.make_model(settings, *construction.train_tokenizers(settings))
+    layers = [each for each in model._flatten_layers() if each.weights]
+    assert {each.dtype_policy.name for each in layers} == {"mixed_bfloat16"}
+
+    result, _ = run(settings)
+    assert result.history[-1]["loss"] < result.history[0]["loss"]
+    translator = load_translator(result.path)
+    saved = list(translator.model._flatten_layers())
+    assert {each.compute_dtype for each in saved} == {"float32"}
+    assert {each.dtype for each in translator.model.weights} <= {"float32", "uint32", "int32"}
+
+    run(dataclasses.replace(settings, output=str(tmp_path / "broken"), epochs=1))
+    resumed = dataclasses.replace(settings, output=str(tmp_path / "broken"))
+    assert run(resumed, resume=True)[0].history == result.history
+
+
+def test_a_precision_that_there_is_not_is_refused(texts: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`precision` must be one of float32, bfloat16"):
+        settings_for(texts, tmp_path, precision="float16")
+
+
 def test_optimizer_and_loss_are_those_of_the_settings(texts: Path, tmp_path: Path) -> None:
     def compiled(**given: Any) -> keras.Model:
         settings = settings_for(texts, tmp_path, **given)

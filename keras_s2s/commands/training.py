@@ -64,6 +64,7 @@ def train(
     monitor_beam: options.MonitorBeam = 1,
     monitor_tokenize: options.MonitorTokenize = "13a",
     keep_checkpoints: options.KeepCheckpoints = 0,
+    precision: options.Precision = "float32",
     label_smoothing: options.LabelSmoothing = 0.0,
     learning_rate: options.LearningRate = 1e-3,
     learning_rate_schedule: options.LearningRateSchedule = "plateau",
@@ -118,24 +119,19 @@ def _as_options(message: str) -> str:
 
 def average(
     models: options.Models,
-    output: options.AverageFile,
+    output: options.KerasFile,
     weight: options.Weights = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    force: options.ForceFile = False,
 ) -> None:
     """Average the weights of several models of one design, such as the last epochs of a training.
 
     train --keep-checkpoints N leaves such models in epochs/.
     """
-    if output.suffix != ".keras" or not output.parent.is_dir():
-        raise ArgumentError(
-            f"--output must be a .keras file in a folder that exists; got {output}."
-        )
+    _check_file(output, force)
     if weight and len(weight) != len(models):
         raise ArgumentError(
             f"--weight must be given once for each model; got {len(weight)} for {len(models)}."
         )
-    if output.exists() and not force:
-        raise FileExistsError(f"`{output}` exists. Replace it (--force), or name another file.")
     for model in models:
         find_translator(model)
     with quiet_start():
@@ -145,6 +141,35 @@ def average(
     translator.save(temporary)
     temporary.replace(output)
     print(f"{output}: the mean of {len(models)} models")
+
+
+def compress(
+    model: options.Model,
+    output: options.KerasFile,
+    force: options.ForceFile = False,
+) -> None:
+    """Store a model in about a quarter of the space: its weight matrices in 8 bits.
+
+    The other commands take the file as any model; they compute in float32.
+    """
+    _check_file(output, force)
+    file = find_translator(model)
+    from keras_s2s.storage import write_compact
+
+    temporary = temporary_sibling(output)
+    write_compact(file, temporary)
+    temporary.replace(output)
+    sizes = (f"{path.stat().st_size / 1e6:.1f} MB" for path in (file, output))
+    print(f"{output}: {' → '.join(sizes)}")
+
+
+def _check_file(output: Path, force: bool) -> None:
+    if output.suffix != ".keras" or not output.parent.is_dir():
+        raise ArgumentError(
+            f"--output must be a .keras file in a folder that exists; got {output}."
+        )
+    if output.exists() and not force:
+        raise FileExistsError(f"`{output}` exists. Replace it (--force), or name another file.")
 
 
 def quickstart(
