@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -269,5 +270,5 @@ def _register(imported: Any = None) -> None:
 if "keras" in sys.modules:
     _register()
 else:
-    for _name in ("keras", *(f"keras_s2s.{_module}" for _module in _MODULES)):
+    for _name in ("keras", *(f"keras_s2s.{_module.name}" for _module in iter_modules(__path__))):
         wrapt.when_imported(_name)(_register)

@@ -52,6 +52,11 @@ def _check_sampling(settings: TrainingSettings) -> None:
             "`subword_sampling` needs a unigram or bpe tokenizer; got "
             f"{settings.source_tokenizer} and {settings.target_tokenizer}."
         )
+    if settings.subword_sampling is not None and settings.ids_on_disk:
+        raise ValueError(
+            "`subword_sampling` segments texts that are kept in memory, so `ids_on_disk` would "
+            "save nothing. Leave one of the two out."
+        )
 
 
 def _check_design(settings: TrainingSettings) -> None:

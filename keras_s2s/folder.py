@@ -22,7 +22,7 @@ EPOCHS = "epochs"
 TOKENIZERS = "tokenizers.json"  # in the checkpoint
 
 # What a training needs none of to be told apart from another, and may change when it goes on.
-_MAY_DIFFER = ("output", "epochs", "patience", "keep_checkpoints")
+_MAY_DIFFER = ("output", "epochs", "patience", "keep_checkpoints", "ids_on_disk")
 
 
 def find_translator(path: str | os.PathLike[str]) -> Path:

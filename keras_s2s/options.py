@@ -107,6 +107,12 @@ SubwordSampling = Annotated[
         help="Segment unigram and bpe text anew in every epoch; unigram: 0.2 to 0.5, bpe: 0.1.",
     ),
 ]
+IdsOnDisk = Annotated[
+    bool,
+    _vocabulary(
+        "--ids-on-disk", help="Keep the text in TMPDIR, not in memory: for millions of pairs."
+    ),
+]
 MaxSourceLength = Annotated[
     int, _vocabulary(help="Longest source in ids; longer pairs are left out.")
 ]

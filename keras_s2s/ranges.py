@@ -53,7 +53,14 @@ FILES = (
     *("source_embeddings", "target_embeddings"),
 )
 FLAGS = (
-    *("shared_vocabulary", "bidirectional", "reverse_source", "input_feeding", "residual"),
+    *(
+        "shared_vocabulary",
+        "ids_on_disk",
+        "bidirectional",
+        "reverse_source",
+        "input_feeding",
+        "residual",
+    ),
     *("layer_norm", "shared_embedding", "tied_embedding"),
 )
 CHOICES = {

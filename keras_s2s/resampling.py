@@ -84,7 +84,7 @@ class SampledPairs:
         """
         state = np.random.SeedSequence((seed, epoch, position)).generate_state(2)
         source_seed, target_seed = map(int, state)
-        pairs = IdPairs(**self.special)
+        pairs = IdPairs(**self.special, on_disk=False)
         sources = self.source.ids(rows, source_seed)
         targets = self.target.ids(rows, target_seed)
         for source, target in zip(sources, targets, strict=True):

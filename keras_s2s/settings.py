@@ -57,6 +57,8 @@ class TrainingSettings:
         shared_vocabulary: one tokenizer for both sides, trained on both.
         subword_sampling: α of `SubwordSampling`: unigram and bpe sides of the training text are
             segmented anew in every epoch. None for one segmentation.
+        ids_on_disk: keep the training text as ids in the system's temporary folder (`TMPDIR`), not
+            in memory: for millions of pairs.
         embedding_size: width of both embeddings.
         units: width of the decoder. The encoder's memory has it too: half in each direction when
             bidirectional.
@@ -136,6 +138,7 @@ class TrainingSettings:
     target_vocabulary_size: int | None = None
     shared_vocabulary: bool = False
     subword_sampling: float | None = None
+    ids_on_disk: bool = False
     embedding_size: int = 256
     units: int = 512
     depth: int = 1

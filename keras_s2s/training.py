@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 from rich.console import Console
@@ -79,8 +80,8 @@ def train(
     Args:
         settings: everything that decides the result.
         resume: go on after the last finished epoch in `settings.output`, to the weights that the
-            run would have had without the break. All settings but `output`, `epochs`, `patience`
-            and `keep_checkpoints` must be those it began with.
+            run would have had without the break. All settings but `output`, `epochs`, `patience`,
+            `keep_checkpoints` and `ids_on_disk` must be those it began with.
         force: replace an earlier training in `settings.output`.
         console: where progress is printed; standard error when omitted.
 
@@ -221,6 +222,10 @@ def _saved_tokenizers(output: Path) -> tuple[Tokenizer, Tokenizer]:
     return source, target
 
 
+def _of_training(settings: TrainingSettings) -> dict[str, Any]:
+    return {**samplings(settings), "on_disk": settings.ids_on_disk}
+
+
 def _corpora(
     settings: TrainingSettings, tokenizers: tuple[Tokenizer, Tokenizer], say: Callable[[str], None]
 ) -> list[Corpus]:
@@ -231,7 +236,7 @@ def _corpora(
             *tokenizers,
             max_source_length=settings.max_source_length,
             max_target_length=settings.max_target_length,
-            **(samplings(settings) if name == "training" else {}),
+            **(_of_training(settings) if name == "training" else {}),
         )
         say(f"{name}: {corpus.report}")
         corpora.append(corpus)

@@ -13,6 +13,8 @@ if os.environ.setdefault("KERAS_BACKEND", "tensorflow") == "jax":
     # Tests spend their time in compilation, not in what is compiled.
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +33,8 @@ if BACKEND != "tensorflow":
 
 CORPORA_VARIABLE = "KERAS_S2S_CORPORA"
 SEED = 20240229
+WEB_PACKAGE = "onnxruntime-web@1.30"
+WEB_FOLDER = "KERAS_S2S_ORT_WEB"  # a folder whose node_modules holds it already
 
 
 def corpora_folder() -> Path | None:
@@ -105,6 +109,23 @@ def tensorflow_2_20(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from served import unpack_tensorflow_2_20
 
     return unpack_tensorflow_2_20(tmp_path_factory.mktemp("tensorflow-2.20"))
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with onnxruntime-web in its node_modules."""
+    if named := os.environ.get(WEB_FOLDER):
+        return Path(named)
+    npm = shutil.which("npm")
+    if shutil.which("node") is None or npm is None:
+        pytest.skip("node and npm are needed to run a model as a browser does")
+    folder = tmp_path_factory.mktemp("web")
+    (folder / "package.json").write_text("{}")
+    command = [npm, "install", "--silent", "--no-audit", "--no-fund", WEB_PACKAGE]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=300)
+    if done.returncode:
+        pytest.skip(f"{WEB_PACKAGE} cannot be installed; name a folder that has it in {WEB_FOLDER}")
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -185,6 +185,15 @@ def test_the_plan_describes_the_batches(limit: dict[str, int], seed: int | None)
     assert plan.padding(2) == pytest.approx(np.mean(ids == Tokenizer.pad_id), abs=1e-12)
 
 
+def test_on_disk_the_batches_are_the_same() -> None:
+    in_memory, on_disk = numbered_corpus(60), Corpus(numbered(60), LETTERS, DIGITS, on_disk=True)
+    assert on_disk.report == in_memory.report
+    given: dict[str, Any] = {"batch_tokens": 90, "shuffle_seed": 5, "epoch": 1}
+    for ours, theirs in zip(on_disk.batches(**given), in_memory.batches(**given), strict=True):
+        np.testing.assert_array_equal(ours[0]["source_ids"], theirs[0]["source_ids"])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+
+
 def test_a_pair_above_the_tokens_is_a_batch_of_its_own() -> None:
     pairs = [("a", "1"), ("b" * 60, " ".join(["2"] * 60)), ("c", "3"), ("d" * 40, "4")]
     corpus = Corpus(pairs, LETTERS, DIGITS)

@@ -1,6 +1,10 @@
 """Pairs of id lists against padding by hand, list by list."""
 
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,12 +18,16 @@ def padded(rows: list[list[int]]) -> list[list[int]]:
     return [row + [0] * (longest - len(row)) for row in rows]
 
 
-@given(pairs=st.lists(st.tuples(IDS, IDS), min_size=1, max_size=12), data=st.data())
+@given(
+    pairs=st.lists(st.tuples(IDS, IDS), min_size=1, max_size=12),
+    on_disk=st.booleans(),
+    data=st.data(),
+)
 def test_batches_are_shifted_and_padded_on_the_right(
-    pairs: list[tuple[list[int], list[int]]], data: st.DataObject
+    pairs: list[tuple[list[int], list[int]]], on_disk: bool, data: st.DataObject
 ) -> None:
     rows = data.draw(st.lists(st.integers(0, len(pairs) - 1), min_size=1, max_size=12))
-    kept = IdPairs(start_id=2, end_id=3, pad_id=0)
+    kept = IdPairs(start_id=2, end_id=3, pad_id=0, on_disk=on_disk)
     for source, target in pairs:
         kept.append(source, target)
     inputs, labels, weights = kept.batch(np.array(rows))
@@ -59,10 +67,42 @@ def test_dtypes_are_those_the_model_takes() -> None:
     assert [labels.dtype.name, weights.dtype.name] == ["int32", "float32"]
 
 
-def test_pairs_can_be_added_after_batches_were_made() -> None:
-    kept = IdPairs(start_id=2, end_id=3, pad_id=0)
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_pairs_can_be_added_after_batches_were_made(on_disk: bool) -> None:
+    kept = IdPairs(start_id=2, end_id=3, pad_id=0, on_disk=on_disk)
     kept.append([7], [8])
     lengths, batch = kept.source_lengths(), kept.batch(np.array([0]))
     kept.append([7, 7], [8])
     assert (lengths.tolist(), batch[1].tolist()) == ([2], [[8, 3]])
     assert kept.source_lengths().tolist() == [2, 3]
+    assert kept.batch(np.array([1, 0]))[0]["source_ids"].tolist() == [[7, 7, 3], [7, 3, 0]]
+
+
+def test_several_threads_read_one_file() -> None:
+    kept = IdPairs(start_id=2, end_id=3, pad_id=0, on_disk=True)
+    for number in range(4, 2004):
+        kept.append([number] * (number % 7 + 1), [number])
+
+    def read(seed: int) -> bool:
+        for rows in np.random.default_rng(seed).integers(0, 2000, (50, 32)):
+            inputs, labels, _ = kept.batch(rows)
+            if (inputs["source_ids"][:, 0] != rows + 4).any() or (labels[:, 0] != rows + 4).any():
+                return False
+        return True
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(read, range(8)))
+
+
+def test_ids_on_disk_take_no_memory() -> None:
+    def grown(on_disk: bool) -> int:
+        kept = IdPairs(start_id=2, end_id=3, pad_id=0, on_disk=on_disk)
+        ids = [5] * 1000
+        tracemalloc.start()
+        for _ in range(500):
+            kept.append(ids, ids)
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return size
+
+    assert grown(on_disk=True) < 100_000 < 4_000_000 <= grown(on_disk=False)

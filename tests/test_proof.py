@@ -1,7 +1,8 @@
 """The whole proof on trained models: real words and captions, through every runtime.
 
 Keras, the SavedModel in Python, through the C API, merged, over REST, with the libraries of
-TensorFlow 2.20, and ONNX Runtime must give the same tokens for at least 100 held-out sentences.
+TensorFlow 2.20, ONNX Runtime, and onnxruntime-web must give the same tokens for at least 100
+held-out sentences.
 """
 
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 
 from keras_s2s.export import export_translator, verify_export
 from keras_s2s.export.expectation import SERVED_BY, read_expected
-from keras_s2s.export.parity import Artefact, compare_on
+from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
+from keras_s2s.export.parity import Artefact, compare, compare_on
 from keras_s2s.export.sentences import as_bytes
 from keras_s2s.export.serving.process import RemoteSession
 from keras_s2s.export.serving.registry import late_libraries
 from keras_s2s.export.version import replay_warmup
+from keras_s2s.export.web import web_run
 from keras_s2s.search import BeamSearch
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.training import train
@@ -74,7 +77,7 @@ def trained(corpora: Path, kind: str, folder: Path) -> tuple[Translator, list[st
 
 @pytest.mark.parametrize("kind", ["letters", "captions"])
 def test_every_way_to_run_a_trained_model_gives_kerass_tokens(
-    corpora: Path, tmp_path: Path, tensorflow_2_20: Path, kind: str
+    corpora: Path, tmp_path: Path, tensorflow_2_20: Path, request: pytest.FixtureRequest, kind: str
 ) -> None:
     translator, sentences = trained(corpora, kind, tmp_path)
     output = tmp_path / kind
@@ -109,3 +112,22 @@ def test_every_way_to_run_a_trained_model_gives_kerass_tokens(
             )
             for comparison in compare_on(expected.tasks[task], artefact):
                 assert comparison.passed, str(comparison)
+
+    # In a browser's runtime, which has no operators for SentencePiece. Last, because it is skipped
+    # where Node is not installed.
+    web = request.getfixturevalue("web")
+    specs = {"model.ids.onnx": onnx_ids_spec(translator, "ids", translator.search)}
+    if kind == "letters":
+        specs["model.onnx"] = onnx_text_spec(translator)
+    in_browser = [
+        Artefact(
+            name,
+            web_run(output / "onnx" / name, web),
+            ids=("ids", translator.search) if name == "model.ids.onnx" else None,
+            spec=spec,
+        )
+        for name, spec in specs.items()
+    ]
+    found = compare(translator, in_browser, sentences)
+    assert set(specs) <= {comparison.artefact for comparison in found}
+    assert [str(comparison) for comparison in found if not comparison.passed] == []

@@ -105,6 +105,7 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
         ({"weight_decay": -1.0}, "`weight_decay` must be at least 0"),
         ({"moving_average": 1.0}, "`moving_average` must be at least 0 and below 1"),
         ({"subword_sampling": 1.5}, "`subword_sampling` must be at least 0 and at most 1"),
+        ({"subword_sampling": 0.1, "ids_on_disk": True}, "`ids_on_disk` would save nothing"),
         (
             {"subword_sampling": 0.1, "source_tokenizer": "char"},
             "`subword_sampling` needs a unigram or bpe tokenizer; got char and char",

@@ -1,5 +1,7 @@
 """Compact files: what 8 bits leave of the weights, and that everything else is what it was."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -123,3 +125,13 @@ def test_what_cannot_be_is_said(files: tuple[Path, Path], tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"are not finite.*take an earlier model"):
         write_compact(tmp_path / "nan.keras", tmp_path / "x.keras")
     assert not (tmp_path / "x.keras").exists()
+
+
+@pytest.mark.parametrize("first", ["precision", "averaging", "construction"])
+def test_models_load_whichever_module_comes_first(first: str, files: tuple[Path, Path]) -> None:
+    code = (
+        f"import keras_s2s.{first}\nfrom keras_s2s.translator import load_translator\n"
+        f"print(type(load_translator({str(files[1])!r})).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "Translator\n", done.stderr[-500:]

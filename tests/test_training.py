@@ -364,6 +364,15 @@ def test_another_process_repeats_the_run_to_the_bit(
     assert_same_weights(stateful.output, tmp_path / "out")
 
 
+def test_ids_on_disk_train_to_the_same_weights(texts: Path, whole: Path, tmp_path: Path) -> None:
+    settings = settings_for(texts, tmp_path / "out", ids_on_disk=True, epochs=2)
+    run(settings)
+    # Where the ids lie may change when a training goes on.
+    run(settings_for(texts, tmp_path / "out"), resume=True)
+
+    assert_same_weights(whole, tmp_path / "out")
+
+
 def test_bfloat16_trains_and_leaves_a_float32_translator(texts: Path, tmp_path: Path) -> None:
     settings = settings_for(texts, tmp_path / "out", precision="bfloat16", moving_average=0.9)
 

@@ -1,8 +1,5 @@
 """Exported models in onnxruntime-web under Node: what they give in Keras."""
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -18,26 +15,6 @@ from keras_s2s.export.pieces import pieces_of
 from keras_s2s.export.quantization import quantized
 from keras_s2s.export.web import web_run
 from keras_s2s.search import BeamSearch, GreedySearch
-
-PACKAGE = "onnxruntime-web@1.30"
-VARIABLE = "KERAS_S2S_ORT_WEB"  # a folder whose node_modules holds it already
-
-
-@pytest.fixture(scope="module")
-def web(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with onnxruntime-web in its node_modules."""
-    if named := os.environ.get(VARIABLE):
-        return Path(named)
-    npm = shutil.which("npm")
-    if shutil.which("node") is None or npm is None:
-        pytest.skip("node and npm are needed to run a model as a browser does")
-    folder = tmp_path_factory.mktemp("web")
-    (folder / "package.json").write_text("{}")
-    command = [npm, "install", "--silent", "--no-audit", "--no-fund", PACKAGE]
-    done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=300)
-    if done.returncode:
-        pytest.skip(f"{PACKAGE} cannot be installed; name a folder that has it in {VARIABLE}")
-    return folder
 
 
 @pytest.mark.slow

@@ -32,6 +32,7 @@ def train(
     target_vocabulary_size: options.TargetSize = None,
     shared_vocabulary: options.SharedVocabulary = False,
     subword_sampling: options.SubwordSampling = None,
+    ids_on_disk: options.IdsOnDisk = False,
     max_source_length: options.MaxSourceLength = 100,
     max_target_length: options.MaxTargetLength = 100,
     embedding_size: options.EmbeddingSize = 256,
