@@ -61,15 +61,31 @@ def write_onnx(
     files = _Files(folder, origin or {})
     artefacts = _write(translator, files, pieces)
     if int8:
-        if not is_composed(translator.search):
-            raise ExportError(
-                "8 bits reach greedy and beam search without further controls; the translator's "
-                f"search is {type(translator.search).__name__} with settings that are converted "
-                "whole. Export without int8, or with another search."
-            )
+        _check_int8(translator.search)
         tell("Quantising")
         _write(translator, replace(files, mark=INT8), quantized(pieces))
     return artefacts
+
+
+def write_int8(translator: Translator, path: Path) -> None:
+    """Writes the text-to-text model in 8 bits alone, unproven: to score it, not to serve it.
+
+    Raises:
+        ExportError: as `write_onnx`.
+    """
+    _check_int8(translator.search)
+    pieces = quantized(pieces_of(translator))
+    ids = ids_model(translator, IDS.removesuffix(".onnx"), translator.search, pieces)
+    onnx.save(text_model(translator, ids), path)
+
+
+def _check_int8(search: Search) -> None:
+    if not is_composed(search):
+        raise ExportError(
+            "8 bits reach greedy and beam search without further controls; the translator's "
+            f"search is {type(search).__name__} with settings that are converted whole. Export "
+            "without int8, or with another search."
+        )
 
 
 @dataclass(frozen=True)

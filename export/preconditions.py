@@ -64,20 +64,28 @@ def check_settings(translator: Translator) -> None:
             )
 
 
-def check_onnx(translator: Translator) -> None:
-    """Raises ImportError or ValueError where a translator cannot become ONNX."""
-    needed = ["onnx", "tf2onnx", "onnxruntime"]
-    if needs_extensions(translator):
-        needed.append("onnxruntime_extensions")
+def check_packages(otherwise: str, *, extensions: bool = True) -> None:
+    """Raises ImportError where packages of ONNX exports are missing.
+
+    Args:
+        otherwise: what else one can do.
+        extensions: whether a text-to-text model is made of a SentencePiece model.
+    """
+    needed = ["onnx", "tf2onnx", "onnxruntime", *["onnxruntime_extensions"] * extensions]
     missing = [package for package in needed if importlib.util.find_spec(package) is None]
     if missing:
         raise ImportError(
             f"An ONNX export needs {', '.join(missing)}, which cannot be found. Install with "
-            "pip install 'keras-s2s[onnx]', or leave 'onnx' out of the formats."
+            f"pip install 'keras-s2s[onnx]', or {otherwise}."
         )
+
+
+def check_onnx(translator: Translator) -> None:
+    """Raises ImportError or ValueError where a translator cannot become ONNX."""
+    check_packages("leave 'onnx' out of the formats", extensions=needs_extensions(translator))
     dtypes = translator.model.compute_dtypes
     if dtypes != {"float32"}:
         raise ValueError(
             f"A model must compute in float32 to become ONNX; got {', '.join(sorted(dtypes))}. "
-            "Make it once more under the dtype policy 'float32' and set_weights() of this one."
+            "Export `translator.copy(mixed=False)`."
         )

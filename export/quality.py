@@ -5,20 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-
-import onnx
 
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.latency import SIZES, batches_of, measured
-from keras_s2s.export.onnx import ids_model, text_model
 from keras_s2s.export.parity import onnx_run
-from keras_s2s.export.pieces import pieces_of
-from keras_s2s.export.quantization import quantized
 from keras_s2s.export.sentences import as_valid
 from keras_s2s.scores import score_outputs
-from keras_s2s.translator import Translator
 
 BATCH_SIZE = 32
 QUANTIZATIONS = ("int8",)
@@ -67,7 +60,7 @@ def compare_quality(
         As JSON types: sizes, median milliseconds at batches of `SIZES`, how many outputs are the
         same, and with references BLEU and exact match of both and the larger drop, in points.
     """
-    outputs = [_outputs(path, sentences) for path in (whole, eighth)]
+    outputs = [outputs_of(path, sentences) for path in (whole, eighth)]
     batches = batches_of(list(sentences))
     times = [measured(path, batches) for path in (whole, eighth)]
     found: dict[str, Any] = {
@@ -125,27 +118,8 @@ def quality_lines(found: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def int8_outputs(translator: Translator, sentences: Sequence[str]) -> tuple[list[str], int]:
-    """What the int8 text model of a translator says, as ONNX Runtime runs it.
-
-    Args:
-        translator: a translator; its search is what the model does.
-        sentences: texts.
-
-    Returns:
-        The best output of every text, in order, and the size of the model's file in bytes.
-
-    Raises:
-        ExportError: a translator that ONNX cannot hold.
-    """
-    graph = ids_model(translator, "ids", translator.search, quantized(pieces_of(translator)))
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "model.int8.onnx"
-        onnx.save(text_model(translator, graph), path)
-        return _outputs(path, sentences), path.stat().st_size
-
-
-def _outputs(path: Path, sentences: Sequence[str]) -> list[str]:
+def outputs_of(path: Path, sentences: Sequence[str]) -> list[str]:
+    """The best output of a text-to-text ONNX file for each sentence, in order."""
     places = range(0, len(sentences), BATCH_SIZE)
     batches = [{"text": as_valid(sentences[i : i + BATCH_SIZE])} for i in places]
     return [text for batch in onnx_run(path)(batches) for text in batch["translation"].tolist()]

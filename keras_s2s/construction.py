@@ -56,14 +56,15 @@ def samplings(settings: TrainingSettings) -> dict[str, Any]:
 
 def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer) -> Seq2Seq:
     """The model, built and compiled; its first weights come from Keras' global seed."""
-    common: dict[str, Any] = {
+    dtype = POLICIES[settings.precision]
+    common: dict[str, Any] = {"dtype": dtype}
+    common |= {
         name: getattr(settings, name)
         for name in (
             *("embedding_size", "depth", "cell", "residual", "layer_norm"),
             *("dropout", "recurrent_dropout", "embedding_dropout", "word_dropout"),
         )
     }
-    common["dtype"] = dtype = POLICIES[settings.precision]
     encoder = Encoder(
         vocabulary_size=source.vocabulary_size,
         units=settings.encoder_units,

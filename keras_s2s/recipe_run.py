@@ -9,6 +9,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from keras_s2s import __version__
@@ -56,6 +57,7 @@ def run_recipe(
 
     Raises:
         ValueError, FileNotFoundError: as `settings_of`; a name of a run that there is not.
+        ImportError: int8 models are to be scored, and packages of ONNX exports are missing.
     """
     wanted = list(runs) or list(recipe.runs)
     if unknown := set(wanted) - set(recipe.runs):
@@ -72,6 +74,10 @@ def run_recipe(
     every = {
         (run, seed): settings_of(recipe, run, seed, data, output, **changes) for run, seed in todo
     }
+    if any(evaluation.int8 for evaluation in recipe.evaluations):
+        from keras_s2s.export.preconditions import check_packages
+
+        check_packages("take `int8` out of the recipe")
     output.mkdir(parents=True, exist_ok=True)
     for number, (run, seed) in enumerate(todo, 1):
         settings = every[run, seed]
@@ -143,16 +149,18 @@ def _evaluate(
     translator = translator.with_model(translator.model)  # so that others keep their search
     translator.search = translator.search.like(**given)
     name = evaluation.name.replace(" ", "-")
-    outputs = _one_line_each(translator(sources, batch_size=64))
-    write_text(folder / f"{name}.out", "".join(f"{text}\n" for text in outputs))
-    eighth = None
+    outputs = _written(translator(sources, batch_size=64), folder / f"{name}.out")
+    int8 = None
     if evaluation.int8:
-        from keras_s2s.export.quality import int8_outputs
+        from keras_s2s.export.onnx_files import write_int8
+        from keras_s2s.export.quality import outputs_of
 
-        found, size = int8_outputs(translator, sources)
-        found = _one_line_each(found)
-        write_text(folder / f"{name}.int8.out", "".join(f"{text}\n" for text in found))
-        eighth = {
+        with TemporaryDirectory() as temporary:
+            model = Path(temporary) / "model.int8.onnx"
+            write_int8(translator, model)
+            found = _written(outputs_of(model, sources), folder / f"{name}.int8.out")
+            size = model.stat().st_size
+        int8 = {
             "megabytes": round(size / 1e6, 2),
             "scores": _scores(evaluation, found, references),
         }
@@ -163,7 +171,7 @@ def _evaluate(
         "beam": search.width,
         "length_penalty": _in_words(search.length_penalty),
         "scores": _scores(evaluation, outputs, references),
-        "int8": eighth,
+        "int8": int8,
         "by_length": [
             {
                 "words": [low, high],
@@ -177,8 +185,11 @@ def _evaluate(
     }
 
 
-def _one_line_each(texts: Sequence[str]) -> list[str]:
-    return [" ".join(text.splitlines()) for text in texts]
+def _written(texts: Sequence[str], path: Path) -> list[str]:
+    """Texts, each as one line, after they were written to a file."""
+    lines = [" ".join(text.splitlines()) for text in texts]
+    write_text(path, "".join(f"{line}\n" for line in lines))
+    return lines
 
 
 def _in_words(penalty: Any) -> str:

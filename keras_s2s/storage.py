@@ -11,6 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from keras_s2s.folder import temporary_sibling
+
 WEIGHTS = "model.weights.h5"  # of an archive that Keras writes
 COMPACT_WEIGHTS = "model.weights.int8.h5"
 _SCALE = "scale"
@@ -19,7 +21,7 @@ _LEAST_ROWS = 8
 
 
 def write_compact(path: str | PathLike[str], output: str | PathLike[str]) -> None:
-    """Rewrites a `.keras` file with its weight matrices in 8 bits.
+    """Rewrites a `.keras` file with its weight matrices in 8 bits, whole or not at all.
 
     Each float32 matrix of 8 rows or more becomes integers `q` from −127 to 127 and one scale for
     each column, `W ≈ q · s` with `s = max |W| / 127` over the column: no number moves by more than
@@ -67,12 +69,17 @@ def _rewrite(path: Any, output: Any, old: str, new: str, convert: Any) -> None:
             h5py.File(Path(folder, new), "w") as target,
         ):
             _copy(source, target, convert)
-        with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as written:
+        temporary = temporary_sibling(Path(output))
+        with zipfile.ZipFile(temporary, "w") as written:
             for entry in archive.infolist():
                 if entry.filename == old:
-                    written.write(Path(folder, new), new)
+                    # Whole numbers become smaller; float32 would only take its time.
+                    packed = new == COMPACT_WEIGHTS
+                    method = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+                    written.write(Path(folder, new), new, method)
                 else:
                     written.writestr(entry, archive.read(entry))
+        temporary.replace(output)
 
 
 def _copy(source: h5py.Group, target: h5py.Group, convert: Any) -> None:

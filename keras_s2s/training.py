@@ -30,7 +30,6 @@ from keras_s2s.decoded import DECODED_METRICS
 from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS, TRANSLATOR
 from keras_s2s.folder import make_room as make_room
 from keras_s2s.moving_average import EvaluateMovingAverage
-from keras_s2s.precision import in_variable_dtype
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.text import Tokenizer
 from keras_s2s.translator import Translator
@@ -205,7 +204,7 @@ def save_translator(translator: Translator, path: Path) -> None:
         path: a file name that ends with `.keras`.
     """
     temporary = folder.temporary_sibling(path)
-    in_variable_dtype(translator).save(temporary)
+    translator.copy(mixed=False).save(temporary)
     temporary.replace(path)
 
 
@@ -222,13 +221,10 @@ def _saved_tokenizers(output: Path) -> tuple[Tokenizer, Tokenizer]:
     return source, target
 
 
-def _of_training(settings: TrainingSettings) -> dict[str, Any]:
-    return {**samplings(settings), "on_disk": settings.ids_on_disk}
-
-
 def _corpora(
     settings: TrainingSettings, tokenizers: tuple[Tokenizer, Tokenizer], say: Callable[[str], None]
 ) -> list[Corpus]:
+    of_training: dict[str, Any] = {**samplings(settings), "on_disk": settings.ids_on_disk}
     corpora = []
     for name, read in (("training", settings.pairs), ("validation", settings.validation_pairs)):
         corpus = Corpus(
@@ -236,7 +232,7 @@ def _corpora(
             *tokenizers,
             max_source_length=settings.max_source_length,
             max_target_length=settings.max_target_length,
-            **(_of_training(settings) if name == "training" else {}),
+            **(of_training if name == "training" else {}),
         )
         say(f"{name}: {corpus.report}")
         corpora.append(corpus)

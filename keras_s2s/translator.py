@@ -15,6 +15,7 @@ from keras_s2s.checks import check_size
 from keras_s2s.constraints import Constraints, Controls
 from keras_s2s.folder import TRANSLATOR, find_translator
 from keras_s2s.inference import Decodable, InferenceModel
+from keras_s2s.precision import unmixed
 from keras_s2s.risk import MinimumBayesRisk
 from keras_s2s.scoring import ScoringModel, TargetScore, check_pairs, score_rows
 from keras_s2s.search import BeamSearch, Search, SearchResult
@@ -143,9 +144,15 @@ class Translator(keras.Model):
         parts: dict[str, Any] = {name: getattr(self, name) for name in _PARTS}
         return Translator(model, max_source_length=self.max_source_length, **parts)
 
-    def copy(self) -> Translator:
-        """One with weights of its own, never compiled: saved, it takes no optimizer along."""
-        model = type(self.model).from_config(self.model.get_config())
+    def copy(self, *, mixed: bool = True) -> Translator:
+        """One with weights of its own, never compiled: saved, it takes no optimizer along.
+
+        Args:
+            mixed: keep policies of mixed precision. They pay in training; without them outputs do
+                not hang on how a machine rounds bfloat16.
+        """
+        config = self.model.get_config()
+        model = type(self.model).from_config(config if mixed else unmixed(config))
         model.build()
         model.set_weights(self.model.get_weights())
         return self.with_model(model)

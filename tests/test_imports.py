@@ -68,8 +68,8 @@ TABLE = {
     "dates": Rule("babel"),
     # What joins them.
     "folder": Rule(),
-    "storage": Rule("h5py numpy"),
-    "precision": Rule("", "translator"),
+    "storage": Rule("h5py numpy", "folder"),
+    "precision": Rule(),
     "translation": Rule("numpy", "search text"),
     "constraints": Rule("numpy", "search text"),
     "scoring": Rule("keras numpy", "inference translation"),
@@ -77,8 +77,8 @@ TABLE = {
     "risk": Rule("keras numpy sacrebleu", "translation"),
     "translator": Rule(
         "keras numpy tensorflow",
-        "attention checks constraints folder inference model risk scoring search storage text "
-        "translation unknowns",
+        "attention checks constraints folder inference model precision risk scoring search "
+        "storage text translation unknowns",
     ),
     "ensemble": Rule("keras numpy", "checks inference model search translator"),
     "averaging": Rule("numpy", "ensemble translator"),
@@ -95,8 +95,7 @@ TABLE = {
     ),
     "training": Rule(
         "keras rich",
-        "callbacks construction corpus decoded folder moving_average precision settings text "
-        "translator",
+        "callbacks construction corpus decoded folder moving_average settings text translator",
     ),
     "scores": Rule("sacrebleu"),
     "decoded": Rule("keras", "checks moving_average scores search translator"),

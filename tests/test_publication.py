@@ -408,6 +408,15 @@ def test_a_missing_package_is_named_with_its_remedy(
         export_translator(translator, tmp_path / "out")
 
 
+def test_a_saved_model_needs_none_of_the_packages_for_onnx() -> None:
+    code = (
+        "import sys; sys.modules.update(onnx=None, tf2onnx=None, onnxruntime=None)\n"
+        "from keras_s2s.export import export_translator, verify_export\nprint('there')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "there\n", done.stderr[-500:]
+
+
 def test_onnx_of_a_model_in_mixed_precision_is_refused(
     translator: Translator, tmp_path: Path
 ) -> None:

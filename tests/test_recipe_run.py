@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 from pathlib import Path
@@ -190,6 +191,18 @@ def test_a_run_that_the_recipe_has_not_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="runs of recipe words are gru, lstm; got rnn"):
         run(recipe, data, tmp_path / "out", runs=["rnn"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_packages_are_named_before_anything_is_trained(
+    recipe: Recipe, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else find(name)
+    )
+    with pytest.raises(ImportError, match=r"needs tf2onnx.*take `int8` out of the recipe"):
+        run(recipe, data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

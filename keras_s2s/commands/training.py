@@ -155,13 +155,12 @@ def compress(
     """
     _check_file(output, force)
     file = find_translator(model)
+    before = file.stat().st_size  # `output` may replace it
     from keras_s2s.storage import write_compact
 
-    temporary = temporary_sibling(output)
-    write_compact(file, temporary)
-    temporary.replace(output)
-    sizes = (f"{path.stat().st_size / 1e6:.1f} MB" for path in (file, output))
-    print(f"{output}: {' → '.join(sizes)}")
+    write_compact(file, output)
+    after = output.stat().st_size
+    print(f"{output}: {before / 1e6:.1f} MB → {after / 1e6:.1f} MB")
 
 
 def _check_file(output: Path, force: bool) -> None:
