@@ -759,7 +759,11 @@ def test_reader_that_goes_away_is_no_error(model: Path, tmp_path: Path) -> None:
 def test_interrupted_training_names_the_way_on(
     command: Command, texts: Path, tmp_path: Path
 ) -> None:
-    code = "import sys; from keras_s2s.cli import main; sys.exit(main())"
+    # As in a terminal: what a shell starts in the background is born deaf to SIGINT.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from keras_s2s.cli import main; sys.exit(main())"
+    )
     arguments = [*tsv(texts), *SMALL, "--epochs", "999", "--patience", "999", "--output", "m"]
     with subprocess.Popen(
         [sys.executable, "-c", code, "train", *arguments],
