@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from keras_s2s.allocation import keep_freed_memory
 from keras_s2s.commands.export import export, verify
 from keras_s2s.commands.recipe import recipe
 from keras_s2s.commands.training import average, compress, quickstart, train
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    keep_freed_memory()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

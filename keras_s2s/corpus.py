@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from keras_s2s.batches import BatchPlan, check_whole_number
+from keras_s2s.length_order import LengthOrder
 from keras_s2s.pairs import Batch, IdPairs
 from keras_s2s.reading import CorpusError, has_text
 from keras_s2s.resampling import SampledPairs, SampledSide
@@ -83,8 +84,8 @@ class Corpus:
             by the usual segmentation, so one of drawn ones may have more than `batch_tokens` ids.
         target_sampling: the same for the targets.
         on_disk: keep the ids in a file of the system's temporary folder (`TMPDIR`), not in memory;
-            it goes with the corpus. Batches are the same, and memory no longer grows with the text
-            but by its number of pairs: 16 bytes each, and some 60 more while batches are planned.
+            it goes with the corpus. Batches are the same, and memory no longer grows with the text,
+            but for some 20 bytes a batch.
 
     Attributes:
         report: `CorpusReport`; `print(corpus.report)` is one line.
@@ -134,6 +135,7 @@ class Corpus:
                 "Subword sampling keeps the texts in memory, so `on_disk` would save nothing. "
                 "Leave one of the two out."
             )
+        self._on_disk = on_disk
         self._pairs = IdPairs(**special, on_disk=on_disk)
         self._sampled: SampledPairs | None = None
         if source_sampling is not None or target_sampling is not None:
@@ -142,7 +144,9 @@ class Corpus:
                 SampledSide(target_tokenizer, target_sampling, target_limit),
                 **special,
             )
+        self._order: LengthOrder | None = None
         read = empty = too_long = 0
+        tokens, longest_kept = [0, 0], [0, 0]
         shortest, longest = (math.inf, math.inf), (0, 0)  # source and target, kept or not
         remaining = iter(pairs)
         while chunk := list(islice(remaining, _CHUNK)):
@@ -162,6 +166,9 @@ class Corpus:
                     too_long += 1
                     continue
                 self._pairs.append(source, target)
+                for side, length in enumerate(lengths):
+                    tokens[side] += length
+                    longest_kept[side] = max(longest_kept[side], length)
                 if self._sampled is not None:
                     self._sampled.append(*text)
         if read == empty:
@@ -176,17 +183,15 @@ class Corpus:
                 f"In ids, end id included, sources have {shortest[0]} to {longest[0]} and "
                 f"targets {shortest[1]} to {longest[1]}. Raise the limits."
             )
-        source_lengths = self._pairs.source_lengths()
-        target_lengths = self._pairs.target_lengths()
         self.report = CorpusReport(
             pairs_read=read,
             empty=empty,
             too_long=too_long,
-            kept=len(source_lengths),
-            source_tokens=int(source_lengths.sum()),
-            target_tokens=int(target_lengths.sum()),
-            longest_source=int(source_lengths.max()),
-            longest_target=int(target_lengths.max()),
+            kept=len(self._pairs),
+            source_tokens=tokens[0],
+            target_tokens=tokens[1],
+            longest_source=longest_kept[0],
+            longest_target=longest_kept[1],
         )
 
     def __len__(self) -> int:
@@ -217,9 +222,10 @@ class Corpus:
             ValueError: not exactly one of `batch_size` and `batch_tokens`, or one too small.
             TypeError: a number that is not whole.
         """
-        return BatchPlan(
-            self._pairs.source_lengths(),
-            self._pairs.target_lengths(),
+        if self._order is None:
+            self._order = LengthOrder(self._pairs.lengths, len(self._pairs), on_disk=self._on_disk)
+        return BatchPlan.of_order(
+            self._order,
             batch_size=batch_size,
             batch_tokens=batch_tokens,
             shuffle_seed=shuffle_seed,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
-from os import SEEK_END
-from tempfile import TemporaryFile
-from threading import Lock
 from typing import TypeAlias
-from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
+
+from keras_s2s.flat_arrays import flat_array
 
 Batch: TypeAlias = tuple[dict[str, NDArray[np.int32]], NDArray[np.int32], NDArray[np.float32]]
 
@@ -24,7 +21,7 @@ class IdPairs:
         end_id: the id after the last of each source and target.
         pad_id: fills rows up to the longest of a batch.
         on_disk: keep the ids in a file of the system's temporary folder (`TMPDIR`), which goes with
-            this object; memory then holds 16 bytes a pair.
+            this object; memory then holds nothing of them.
 
     Example:
         ```python
@@ -47,6 +44,11 @@ class IdPairs:
         self.end_id = end_id
         self.pad_id = pad_id
         self._source, self._target = _Rows(on_disk), _Rows(on_disk)
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Pairs so far."""
+        return self._count
 
     def append(self, source: Sequence[int], target: Sequence[int]) -> None:
         """Add one pair.
@@ -57,14 +59,11 @@ class IdPairs:
         """
         self._source.append(source)
         self._target.append(target)
+        self._count += 1
 
-    def source_lengths(self) -> NDArray[np.int64]:
-        """`(N,)` ids in each source, with its end id."""
-        return self._source.lengths()
-
-    def target_lengths(self) -> NDArray[np.int64]:
-        """`(N,)` ids in each target, with its end id."""
-        return self._target.lengths()
+    def lengths(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids in each source and in each target, end ids counted, of the pairs `first:last`."""
+        return self._source.lengths(first, last), self._target.lengths(first, last)
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
         """Some pairs, shifted and padded for teacher forcing.
@@ -94,70 +93,27 @@ class _Rows:
     """The ids of one side."""
 
     def __init__(self, on_disk: bool) -> None:
-        self._ids: _Memory | _File = _File() if on_disk else _Memory()
-        # An array of the standard library, because it grows in place. NumPy reads its memory.
-        self._starts = array("q", [0])
+        self._ids = flat_array("int32", on_disk)
+        self._starts = flat_array("int64", on_disk, [0])
+        self._end = 0
 
     def append(self, ids: Sequence[int]) -> None:
+        self._end += len(ids)
         self._ids.extend(ids)
-        self._starts.append(self._starts[-1] + len(ids))
+        self._starts.extend([self._end])
 
-    def lengths(self) -> NDArray[np.int64]:
-        starts = np.frombuffer(self._starts, dtype=np.int64)
+    def lengths(self, first: int, last: int) -> NDArray[np.int64]:
+        starts = self._starts.between(first, last + 1)
         return starts[1:] - starts[:-1] + 1
 
     def padded(
         self, rows: NDArray[np.int64], end_id: int, pad_id: int
     ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Rows with their end ids, `(B, L)` int32, and `(B, L)` bool, False on padding."""
-        starts = np.frombuffer(self._starts, dtype=np.int64)
-        first = starts[rows]  # (B,)
-        last = (starts[rows + 1] - first)[:, np.newaxis]  # (B, 1), where the end id goes
+        bounds = self._starts.stretches(rows, np.full_like(rows, 2)).reshape(-1, 2)
+        first = bounds[:, 0]  # (B,)
+        last = (bounds[:, 1] - first)[:, np.newaxis]  # (B, 1), where the end id goes
         position = np.arange(last.max() + 1)  # (L,)
         ids = np.where(position == last, end_id, pad_id).astype(np.int32)  # (B, L)
         ids[position < last] = self._ids.stretches(first, last[:, 0])
         return ids, position <= last
-
-
-class _Memory:
-    """Ids end to end in memory."""
-
-    def __init__(self) -> None:
-        self._values = array("i")
-
-    def extend(self, ids: Sequence[int]) -> None:
-        self._values.extend(ids)
-
-    def stretches(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int32]:
-        """The ids from each start on, so many as its length says, one stretch after the other."""
-        values = np.frombuffer(self._values, dtype=np.int32)
-        ends = np.cumsum(lengths)
-        places = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
-        return values[places]
-
-
-class _File:
-    """The same in a file without a name, which goes when the last that uses it goes."""
-
-    def __init__(self) -> None:
-        self._file = TemporaryFile(prefix="keras-s2s-")  # noqa: SIM115 - closed with this object
-        finalize(self, self._file.close)
-        self._turn = Lock()  # a place in the file is looked for and used in one go
-        self._at_end = True
-
-    def extend(self, ids: Sequence[int]) -> None:
-        with self._turn:
-            if not self._at_end:
-                self._file.seek(0, SEEK_END)
-                self._at_end = True
-            self._file.write(array("i", ids).tobytes())
-
-    def stretches(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int32]:
-        """As `_Memory.stretches`. Read, not mapped: mapped pages would count as this process'."""
-        parts = []
-        with self._turn:
-            self._at_end = False
-            for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
-                self._file.seek(4 * start)
-                parts.append(self._file.read(4 * length))
-        return np.frombuffer(b"".join(parts), dtype=np.int32)

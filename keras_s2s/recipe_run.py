@@ -52,8 +52,8 @@ def run_recipe(
         console: where trainings print their progress.
 
     Returns:
-        What `results.json` holds: versions, machine, settings, and for each run and seed its
-        scores, with signatures, parameters, minutes and history.
+        What `results.json` holds: settings, and for each run and seed its scores, with signatures,
+        parameters, minutes, history, versions and machine.
 
     Raises:
         ValueError, FileNotFoundError: as `settings_of`; a name of a run that there is not.
@@ -93,8 +93,6 @@ def run_recipe(
     found = sorted(output.glob(f"*/{RESULT}"))
     results = {
         "recipe": recipe.name,
-        "versions": _versions(),
-        "machine": _machine(),
         "settings": dict(recipe.settings),
         "average": recipe.average,
         "results": [json.loads(path.read_text(encoding="utf-8")) for path in found],
@@ -126,6 +124,8 @@ def _train_and_score(
         "epochs": trained.epochs,
         "best_epoch": trained.best_epoch,
         "monitor": settings.monitor,
+        "machine": _machine(),
+        "versions": _versions(),
         # Of a training that was taken up again, only the last part was measured.
         "minutes": None if begun else round(wall / 60, 2),
         "processor_minutes": None if begun else round(processor / 60, 2),

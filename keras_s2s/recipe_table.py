@@ -54,7 +54,7 @@ def table(recipe: Recipe, results: Mapping[str, Any]) -> str:
             "seeds",
             "parameters",
             "epochs",
-            "minutes",
+            "core minutes",
             "what differs",
         ),
         _row(*["---"] * (len(columns) + 6)),
@@ -68,7 +68,7 @@ def table(recipe: Recipe, results: Mapping[str, Any]) -> str:
                 ", ".join(str(one["seed"]) for one in each),
                 f"{each[0]['parameters']:,}",
                 _range([one["epochs"] for one in each], "{:.0f}"),
-                _range([one["minutes"] for one in each if one["minutes"] is not None], "{:.0f}"),
+                _range(_minutes(each), "{:.0f}"),
                 "",
             )
         )
@@ -83,7 +83,7 @@ def table(recipe: Recipe, results: Mapping[str, Any]) -> str:
             for name, metric in columns
         ]
         lines.append(_row(other.name, *numbers, "", "", "", "", other.differs))
-    return "\n".join([*lines, "", *_notes(results, found), ""])
+    return "\n".join([*lines, "", *_notes(found), ""])
 
 
 def plots(recipe: Recipe, results: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -131,8 +131,12 @@ def _by_length(found: Sequence[dict[str, Any]], run: str) -> tuple[list[float], 
     return [float(low) for low in bins], [mean(values) for values in bins.values()]
 
 
-def _notes(results: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> list[str]:
-    machine, versions = results["machine"], results["versions"]
+def _notes(found: Sequence[dict[str, Any]]) -> list[str]:
+    machines = {
+        f"{each['machine']['processor']}, {each['machine']['cores']} cores; "
+        + ", ".join(f"{name} {number}" for name, number in each["versions"].items())
+        for each in found
+    }
     searches = {
         f"{one['name']}: beam {one['beam']}, length penalty {one['length_penalty']}, "
         f"{one['sentences']:,} sentences"
@@ -147,10 +151,9 @@ def _notes(results: Mapping[str, Any], found: Sequence[dict[str, Any]]) -> list[
     }
     shortened = [each for each in found if each["shortened"]]
     notes = [
-        "Of several seeds the mean, in brackets lowest and highest.",
-        f"{machine['processor']}, {machine['cores']} cores; "
-        + ", ".join(f"{name} {number}" for name, number in versions.items())
-        + ".",
+        "Of several seeds the mean, in brackets lowest and highest. Core minutes are processor "
+        "time of the training and of decoding while it goes on; two cores take about half of it.",
+        *(f"{machine}." for machine in sorted(machines)),
         "; ".join(sorted(searches)) + ".",
         "Signatures: " + "; ".join(sorted(signatures)) + ".",
     ]
@@ -196,6 +199,12 @@ def _int8_row(
     ]
     differs = f"`model.int8.onnx`, {_range(sizes, '{:.1f}')} MB"
     return [_row(f"{run}, int8", *values, "", "", "", "", differs)]
+
+
+def _minutes(each: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Processor time of those that were measured whole: others may have used the cores too."""
+    minutes = (one["processor_minutes"] for one in each)
+    return [one for one in minutes if one is not None]
 
 
 def _means(

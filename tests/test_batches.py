@@ -1,11 +1,16 @@
 """Batch plans: each pair once, within the limit, as many batches in every epoch, little padding."""
 
+import tracemalloc
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_s2s import length_order
 from keras_s2s.batches import BatchPlan
+from keras_s2s.length_order import LengthOrder
 
 PAIR_LENGTHS = st.lists(
     st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=120
@@ -35,6 +40,50 @@ def test_every_pair_is_in_one_batch_of_every_epoch(
     rows = BatchPlan(*lengths, **limit, shuffle_seed=seed).rows(epoch)
     assert sorted(np.concatenate(rows)) == list(range(lengths.shape[1]))
     assert all(len(batch) for batch in rows)
+
+
+@given(lengths=PAIR_LENGTHS, chunk=st.integers(1, 40), on_disk=st.booleans())
+def test_the_order_by_length_is_that_of_a_stable_sort(
+    lengths: np.ndarray, chunk: int, on_disk: bool
+) -> None:
+    source, target = lengths
+    longer, lead = lengths.max(0), source - target
+    expected = np.lexsort((np.where(longer % 2, -lead, lead), longer))
+    with mock.patch.object(length_order, "_CHUNK", chunk):
+        order = LengthOrder(
+            lambda first, last: (source[first:last], target[first:last]),
+            len(source),
+            on_disk=on_disk,
+        )
+    places = np.arange(len(source))
+    assert order.rows(places).tolist() == expected.tolist()
+    groups = order.groups(places)
+    assert order.source[groups].tolist() == source[expected].tolist()
+    assert order.target[groups].tolist() == target[expected].tolist()
+
+
+def test_pairs_of_one_length_meet_others_in_every_epoch() -> None:
+    # All lengths equal: only step 1 brings rows that are far apart in the corpus together.
+    plan = BatchPlan([5] * 3000, [5] * 3000, batch_size=30, shuffle_seed=1)
+    spans = [np.ptp(rows) for epoch in range(3) for rows in plan.rows(epoch)]
+    assert np.median(spans) > 1500  # of 30 draws from 3,000 it is about 2,800
+    mates = [{frozenset(rows.tolist()) for rows in plan.rows(epoch)} for epoch in range(3)]
+    assert not mates[0] & mates[1]
+    assert not mates[1] & mates[2]
+
+
+def test_a_plan_holds_nothing_for_a_pair() -> None:
+    def held(pairs: int) -> int:
+        lengths = np.full(pairs, 5)
+        order = LengthOrder(lambda *rows: (lengths[slice(*rows)],) * 2, pairs, on_disk=True)
+        tracemalloc.start()
+        plan = BatchPlan.of_order(order, batch_size=5000, shuffle_seed=1)
+        plan.rows(3)[0]
+        size = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        return size
+
+    assert held(2_000_000) < held(20_000) + 100_000  # 400 batches; 8 bytes a pair were 16 MB
 
 
 @given(lengths=PAIR_LENGTHS, limit=LIMITS, seed=SEEDS)

@@ -44,8 +44,10 @@ def test_lengths_count_the_end_ids(pairs: list[tuple[list[int], list[int]]]) -> 
     kept = IdPairs(start_id=2, end_id=3, pad_id=0)
     for source, target in pairs:
         kept.append(source, target)
-    assert kept.source_lengths().tolist() == [len(source) + 1 for source, _ in pairs]
-    assert kept.target_lengths().tolist() == [len(target) + 1 for _, target in pairs]
+    expected = [[len(side) + 1 for side in pair] for pair in pairs]
+    assert np.transpose(kept.lengths(0, len(pairs))).tolist() == expected
+    assert np.transpose(kept.lengths(1, len(pairs))).tolist() == expected[1:]
+    assert len(kept) == len(pairs)
 
 
 def test_labels_are_the_targets_one_step_later_and_weights_mark_them() -> None:
@@ -71,10 +73,10 @@ def test_dtypes_are_those_the_model_takes() -> None:
 def test_pairs_can_be_added_after_batches_were_made(on_disk: bool) -> None:
     kept = IdPairs(start_id=2, end_id=3, pad_id=0, on_disk=on_disk)
     kept.append([7], [8])
-    lengths, batch = kept.source_lengths(), kept.batch(np.array([0]))
+    lengths, batch = kept.lengths(0, 1), kept.batch(np.array([0]))
     kept.append([7, 7], [8])
-    assert (lengths.tolist(), batch[1].tolist()) == ([2], [[8, 3]])
-    assert kept.source_lengths().tolist() == [2, 3]
+    assert (lengths[0].tolist(), batch[1].tolist()) == ([2], [[8, 3]])
+    assert kept.lengths(0, 2)[0].tolist() == [2, 3]
     assert kept.batch(np.array([1, 0]))[0]["source_ids"].tolist() == [[7, 7, 3], [7, 3, 0]]
 
 

@@ -134,7 +134,10 @@ def result(run: str, seed: int, wer: float, **given: Any) -> dict[str, Any]:
         "seed": seed,
         "parameters": 1234,
         "epochs": 3,
-        "minutes": 2.4,
+        "minutes": 5.1,
+        "processor_minutes": 2.4,
+        "machine": {"processor": "abacus", "cores": 2},
+        "versions": {"x": "1"},
         "evaluations": [evaluation],
         "shortened": {},
     }
@@ -142,15 +145,14 @@ def result(run: str, seed: int, wer: float, **given: Any) -> dict[str, Any]:
 
 
 def results(*each: dict[str, Any]) -> dict[str, Any]:
-    machine = {"processor": "abacus", "cores": 2}
-    return {"recipe": "letters", "machine": machine, "versions": {"x": "1"}, "results": [*each]}
+    return {"recipe": "letters", "results": [*each]}
 
 
 def test_table_has_mean_and_spread_of_seeds_and_what_was_published(tmp_path: Path) -> None:
     recipe = read_recipe(recipe_file(tmp_path, "mean_of_runs = true\n" + SMALL))
     found = results(
         result("one", 1, 0.1),
-        result("one", 2, 0.2, epochs=5, minutes=None),
+        result("one", 2, 0.2, epochs=5, minutes=None, processor_minutes=None),
         result("two", 1, 0.4),
     )
     lines = table(recipe, found).splitlines()
@@ -161,7 +163,7 @@ def test_table_has_mean_and_spread_of_seeds_and_what_was_published(tmp_path: Pat
     assert lines[4] == "| **mean** | **27.50** |  |  |  |  |  |"  # of 15 and 40
     assert lines[5] == "| theirs | 5.00 |  |  |  |  | another test |"
     text = "\n".join(lines)
-    assert "abacus, 2 cores" in text
+    assert "abacus, 2 cores; x 1." in text
     assert "Signatures: WER, % `nrefs:1`." in text
     assert "dev: beam 5, length penalty GNMT(alpha=1.0), 90 sentences" in text
     assert "shortened" not in text
