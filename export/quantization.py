@@ -4,9 +4,12 @@ onnxruntime's own quantiser leaves products inside loops alone unless told other
 matrices rather than columns, and knows no recurrent layer but a plain LSTM. This one works on
 encoder and step before a search is written around them, so every graph made of them is quantised.
 
-A weight matrix becomes int8 with a scale for each column, `w ≈ s·q`, `|q| ≤ 127`; what it is
-multiplied with is quantised when it is known, with one scale for all rows of a batch. So, unlike in
-float32, the outputs of a sentence may depend a little on the others in its batch.
+A weight matrix becomes int8 with a scale for each column, `w ≈ s·q`; what it is multiplied with is
+quantised when it is known, with one scale for all rows of a batch. So, unlike in float32, the
+outputs of a sentence may depend a little on the others in its batch.
+
+In products `|q| ≤ 63`. x86 processors without VNNI add two products of unsigned and signed bytes in
+16 bits and cut off what is more: 2·255·127 is, 2·255·63 is not. So a model says the same on all.
 """
 
 from __future__ import annotations
@@ -22,11 +25,15 @@ from keras_s2s.export.pieces import Pieces
 
 DOMAIN = "com.microsoft"
 OPERATORS = {(DOMAIN, "DynamicQuantizeMatMul"), (DOMAIN, "DynamicQuantizeLSTM")}
+PRODUCT, STORED = 63, 127  # largest |q| of weights that are multiplied, and of others
 LEAST = 1024  # elements below which a weight is left as it is
 
 
 def quantized(pieces: Pieces) -> Pieces:
-    """The pieces with their products, embeddings and LSTMs in 8 bits; GRUs stay in float32."""
+    """The pieces with their products, embeddings and LSTMs in 8 bits, and GRUs stored so.
+
+    onnxruntime (1.32) has no GRU that computes in 8 bits: its weights are widened before it.
+    """
     return replace(
         pieces, encoder=quantized_model(pieces.encoder), step=quantized_model(pieces.step)
     )
@@ -82,6 +89,8 @@ class _Quantizer:
                 nodes += self._lookup(node)
             elif node.op_type == "LSTM" and self._is_large(node.input[1], 3):
                 nodes.append(self._recurrence(node))
+            elif node.op_type == "GRU" and self._is_large(node.input[1], 3):
+                nodes += self._stored(node)
             else:
                 nodes.append(copied(node))
         # What an operator outside ONNX gives, ONNX cannot infer; see `Nodes.declare`.
@@ -146,13 +155,35 @@ class _Quantizer:
         quantized.attribute.extend(node.attribute)
         return quantized
 
+    def _stored(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """A GRU after operators that widen its weights."""
+        stored, nodes = copied(node), []
+        for place in (1, 2):
+            name = node.input[place]
+            stored.input[place] = f"{name}_float"
+            # Each row of (D, 3U, E), a unit's, has a scale, the same in both directions.
+            narrow, scale, _ = self._narrow(name, self.weights[name], 1, STORED)
+            nodes.append(
+                helper.make_node("DequantizeLinear", [narrow, scale], [f"{name}_float"], axis=1)
+            )
+        return [*nodes, stored]
+
     def _columns(self, name: str, weight: np.ndarray) -> tuple[str, str, str]:
         """Names of a weight in int8, of a scale for each of its columns, and of their zeros."""
+        # Embeddings too: a tied one is multiplied as well.
+        return self._narrow(name, weight, (*range(weight.ndim - 2), weight.ndim - 1), PRODUCT)
+
+    def _narrow(
+        self, name: str, weight: np.ndarray, axes: int | tuple[int, ...], largest: int
+    ) -> tuple[str, str, str]:
+        """Names of a weight in int8, of a scale for each place along `axes`, and of their zeros."""
         names = (f"{name}_int8", f"{name}_scale", f"{name}_zero")
         if name not in self.made:
-            scale = np.abs(weight).max(axis=-2) / 127
+            others = tuple(set(range(weight.ndim)) - set(np.atleast_1d(axes).tolist()))
+            scale = np.abs(weight).max(axis=others, keepdims=True) / largest
             scale = np.where(scale == 0, 1, scale).astype(np.float32)
-            rounded = np.round(weight / scale[..., None, :]).astype(np.int8)
+            rounded = np.round(weight / scale).astype(np.int8)
+            scale = scale.squeeze(others)
             arrays = (rounded, scale, np.zeros_like(scale, np.int8))
             self.graph.initializer.extend(
                 numpy_helper.from_array(array, each)

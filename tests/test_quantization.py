@@ -44,7 +44,7 @@ def model_of(node: onnx.NodeProto, *weights: tuple[str, np.ndarray]) -> onnx.Mod
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-@pytest.mark.parametrize("kind", ["product", "lookup", "recurrence"])
+@pytest.mark.parametrize("kind", ["product", "lookup", "LSTM", "GRU"])
 def test_each_form_is_close_to_float32(kind: str) -> None:
     draw = np.random.default_rng(0)
     # Columns of very different size, so that one scale for all would show.
@@ -56,9 +56,11 @@ def test_each_form_is_close_to_float32(kind: str) -> None:
         model = model_of(helper.make_node("Gather", ["w", "i"], ["y"]), ("w", weight))
         model.graph.input[0].name, given = "i", np.array([3, 0, 63])
     else:
-        w, r, b = (draw.normal(0, 0.3, size) for size in ((2, 128, 16), (2, 128, 32), (2, 256)))
+        rows = {"LSTM": 128, "GRU": 96}[kind]
+        shapes = ((2, rows, 16), (2, rows, 32), (2, 2 * rows))
+        w, r, b = (draw.normal(0, 0.3, shape) for shape in shapes)
         node = helper.make_node(
-            "LSTM", ["x", "w", "r", "b"], ["y"], hidden_size=32, direction="bidirectional"
+            kind, ["x", "w", "r", "b"], ["y"], hidden_size=32, direction="bidirectional"
         )
         model = model_of(node, ("w", w), ("r", r), ("b", b))
         given = draw.normal(size=(7, 3, 16)).astype("float32")
