@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from keras_s2s.encoder import Encoder as Encoder
     from keras_s2s.ensemble import Ensemble as Ensemble
     from keras_s2s.ensemble import ensemble_translators as ensemble_translators
+    from keras_s2s.hosts import Hosts as Hosts
+    from keras_s2s.hosts import join_hosts as join_hosts
     from keras_s2s.inference import InferenceModel as InferenceModel
     from keras_s2s.losses import GuidedAlignment as GuidedAlignment
     from keras_s2s.losses import TokenCrossEntropy as TokenCrossEntropy
@@ -141,6 +143,10 @@ _MODULES = {
     ),
     "constraints": ("Constraints",),
     "corpus": ("Corpus",),
+    "hosts": (
+        "Hosts",
+        "join_hosts",
+    ),
     "inference": ("InferenceModel",),
     "decoded": (
         "BLEU",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from numpy.typing import NDArray
 
+    from keras_s2s.hosts import Hosts
     from keras_s2s.text import SubwordSampling, Tokenizer
 
 # Pairs handed to the tokenizers at once: enough for their batch interface to pay, a few MB of text.
@@ -272,6 +273,7 @@ class Corpus:
         batch_tokens: int | None = None,
         shuffle_seed: int | None,
         first_epoch: int = 0,
+        hosts: Hosts | None = None,
     ) -> tf.data.Dataset:
         """The batches of one epoch after the other, for `fit` and `evaluate`.
 
@@ -289,6 +291,9 @@ class Corpus:
             batch_tokens: as for `plan`.
             shuffle_seed: as for `plan`. With None, every iteration is the same.
             first_epoch: whole number from 0, the epoch of the first iteration.
+            hosts: from `join_hosts`, where several processes train together, each with the same
+                corpus: of every batch, this process' share (`Hosts.share`). `Hosts()` makes the
+                same whole batches, of few shapes, for one process on JAX.
 
         Returns:
             Dataset of what `batches` gives, with all dimensions unknown to the graph. It cannot be
@@ -314,7 +319,8 @@ class Corpus:
                 # batches and never asks for one more.
                 if position + 1 == len(plan):
                     next_epoch = max(next_epoch, epoch + 1)
-                yield self._batch(rows, shuffle_seed, epoch, position)
+                batch = self._batch(rows, shuffle_seed, epoch, position)
+                yield batch if hosts is None else hosts.share(batch, self._pairs.pad_id)
 
         ids = tf.TensorSpec((None, None), tf.int32)
         weights = tf.TensorSpec((None, None), tf.float32)

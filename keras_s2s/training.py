@@ -29,6 +29,7 @@ from keras_s2s.corpus import Corpus
 from keras_s2s.decoded import DECODED_METRICS
 from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS, TRANSLATOR
 from keras_s2s.folder import make_room as make_room
+from keras_s2s.hosts import Hosts
 from keras_s2s.moving_average import EvaluateMovingAverage
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.text import Tokenizer
