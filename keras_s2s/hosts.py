@@ -118,7 +118,7 @@ class Hosts:
         if others:
             raise ValueError(
                 f"All hosts must have the same {what}; host 0 and {', '.join(others)} differ. Give "
-                "every host the same files and settings."
+                "every host the same files, settings and versions of packages."
             )
 
     def save(self, model: Any, path: str | PathLike[str]) -> None:
@@ -244,7 +244,9 @@ def _rounded(size: int) -> int:
 
 
 def _widened(rows: NDArray, fill: int) -> NDArray:
-    return np.pad(rows, ((0, 0), (0, _rounded(rows.shape[1]) - rows.shape[1])), constant_values=fill)
+    return np.pad(
+        rows, ((0, 0), (0, _rounded(rows.shape[1]) - rows.shape[1])), constant_values=fill
+    )
 
 
 def _packed(folder: Path, begun: str) -> bytes:

@@ -48,6 +48,10 @@ def averaged_weights(model: keras.Model) -> Iterator[bool]:
     weights = model.trainable_variables
     kept = [keras.ops.convert_to_numpy(weight).copy() for weight in weights]
     optimizer.finalize_variable_values(weights)
+    if keras.backend.backend() == "jax":
+        # There they are now the optimizer's own arrays, which a test step of Keras would delete.
+        for weight in weights:
+            weight.assign(keras.ops.copy(weight))
     try:
         yield True
     finally:

@@ -32,6 +32,7 @@ _text = partial(_file, rich_help_panel="Text")
 _vocabulary = partial(typer.Option, rich_help_panel="Vocabulary")
 _model = partial(typer.Option, rich_help_panel="Model")
 _training = partial(typer.Option, rich_help_panel="Training")
+_hosts = partial(typer.Option, rich_help_panel="Several hosts")
 _KINDS = "unigram, bpe, char or word."
 
 # Of several commands.
@@ -220,6 +221,14 @@ MovingAverage = Annotated[
 ]
 ClipNorm = Annotated[float, _training(help="Largest norm of the gradients.")]
 Seed = Annotated[int, _training(help="Of weights, dropout and shuffling.")]
+Hosts = Annotated[
+    str | None,
+    _hosts(
+        metavar="LIST",
+        help="name:port of each host, with commas, the same on all; with KERAS_BACKEND=jax.",
+    ),
+]
+Host = Annotated[int | None, _hosts(help="Which of them this is; 0 writes the output.")]
 
 # Of the others.
 Text = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS, TRANSLATOR
 from keras_s2s.folder import make_room as make_room
 from keras_s2s.hosts import Hosts
 from keras_s2s.moving_average import EvaluateMovingAverage
+from keras_s2s.ranges import FILES
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.text import Tokenizer
 from keras_s2s.translator import Translator
@@ -62,6 +64,7 @@ def train(
     *,
     resume: bool = False,
     force: bool = False,
+    hosts: Hosts | None = None,
     console: Console | None = None,
 ) -> TrainingResult:
     """Trains a translator and writes it to `settings.output`.
@@ -83,6 +86,9 @@ def train(
             run would have had without the break. All settings but `output`, `epochs`, `patience`,
             `keep_checkpoints` and `ids_on_disk` must be those it began with.
         force: replace an earlier training in `settings.output`.
+        hosts: from `join_hosts`, where several processes train together, each called with the same
+            settings and the same files: the weights are those of one process, within float32. Only
+            process 0 reads and writes `settings.output`, and prints.
         console: where progress is printed; standard error when omitted.
 
     Returns:
@@ -92,19 +98,38 @@ def train(
         FileExistsError: the output is a file, or holds a training, and neither `resume` nor `force`
             was given.
         ValueError: settings, text files or a state that cannot be used; the message says which.
+            Hosts whose settings or files differ, or that should decode.
         RuntimeError: the training diverged before it brought anything.
     """
-    say = partial(
-        (console or Console(stderr=True)).print, highlight=False, markup=False, soft_wrap=True
-    )
-    output = Path(settings.output)
-    folder.check_output(dataclasses.asdict(settings), resume=resume, force=force)
+    hosts = hosts or Hosts()
+    if hosts.leads:
+        folder.check_output(dataclasses.asdict(settings), resume=resume, force=force)
+    else:
+        console = Console(quiet=True)
+    _check_hosts(settings, hosts, resume)
+    with hosts.output(Path(settings.output), CHECKPOINT if resume else None) as output:
+        result = _train(settings, hosts, output, resume, force, console or Console(stderr=True))
+    return dataclasses.replace(result, path=Path(settings.output) / TRANSLATOR)
 
+
+def _train(
+    settings: TrainingSettings,
+    hosts: Hosts,
+    output: Path,
+    resume: bool,
+    force: bool,
+    console: Console,
+) -> TrainingResult:
+    """As `train`. Whatever a process does here, all of them do, each in an output of its own."""
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     tokenizers = _saved_tokenizers(output) if resume else train_tokenizers(settings)
+    hosts.check_alike("tokenizers", _as_json(tokenizers).encode())
     for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
         tokenized = getattr(settings, f"{side}_tokenizer")
         say(f"{side} vocabulary: {tokenizer.vocabulary_size:,} ids ({tokenized})")
     training, validation = _corpora(settings, tokenizers, say)
+    # XLA compiles for each shape of a batch: give it few.
+    shares = hosts if keras.backend.backend() == "jax" else None
     plan = training.plan(
         batch_size=settings.batch_size,
         batch_tokens=settings.batch_tokens,
@@ -142,10 +167,11 @@ def train(
     else:
         make_room(output, force)
     folder.write_json(output / SETTINGS, dataclasses.asdict(settings))
-    _save_tokenizers(output, *tokenizers)
+    (output / CHECKPOINT).mkdir(exist_ok=True)
+    folder.write_text(output / CHECKPOINT / folder.TOKENIZERS, _as_json(tokenizers))
 
     if checkpoint.epoch < settings.epochs and not checkpoint.finished:
-        bar = ProgressBar(settings.epochs, console or Console(stderr=True))
+        bar = ProgressBar(settings.epochs, console)
         decoded = decoded_metrics(settings, translator, say)
         kept = LastEpochs(
             output / EPOCHS,
@@ -160,11 +186,13 @@ def train(
                     batch_tokens=settings.batch_tokens,
                     shuffle_seed=settings.seed,
                     first_epoch=checkpoint.epoch,
+                    hosts=shares,
                 ),
                 validation_data=validation.dataset(
                     batch_size=settings.batch_size,
                     batch_tokens=settings.batch_tokens,
                     shuffle_seed=None,
+                    hosts=shares,
                 ),
                 initial_epoch=checkpoint.epoch,
                 epochs=settings.epochs,
@@ -209,15 +237,34 @@ def save_translator(translator: Translator, path: Path) -> None:
     temporary.replace(path)
 
 
-def _save_tokenizers(output: Path, source: Tokenizer, target: Tokenizer) -> None:
-    path = output / CHECKPOINT / folder.TOKENIZERS
-    path.parent.mkdir(exist_ok=True)
-    folder.write_json(path, [keras.saving.serialize_keras_object(t) for t in (source, target)])
+def _check_hosts(settings: TrainingSettings, hosts: Hosts, resume: bool) -> None:
+    """Raises ValueError unless these hosts can train together, and are about to do the same."""
+    if hosts.devices > 1 and settings.monitor in DECODED_METRICS:
+        raise ValueError(
+            "Several hosts or devices train, they do not decode: `monitor` must be perplexity; got "
+            f"{settings.monitor}."
+        )
+    # What they may call by other names: files of the same content, and where process 0 writes.
+    names = (*FILES, "output", "ids_on_disk")
+    same = {name: v for name, v in dataclasses.asdict(settings).items() if name not in names}
+    hosts.check_alike("settings", json.dumps([same, resume]).encode())
+    if hosts.count > 1:
+        for name in FILES:
+            path = getattr(settings, name)
+            hosts.check_alike(f"`{name}`", b"" if path is None else _digest(path))
+
+
+def _digest(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _as_json(tokenizers: tuple[Tokenizer, Tokenizer]) -> str:
+    return json.dumps([keras.saving.serialize_keras_object(each) for each in tokenizers])
 
 
 def _saved_tokenizers(output: Path) -> tuple[Tokenizer, Tokenizer]:
-    path = output / CHECKPOINT / folder.TOKENIZERS
-    saved = json.loads(path.read_text(encoding="utf-8"))
+    saved = json.loads((output / CHECKPOINT / folder.TOKENIZERS).read_text(encoding="utf-8"))
     source, target = (keras.saving.deserialize_keras_object(config) for config in saved)
     return source, target
 

@@ -66,7 +66,8 @@ TABLE = {
     "length_order": Rule("numpy", "flat_arrays"),
     "batches": Rule("numpy", "length_order"),
     "resampling": Rule("numpy", "pairs text"),
-    "corpus": Rule("numpy tensorflow", "batches length_order pairs reading resampling text"),
+    "corpus": Rule("numpy tensorflow", "batches hosts length_order pairs reading resampling text"),
+    "hosts": Rule("jax keras numpy", "folder pairs"),
     "dates": Rule("babel"),
     # What joins them.
     "allocation": Rule(),
@@ -98,7 +99,8 @@ TABLE = {
     ),
     "training": Rule(
         "keras rich",
-        "callbacks construction corpus decoded folder moving_average settings text translator",
+        "callbacks construction corpus decoded folder hosts moving_average ranges settings text "
+        "translator",
     ),
     "scores": Rule("sacrebleu"),
     "decoded": Rule("keras", "checks moving_average scores search translator"),
@@ -146,6 +148,7 @@ FRONT_DOORS = {"cli", "commands", "quickstart", "__main__"}
 # Nothing a command's help needs; each is imported where it is used.
 HEAVY = {
     "babel",
+    "jax",
     "keras",
     "matplotlib",
     "onnx",

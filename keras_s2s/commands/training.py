@@ -77,12 +77,14 @@ def train(
     moving_average: options.MovingAverage = 0.0,
     clip_norm: options.ClipNorm = 1.0,
     seed: options.Seed = 1,
+    hosts: options.Hosts = None,
+    host: options.Host = None,
     resume: options.Resume = False,
     force: options.Force = False,
 ) -> None:
     """Train a translator on two text files or one TSV."""
     given: dict[str, Any] = dict(locals())
-    for name in ("resume", "force", "tokenizer", "vocabulary_size"):
+    for name in ("resume", "force", "tokenizer", "vocabulary_size", "hosts", "host"):
         del given[name]
     for name, both in (("tokenizer", tokenizer), ("vocabulary_size", vocabulary_size)):
         for option in (f"source_{name}", f"target_{name}"):
@@ -91,21 +93,44 @@ def train(
         settings = TrainingSettings(**given)
     except ValueError as error:
         raise ArgumentError(_as_options(str(error))) from error
-    check_output(dataclasses.asdict(settings), resume=resume, force=force)
+    addresses = _addresses(hosts, host)
+    if not host:
+        check_output(dataclasses.asdict(settings), resume=resume, force=force)
 
     with quiet_start():
         from keras_s2s import training
+        from keras_s2s.hosts import join_hosts
+    joined = None if host is None else join_hosts(addresses, host)
     try:
-        result = training.train(settings, resume=resume, force=force, console=console)
+        result = training.train(settings, resume=resume, force=force, hosts=joined, console=console)
     except KeyboardInterrupt:
         begun = (output / SETTINGS).exists()
         way_on = "; the same command with --resume goes on after the last finished epoch"
         say(f"interrupted{way_on if begun else ' before the training began'}")
         raise typer.Exit(130) from None
+    if host:
+        return
     print(
         f"{result.path}: best epoch {result.best_epoch} of {result.epochs}, "
         f"validation {monitor} {training.format_value(monitor, result.best)}"
     )
+
+
+def _addresses(hosts: str | None, host: int | None) -> list[str]:
+    """The addresses of the hosts, none for one process alone."""
+    if hosts is None and host is None:
+        return []
+    if hosts is None or host is None:
+        raise ArgumentError(
+            "--hosts, all addresses, and --host, which of them this is, go together"
+        )
+    from keras_s2s.hosts import check_addresses
+
+    try:
+        check_addresses(hosts.split(","), host)
+    except ValueError as error:
+        raise ArgumentError(str(error)) from error
+    return hosts.split(",")
 
 
 def _as_options(message: str) -> str:
