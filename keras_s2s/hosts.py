@@ -195,6 +195,17 @@ def join_hosts(addresses: Sequence[str], host: int) -> Hosts:
         ValueError: addresses or a number that are none; another Keras backend; hosts with different
             numbers of devices.
         RuntimeError: something was computed before, or the others did not come.
+
+    Example: the same program on both hosts, which differs in `host` alone.
+        ```python
+        import keras_s2s as s2s
+
+        hosts = s2s.join_hosts(["10.0.0.1:1234", "10.0.0.2:1234"], host=0)
+        model = s2s.Seq2Seq(encoder, decoder)
+        model.compile()
+        model.fit(corpus.dataset(batch_size=64, shuffle_seed=1, hosts=hosts), shuffle=False)
+        hosts.save(model, "model.keras")
+        ```
     """
     check_addresses(addresses, host)
     import keras

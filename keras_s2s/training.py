@@ -122,6 +122,8 @@ def _train(
 ) -> TrainingResult:
     """As `train`. Whatever a process does here, all of them do, each in an output of its own."""
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    if hosts.devices > 1:
+        say(f"hosts: {hosts.count}, with {hosts.devices} devices")
     tokenizers = _saved_tokenizers(output) if resume else train_tokenizers(settings)
     hosts.check_alike("tokenizers", _as_json(tokenizers).encode())
     for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
