@@ -2,7 +2,7 @@
 
 The product with the vocabulary is the largest of a training step, and its result the largest
 tensor. So padding is taken out before it, the logits live no longer than one pass over them, and
-what metrics need comes of that same pass.
+what metrics need comes of that same pass. On the TensorFlow backend.
 """
 
 from __future__ import annotations
@@ -64,11 +64,13 @@ def projected_sums(
         rows = ops.take(ops.reshape(hidden, (-1, width)), places, axis=0)  # (N, W)
         logits = ops.matmul(rows, kernel)  # (N, V)
         logits = ops.cast(logits + bias[0] if bias else logits, "float32")
-        best = ops.cast(ops.argmax(logits, axis=-1), labels.dtype)
+        # Not ops.argmax: for the sake of -0.0, Keras 3.15 makes five passes over them before.
+        largest, best = ops.top_k(logits, 1)  # the first of equals, as argmax
+        best = ops.cast(best, labels.dtype)[:, 0]
         probabilities = ops.softmax(logits, axis=-1)
         chosen = _at(logits, labels)
         # log Σ exp z, from the largest of each: no further pass, and exact for small p[label].
-        normalizer = _at(logits, best) - ops.log(_at(probabilities, best))
+        normalizer = largest[:, 0] - ops.log(_at(probabilities, best))
         entropy = normalizer - chosen
         objective = entropy
         if label_smoothing:
@@ -80,12 +82,7 @@ def projected_sums(
             d_logits = probabilities * scale
             if label_smoothing:
                 d_logits = d_logits - scale * (label_smoothing / logits.shape[-1])
-            # Written over the label's entry: nothing is added to a copy.
-            at_label = ops.exp(-entropy) - (1 - label_smoothing)
-            if label_smoothing:
-                at_label = at_label - label_smoothing / logits.shape[-1]
-            indices = ops.stack([ops.arange(ops.shape(labels)[0], dtype=labels.dtype), labels], 1)
-            d_logits = ops.scatter_update(d_logits, indices, at_label * scale[:, 0])
+            d_logits = _add_at(d_logits, labels, (label_smoothing - 1) * scale[:, 0])
             d_logits = ops.cast(d_logits, kernel.dtype)
             d_rows = ops.matmul(d_logits, ops.transpose(kernel))
             flat = (ops.shape(hidden)[0] * ops.shape(hidden)[1], width)
@@ -105,6 +102,15 @@ def projected_sums(
 def _at(x: Any, ids: Any) -> Any:
     """The entry of each row: `(N, V)` and `(N,)` to `(N,)`."""
     return ops.take_along_axis(x, ids[:, None], axis=-1)[:, 0]
+
+
+def _add_at(x: Any, ids: Any, values: Any) -> Any:
+    """`x (N, V)` with `values (N,)` added to the entry of each row, in the memory of `x`."""
+    import tensorflow as tf
+
+    # What keras.ops has for it copies all of `x` first.
+    indices = ops.stack([ops.arange(ops.shape(ids)[0], dtype=ids.dtype), ids], 1)
+    return tf.raw_ops.ScatterNdNonAliasingAdd(input=x, indices=indices, updates=values)
 
 
 def _column_sums(rows: Any) -> Any:

@@ -48,7 +48,7 @@ TABLE = {
     "losses": Rule("keras tensorflow", "checks"),
     "metrics": Rule("keras", "losses"),
     "adam": Rule("keras tensorflow"),
-    "projection": Rule("keras"),
+    "projection": Rule("keras tensorflow"),
     "steps": Rule("keras tensorflow", "inference losses metrics projection"),
     "search": Rule("keras numpy", "checks"),
     "inference": Rule("keras numpy", "search"),
@@ -124,7 +124,7 @@ TABLE = {
 }
 
 # Core modules with a TensorFlow branch, imported inside the function that runs on that backend.
-BACKEND_SPECIFIC = {"adam", "losses", "scan", "steps"}
+BACKEND_SPECIFIC = {"adam", "losses", "projection", "scan", "steps"}
 CORE = {
     *(
         "checks",

@@ -70,6 +70,13 @@ def test_improbable_labels_have_their_cost_and_gradient():
     np.testing.assert_allclose(d_kernel, [[1, -1]])
 
 
+def test_of_equal_logits_the_first_is_the_hit():
+    """As argmax has it, which the metrics of whole logits take."""
+    hidden, kernel = np.ones((1, 2, 1), "float32"), np.array([[1.0, 3.0, 3.0]], "float32")
+    sums = projected_sums(hidden, kernel, None, np.array([[1, 2]]), np.ones((1, 2), "float32"))
+    assert float(sums.hits) == 1
+
+
 def test_no_real_token_is_zero_with_zero_gradients():
     def objective(*arrays):
         return projected_sums(*arrays, LABELS, np.zeros_like(WEIGHTS)).objective

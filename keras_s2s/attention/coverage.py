@@ -89,7 +89,7 @@ class CoverageScore(ConcatScore):
         query = ops.matmul(query, ops.cast(self.query_kernel, query.dtype))  # (B, T, A)
         covered = ops.cast(covered[:, :, :, None], query.dtype)
         covered = covered * ops.cast(self.coverage_vector, query.dtype)  # (B, T, S, A)
-        return self._compare(query[:, :, None, :] + keys[:, None, :, :] + covered)
+        return self._compare(ops.expand_dims(query, 2) + ops.expand_dims(keys, 1) + covered)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "fertility": self.fertility}

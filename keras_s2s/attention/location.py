@@ -98,7 +98,7 @@ class LocationScore(ConcatScore):
         located = ops.matmul(features, ops.cast(self.location_kernel, query.dtype))
         located = ops.reshape(located, (*shape, self.vector.shape[0]))  # (B, T, S, A)
         query = ops.matmul(query, ops.cast(self.query_kernel, query.dtype))  # (B, T, A)
-        return self._compare(query[:, :, None, :] + keys[:, None, :, :] + located)
+        return self._compare(ops.expand_dims(query, 2) + ops.expand_dims(keys, 1) + located)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -212,7 +212,8 @@ class ConcatScore(Score):
 
     def call(self, query: Any, keys: Any, *state: Any) -> Any:
         query = ops.matmul(query, ops.cast(self.query_kernel, query.dtype))  # (B, T, A)
-        return self._compare(query[:, :, None, :] + keys[:, None, :, :])
+        # Not keys[:, None]: TensorFlow's gradient of a slice copies them, at every step of a loop.
+        return self._compare(ops.expand_dims(query, 2) + ops.expand_dims(keys, 1))
 
     def _compare(self, hidden: Any) -> Any:
         """`sᵀ·tanh(hidden)`: `(B, T, S, A)` to `(B, T, S)`."""
