@@ -14,27 +14,32 @@ from collections.abc import Callable
 from typing import Any
 
 
-def serve(step: Callable[[], Any], **about: Any) -> None:
+def serve(
+    step: Callable[[], Any], *, warm_up: int = 3, counting: bool = False, **about: Any
+) -> None:
     """Says `about` once, then runs as many steps as each line of standard input asks for.
 
     Args:
         step: does the work and waits for its result.
+        warm_up: steps before the first that is timed: they trace, compile, fill caches.
+        counting: whether a step returns how much it did, a number that the answer then holds.
         about: what the record says of this contestant: versions, parameters, threads.
     """
     tell = sys.stdout
     sys.stdout = sys.stderr  # what libraries print is not an answer
-    for _ in range(3):  # traces, compiles, fills caches
+    for _ in range(warm_up):
         step()
     _say(tell, about)
     for line in sys.stdin:
-        wall, processor = [], []
+        wall, processor, counted = [], [], []
         for _ in range(int(line)):
             processor_start, start = time.process_time(), time.perf_counter()
-            step()
+            counted.append(step())
             wall.append(time.perf_counter() - start)
             processor.append(time.process_time() - processor_start)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        _say(tell, {"wall": wall, "processor": processor, "peak_mib": peak})
+        answer = {"wall": wall, "processor": processor, "peak_mib": peak}
+        _say(tell, {**answer, "counted": counted} if counting else answer)
 
 
 def _say(stream: Any, record: dict[str, Any]) -> None:

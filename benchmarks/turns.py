@@ -21,7 +21,6 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / "peers"
-TORCH = PEERS / "environments" / "torch" / "bin" / "python"
 
 # The rate of the machine: what the library's own matrix product reaches at its best size.
 MATMUL = """
@@ -65,22 +64,7 @@ def compare(
         shapes: what the record says of the sizes.
         arguments: what `options` parsed.
     """
-    chosen = {k: v for k, v in contestants.items() if not arguments.only or k in arguments.only}
-    commands = {**chosen, "matmul": python("-c", MATMUL.format(here=str(HERE)))}
-    processes = {key: _start(command, arguments.threads) for key, command in commands.items()}
-    try:
-        about = {key: _answer(key, process) for key, process in processes.items()}
-        answers: dict[str, list[dict[str, Any]]] = {key: [] for key in processes}
-        for _ in range(arguments.rounds):
-            for key, process in processes.items():
-                print(arguments.steps, file=process.stdin, flush=True)
-                answers[key].append(_answer(key, process))
-    finally:
-        for process in processes.values():
-            process.stdin.close()
-            process.wait(timeout=60)
-    rate = MATMUL_FLOP / _median(answers.pop("matmul"), "wall") / 1e9
-    del about["matmul"]
+    about, answers, rate = take_turns(contestants, arguments)
     records = []
     for key, turns in answers.items():
         wall, processor = _median(turns, "wall"), _median(turns, "processor")
@@ -112,6 +96,37 @@ def compare(
     return records
 
 
+def take_turns(
+    contestants: Mapping[str, Sequence[str]], arguments: argparse.Namespace
+) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], float]:
+    """Runs all contestants in turn, and the matrix product that says what the machine can do.
+
+    Args:
+        contestants: name to the command of a process that calls `contestant.serve`.
+        arguments: what `options` parsed.
+
+    Returns:
+        What each contestant said of itself, its answers, one a round, and the rate in GFLOP/s.
+    """
+    chosen = {k: v for k, v in contestants.items() if not arguments.only or k in arguments.only}
+    commands = {**chosen, "matmul": python("-c", MATMUL.format(here=str(HERE)))}
+    processes = {key: _start(command, arguments.threads) for key, command in commands.items()}
+    try:
+        about = {key: _answer(key, process) for key, process in processes.items()}
+        answers: dict[str, list[dict[str, Any]]] = {key: [] for key in processes}
+        for _ in range(arguments.rounds):
+            for key, process in processes.items():
+                print(arguments.steps, file=process.stdin, flush=True)
+                answers[key].append(_answer(key, process))
+    finally:
+        for process in processes.values():
+            process.stdin.close()
+            process.wait(timeout=60)
+    rate = MATMUL_FLOP / _median(answers.pop("matmul"), "wall") / 1e9
+    del about["matmul"]
+    return about, answers, rate
+
+
 def python(*arguments: str) -> list[str]:
     """A command for the interpreter of this environment."""
     return [sys.executable, "-W", "ignore", *arguments]
@@ -119,9 +134,16 @@ def python(*arguments: str) -> list[str]:
 
 def torch_python(*arguments: str) -> list[str]:
     """A command for the environment of the PyTorch peers."""
-    if not TORCH.exists():
-        raise SystemExit(f"{TORCH} is missing. Make it with `benchmarks/peers/install.sh torch`.")
-    return [str(TORCH), *arguments]
+    return peer_python("torch", *arguments)
+
+
+def peer_python(environment: str, *arguments: str) -> list[str]:
+    """A command for an environment that `benchmarks/peers/install.sh` makes."""
+    interpreter = PEERS / "environments" / environment / "bin" / "python"
+    if not interpreter.exists():
+        made = f"`benchmarks/peers/install.sh {environment}`"
+        raise SystemExit(f"{interpreter} is missing. Make it with {made}.")
+    return [str(interpreter), "-W", "ignore", *arguments]
 
 
 def machine() -> dict[str, Any]:
