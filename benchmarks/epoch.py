@@ -42,8 +42,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / BATCHES).exists():
             prepare(arguments.data, arguments.name, folder)
-        about, answers, rate = take_turns(contestants(folder), arguments)
-        records = report(about, answers, rate, epoch(folder), arguments)
+        about, answers, rates = take_turns(contestants(folder), arguments)
+        records = report(about, answers, rates, epoch(folder), arguments)
     if arguments.output:
         with arguments.output.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(record) + "\n" for record in records)
@@ -125,7 +125,7 @@ def operations(content: dict[str, Any], feeding: bool) -> float:
 def report(
     about: dict[str, Any],
     answers: dict[str, list[dict[str, Any]]],
-    rate: float,
+    rates: dict[str, float],
     content: dict[str, Any],
     arguments: Any,
 ) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def report(
         {key: [_speed(turn, clock) for turn in turns] for key, turns in answers.items()}
         for clock in ("wall", "processor")
     )
-    print(f"{content}  matrix product {rate:.1f} GFLOP/s\n{machine()}")
+    print(f"{content}  matrix product {rates['wall']:.1f} GFLOP/s\n{machine()}")
     print(f"{'':26}{'tokens/s':>9}{'s/epoch':>9}{'GFLOP/s':>9}{'MiB':>7}  times as fast as")
     for key, turns in answers.items():
         speed = statistics.median(speeds[key])
@@ -152,7 +152,9 @@ def report(
             "seconds_per_epoch": round(content["target_tokens"] / speed, 1),
             "target_tokens_per_s_of_processor": round(statistics.median(by_processor[key])),
             "gflop_per_s": round(flop * speed / 1e9, 1),
-            "matmul_gflop_per_s": round(rate, 1),
+            "matmul_gflop_per_s": round(rates["wall"], 1),
+            "gflop_per_s_of_processor": round(flop * statistics.median(by_processor[key]) / 1e9, 1),
+            "matmul_gflop_per_s_of_processor": round(rates["processor"], 1),
             "peak_mib": round(max(turn["peak_mib"] for turn in turns)),
             "batches_measured": batches,
             "target_tokens_measured": tokens,

@@ -189,7 +189,7 @@ def print_table(records: list[dict[str, Any]], quantities: dict[str, str]) -> No
 def draw(records: list[dict[str, Any]], times: dict[str, str], path: Path) -> None:
     """One column for each axis, time above and memory below, with the fitted exponents."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes_here = [axis for axis in AXES if len(line_of(records, axis, "training_mib")[0]) > 1]
     figure = Figure(figsize=(4.2 * len(axes_here), 7.6), layout="constrained")
@@ -203,7 +203,8 @@ def draw(records: list[dict[str, Any]], times: dict[str, str], path: Path) -> No
             for quantity, meaning in quantities.items():
                 x, y = line_of(records, axis, quantity)
                 power = exponent(x, y)
-                label = f"{meaning.split(',')[0]}: exponent {power:.2f}"
+                last = exponent(x[-2:], y[-2:])
+                label = f"{meaning.split(',')[0]}: exponent {power:.2f}, at the end {last:.2f}"
                 panel.plot(x, y, "o", color=color_of[quantity], label=label)
                 scale = statistics.geometric_mean(b / a**power for a, b in zip(x, y, strict=True))
                 panel.plot(x, [scale * a**power for a in x], "--", color=color_of[quantity], lw=1)
@@ -214,14 +215,14 @@ def draw(records: list[dict[str, Any]], times: dict[str, str], path: Path) -> No
             panel.grid(alpha=0.3, which="both")
             panel.legend(fontsize="small", loc="upper left")
             panel.set_xlabel(NAMES[axis])
-    clock = "of all cores together, " if "processor" in next(iter(times)) else ""
-    panels[0, 0].set_ylabel(f"{clock}µs a target token")
+    clock = " of processor time" if "processor" in next(iter(times)) else ""
+    panels[0, 0].set_ylabel(f"µs{clock} a target token")
     panels[1, 0].set_ylabel("MiB above the imports, at most")
     for row in range(2):
         axis_of_row = panels[row, 0].yaxis
+        axis_of_row.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis_of_row.set_minor_locator(NullLocator())
         axis_of_row.set_major_formatter(plain)
-        axis_of_row.set_minor_formatter(plain)
-        panels[row, 0].tick_params(axis="y", which="minor", labelsize=7)
         low, high = panels[row, 0].get_ylim()
         panels[row, 0].set_ylim(low, high * (high / low) ** 0.22)  # room for the legends
     sizes = ", ".join(f"{name} {value:,}" for name, value in {**BASE, **FIXED}.items())
