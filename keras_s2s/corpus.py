@@ -71,8 +71,8 @@ class Corpus:
     1. Pairs are taken from the iterable in chunks; the text of one chunk is in memory at a time.
     2. Pairs with an empty side are dropped, the others tokenised, those above a length limit
        dropped.
-    3. What is left is kept as one flat int32 array per side: 4 bytes an id and 8 a sentence. Another
-       8 bytes a pair say the order by length, once batches are planned.
+    3. What is left is kept as one flat int32 array per side: 4 bytes an id and 8 a sentence, and
+       once batches are planned, 8 bytes a pair for their order by length.
 
     Args:
         pairs: (source, target) strings, from `read_parallel`, `read_tsv` or anywhere else. They are
