@@ -33,6 +33,13 @@ serve(lambda: product().numpy(), tensorflow=tf.__version__)
 """
 MATMUL_FLOP = 2 * 2048**3
 
+# The environment that does what `keras_s2s.allocation.keep_freed_memory` does.
+MEMORY_KEPT = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "MALLOC_TOP_PAD_": str(2**30),
+}
+
 
 def options(description: str) -> argparse.ArgumentParser:
     """The options that all comparisons have."""
@@ -41,6 +48,11 @@ def options(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=3, help="steps in a turn")
     parser.add_argument("--output", type=Path, help="file to append the JSON lines to")
     parser.add_argument("--threads", type=int, help="of each contestant; one a core when omitted")
+    parser.add_argument(
+        "--keep-memory",
+        action="store_true",
+        help="glibc keeps what is freed, for all contestants, as `keep_freed_memory` does",
+    )
     parser.add_argument("--only", nargs="*", help="contestants to run; all when omitted")
     return parser
 
@@ -81,6 +93,7 @@ def compare(
                 "matmul_gflop_per_s": round(rates["wall"], 1),
                 "peak_mib": round(max(turn["peak_mib"] for turn in turns), 1),
                 "threads": arguments.threads or os.cpu_count(),
+                "memory_kept": arguments.keep_memory,
                 "rounds": arguments.rounds,
                 "steps": arguments.steps,
                 **_ratios(turns, answers.get(baseline), baseline),
@@ -111,7 +124,7 @@ def take_turns(
     """
     chosen = {k: v for k, v in contestants.items() if not arguments.only or k in arguments.only}
     commands = {**chosen, "matmul": python("-c", MATMUL.format(here=str(HERE)))}
-    processes = {key: _start(command, arguments.threads) for key, command in commands.items()}
+    processes = {key: _start(command, arguments) for key, command in commands.items()}
     try:
         about = {key: _answer(key, process) for key, process in processes.items()}
         answers: dict[str, list[dict[str, Any]]] = {key: [] for key in processes}
@@ -164,11 +177,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _start(command: Sequence[str], threads: int | None) -> Any:
+def _start(command: Sequence[str], arguments: argparse.Namespace) -> Any:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    if threads is not None:
+    if arguments.threads is not None:
         for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-            environment[variable] = str(threads)
+            environment[variable] = str(arguments.threads)
+    if arguments.keep_memory:
+        environment |= MEMORY_KEPT
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
