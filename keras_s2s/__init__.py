@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from keras_s2s.hosts import join_hosts as join_hosts
     from keras_s2s.inference import InferenceModel as InferenceModel
     from keras_s2s.losses import GuidedAlignment as GuidedAlignment
+    from keras_s2s.losses import SampledTokenCrossEntropy as SampledTokenCrossEntropy
     from keras_s2s.losses import TokenCrossEntropy as TokenCrossEntropy
     from keras_s2s.metrics import Perplexity as Perplexity
     from keras_s2s.metrics import TokenAccuracy as TokenAccuracy
@@ -166,6 +167,7 @@ _MODULES = {
     ),
     "losses": (
         "GuidedAlignment",
+        "SampledTokenCrossEntropy",
         "TokenCrossEntropy",
     ),
     "metrics": (

@@ -18,6 +18,7 @@ def check_together(settings: TrainingSettings) -> None:
     _check_sizes(settings)
     _check_sampling(settings)
     _check_design(settings)
+    _check_softmax(settings)
     _check_rate(settings)
     _check_monitor(settings)
 
@@ -93,6 +94,22 @@ def _check_design(settings: TrainingSettings) -> None:
     for contradiction, message in wrong:
         if contradiction:
             raise ValueError(message)
+
+
+def _check_softmax(settings: TrainingSettings) -> None:
+    """Raises ValueError for a sample of the target vocabulary that cannot be drawn."""
+    samples, size = settings.sampled_softmax, settings.target_vocabulary_size
+    if samples and settings.label_smoothing:
+        raise ValueError(
+            "`label_smoothing` spreads probability over the whole vocabulary, of which "
+            f"`sampled_softmax` sees {samples} ids; got label_smoothing="
+            f"{settings.label_smoothing}. Leave one of the two out."
+        )
+    if samples and size is not None and samples >= size:
+        raise ValueError(
+            "`sampled_softmax` must be below the size of the target vocabulary; got "
+            f"{samples} of {size}. Leave it out to train on all ids."
+        )
 
 
 def _check_rate(settings: TrainingSettings) -> None:

@@ -13,7 +13,7 @@ from keras_s2s.decoded import BLEU, DECODED_METRICS, DecodedMetric, DecodedValid
 from keras_s2s.decoder import Decoder
 from keras_s2s.embeddings import load_embedding
 from keras_s2s.encoder import Encoder
-from keras_s2s.losses import TokenCrossEntropy
+from keras_s2s.losses import SampledTokenCrossEntropy, TokenCrossEntropy
 from keras_s2s.model import Seq2Seq
 from keras_s2s.precision import POLICIES
 from keras_s2s.rates import InverseSquareRoot, WarmupExponential
@@ -90,11 +90,14 @@ def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer)
     )
     model = Seq2Seq(encoder, decoder, shared_embedding=settings.shared_embedding, dtype=dtype)
     model.build()
-    model.compile(
-        _optimizer(settings),
-        TokenCrossEntropy(model.pad_id, label_smoothing=settings.label_smoothing),
-    )
+    model.compile(_optimizer(settings), _loss(settings, model.pad_id))
     return model
+
+
+def _loss(settings: TrainingSettings, pad_id: int) -> TokenCrossEntropy:
+    if settings.sampled_softmax:
+        return SampledTokenCrossEntropy(settings.sampled_softmax, pad_id=pad_id, seed=settings.seed)
+    return TokenCrossEntropy(pad_id, label_smoothing=settings.label_smoothing)
 
 
 def _optimizer(settings: TrainingSettings) -> keras.optimizers.Optimizer:

@@ -10,6 +10,7 @@ from keras import ops
 from keras_s2s.attending import AttendingStack
 from keras_s2s.attention import Encoded, Mechanism, Memory, Score
 from keras_s2s.checks import check_flags, check_shares
+from keras_s2s.projection import columns
 from keras_s2s.stack import State, check_stack, embedding_dropouts
 
 
@@ -230,6 +231,23 @@ class Decoder(AttendingStack):
             bias = self.bias if self.output_bias else None
         kernel = ops.cast(kernel, self.compute_dtype)
         return kernel, None if bias is None else ops.cast(bias, self.compute_dtype)
+
+    def output_columns(self, ids: Any) -> tuple[Any, Any]:
+        """Of some ids `(N,)`: columns `(W, N)` of the kernel and biases `(N,)`, or None.
+
+        They are those of `output_weights`, but nothing as large as the kernel is read or made,
+        where the gradient of an untied one is.
+        """
+        if self.output_layer is not None:
+            kernel = columns(self.output_layer.kernel, ids)
+            bias = self.output_layer.bias
+        else:
+            kernel = ops.transpose(ops.take(self.embedding.embeddings, ids, axis=0))
+            bias = self.bias if self.output_bias else None
+        kernel = ops.cast(kernel, self.compute_dtype)
+        if bias is None:
+            return kernel, None
+        return kernel, ops.cast(ops.take(bias, ids), self.compute_dtype)
 
     def _logits(self, hidden: Any) -> Any:
         if self.output_layer is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_s2s.candidates import DISTRIBUTIONS, Candidates, draw_candidates, proposal
 from keras_s2s.checks import check_shares
 
 
@@ -74,6 +76,112 @@ class TokenCrossEntropy(keras.losses.Loss):
             "name": self.name,
             "pad_id": self.pad_id,
             "label_smoothing": self.label_smoothing,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class SampledTokenCrossEntropy(TokenCrossEntropy):
+    """Cross-entropy that trains on a sample of a large vocabulary (Jean et al. 2015).
+
+    In training, `Seq2Seq` makes logits of the label and of ids drawn anew for each batch alone:
+
+    ```
+    loss = mean over real tokens of −log( e^u[label] / (e^u[label] + Σ e^u[c]) )
+    u[v] = logit[v] − log expected[v],   c over the candidates other than the label
+    ```
+
+    `expected[v]` is how often id v is expected among the candidates, so that what is likely to be
+    drawn does not count for more: where all ids are drawn, loss and gradients are those of the
+    whole vocabulary, and with fewer the true probabilities still have no gradient. Of the output
+    layer, the columns of candidates and labels are all that is read; what is read of a tied
+    embedding are their rows.
+
+    This loss is no estimate of the cross-entropy, and falls with the number of samples. So the
+    training logs have it, as `loss`, and neither accuracy nor perplexity. Validation, `evaluate`
+    and a call of this object take all logits, as `TokenCrossEntropy` does: `val_loss` and
+    `val_perplexity` are exact, and `loss` does not compare with `val_loss`.
+
+    Only `Seq2Seq.fit` and `train_on_batch` sample, on the TensorFlow backend, without
+    `jit_compile`, a distribution strategy or metrics that need all logits. Where one of these
+    forbids it, training is an error.
+
+    Args:
+        samples: ids drawn for a batch, all different; from 1 to the size of the vocabulary.
+        distribution: 'log_uniform' draws small ids more often, as fits a vocabulary that is sorted
+            by frequency: those of words and characters are, a unigram one nearly. (A BPE vocabulary
+            has its single characters last.) 'uniform' draws all ids alike.
+        pad_id: the label that is not a token.
+        seed: whole number from 0; with the optimizer's step it decides which ids are drawn. Where
+            omitted, one is drawn from Python's generator, which `keras.utils.set_random_seed` sets.
+
+    Raises:
+        ValueError: one of the arguments is none of these.
+
+    Example:
+    >>> import numpy as np
+    >>> model = Seq2Seq(
+    ...     Encoder(vocabulary_size=9, embedding_size=8, units=8),
+    ...     Decoder(vocabulary_size=5000, embedding_size=8, units=16),
+    ... )
+    >>> model.compile(loss=SampledTokenCrossEntropy(samples=50))
+    >>> x = {"source_ids": np.array([[5, 6, 3]]), "target_ids": np.array([[2, 4321]])}
+    >>> y = np.array([[4321, 3]])
+    >>> list(model.train_on_batch(x, y, return_dict=True))
+    ['loss']
+    >>> list(model.test_on_batch(x, y, return_dict=True))
+    ['accuracy', 'loss', 'perplexity']
+    """
+
+    def __init__(
+        self,
+        samples: int = 8192,
+        distribution: str = "log_uniform",
+        pad_id: int = 0,
+        name: str = "sampled_token_cross_entropy",
+        *,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(pad_id, name)
+        if distribution not in DISTRIBUTIONS:
+            known = ", ".join(map(repr, DISTRIBUTIONS))
+            raise ValueError(
+                f"`distribution` must be one of {known}; got distribution={distribution!r}."
+            )
+        seed = random.randrange(2**31) if seed is None else seed
+        for label, value, least in (("samples", samples, 1), ("seed", seed, 0)):
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not whole or not least <= value < 2**32:
+                raise ValueError(
+                    f"`{label}` must be a whole number, at least {least} and below 2³²; got "
+                    f"{label}={value!r}."
+                )
+        self.samples = samples
+        self.distribution = distribution
+        self.seed = seed
+
+    def check_vocabulary(self, size: int) -> None:
+        """Raises ValueError for a vocabulary with fewer ids than are to be drawn."""
+        if self.samples > size:
+            raise ValueError(
+                f"`samples` must be at most the size of the target vocabulary, {size}; got "
+                f"samples={self.samples}. Draw fewer, or train with TokenCrossEntropy."
+            )
+
+    def candidates(self, vocabulary_size: int, step: Any) -> Candidates:
+        """What is drawn for a step, from a vocabulary of V ids. The same step draws the same."""
+        probabilities = proposal(self.distribution, vocabulary_size)
+        # From 2³¹ on a seed is a negative int32.
+        seed = (self.seed + 2**31) % 2**32 - 2**31
+        seeds = ops.stack([ops.convert_to_tensor(seed, "int32"), ops.cast(step, "int32")])
+        return draw_candidates(probabilities, self.samples, seeds)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "pad_id": self.pad_id,
+            "samples": self.samples,
+            "distribution": self.distribution,
+            "seed": self.seed,
         }
 
 

@@ -218,6 +218,10 @@ class Seq2Seq(TokenSteps):
         """Kernel `(W, V)` and bias `(V,)` of the logits; see `Decoder.output_weights`."""
         return self.decoder.output_weights()
 
+    def output_columns(self, ids: Any) -> tuple[Any, Any]:
+        """Those of some ids; see `Decoder.output_columns`."""
+        return self.decoder.output_columns(ids)
+
     def _mixed(self, schedule: Schedule, target_ids: Any, state: State, memory: Memory) -> Any:
         optimizer = getattr(self, "optimizer", None)
         if optimizer is None:

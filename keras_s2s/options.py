@@ -199,6 +199,12 @@ Precision = Annotated[
 LabelSmoothing = Annotated[
     float, _training(help="Share of each label's probability spread over the vocabulary.")
 ]
+SampledSoftmax = Annotated[
+    int,
+    _training(
+        metavar="N", help="Train on N drawn ids of a large target vocabulary; 0: on all of it."
+    ),
+]
 LearningRate = Annotated[float, _training(help="Adam's step size, the highest if it changes.")]
 LearningRateSchedule = Annotated[
     RateKind, _training(metavar="NAME", help="plateau, constant, inverse_sqrt or exponential.")

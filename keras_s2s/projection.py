@@ -7,17 +7,21 @@ what metrics need comes of that same pass. On the TensorFlow backend.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
+
+from keras_s2s.candidates import Candidates
 
 
 class TokenSums(NamedTuple):
     """Sums over the real tokens of a batch, each token times its weight. Scalars, float32."""
 
-    objective: Any  # cross-entropy with label smoothing; the only one that gradients flow through
-    entropy: Any  # cross-entropy
-    hits: Any  # one where the most probable token is the label
+    objective: Any  # what is trained on; the only one that gradients flow through
+    entropy: Any  # cross-entropy; None where not all logits were made
+    hits: Any  # one where the most probable token is the label; None likewise
     count: Any  # one
 
 
@@ -97,6 +101,110 @@ def projected_sums(
     arguments = (hidden, ops.convert_to_tensor(kernel)) + (() if bias is None else (bias,))
     objective, entropy, hits = ops.custom_gradient(run)(*arguments)
     return TokenSums(objective, entropy, hits, ops.sum(weights))
+
+
+def sampled_sums(
+    hidden: Any,
+    output_columns: Callable[[Any], tuple[Any, Any]],
+    labels: Any,
+    weights: Any,
+    candidates: Candidates,
+) -> TokenSums:
+    """As `projected_sums`, with logits of the label and of candidates alone.
+
+    ```
+    u[v] = hidden·kernel[:, v] + bias[v] − log expected[v]
+    objective = log(e^u[label] + Σ e^u[c]) − u[label],   c over the candidates other than the label
+    ```
+
+    Args:
+        hidden: `(B, T, W)`, what the logits come from.
+        output_columns: ids `(N,)` to columns `(W, N)` of the kernel and biases `(N,)`, or None.
+        labels: `(B, T)` int.
+        weights: `(B, T)` float32; a token of weight zero is left out.
+        candidates: `Candidates` of the vocabulary.
+
+    Example: two of four ids and the label, all expected once, with equal logits: log 3.
+    >>> import numpy as np
+    >>> kernel = np.ones((2, 4), "float32")
+    >>> candidates = Candidates(np.array([0, 3]), np.zeros(4, "float32"))
+    >>> sums = sampled_sums(
+    ...     np.zeros((1, 2, 2), "float32"),
+    ...     lambda ids: (columns(kernel, ids), None),
+    ...     np.array([[1, 0]]),
+    ...     np.array([[1, 0]], "float32"),
+    ...     candidates,
+    ... )
+    >>> round(float(sums.objective), 4)
+    1.0986
+    """
+    weights = ops.reshape(ops.convert_to_tensor(weights, "float32"), (-1,))
+    places = ops.nonzero(weights)[0]  # (N,)
+    weights = ops.take(weights, places)
+    labels = ops.take(ops.reshape(ops.cast(labels, "int32"), (-1,)), places)
+    rows = _rows(ops.convert_to_tensor(hidden), places)  # (N, W)
+
+    ids = ops.cast(candidates.ids, "int32")
+    count = ops.shape(ids)[0]
+    both = ops.concatenate([ids, labels])  # one gather, and one gradient of the kernel
+    kernel, bias = output_columns(both)  # (W, C + N), (C + N,)
+    shift = -ops.take(candidates.log_expected, both)
+    if bias is not None:
+        shift = shift + ops.cast(bias, "float32")
+    logits = ops.cast(ops.matmul(rows, kernel[:, :count]), "float32") + shift[:count]  # (N, C)
+    # The label has a column of its own: among the candidates it would count twice.
+    lowest = float(np.finfo("float32").min)
+    again = ops.equal(ops.expand_dims(labels, -1), ids)
+    logits = ops.where(again, lowest, logits)
+    of_labels = ops.cast(rows, "float32") * ops.cast(ops.transpose(kernel[:, count:]), "float32")
+    own = ops.sum(of_labels, axis=-1) + shift[count:]  # (N,)
+    entropy = ops.sparse_categorical_crossentropy(
+        ops.zeros_like(labels),
+        ops.concatenate([ops.expand_dims(own, -1), logits], axis=-1),
+        from_logits=True,
+    )
+    return TokenSums(ops.sum(entropy * weights), None, None, ops.sum(weights))
+
+
+def columns(kernel: Any, ids: Any) -> Any:
+    """Some columns of a matrix, as often as they are named: `(W, V)` and `(N,)` to `(W, N)`.
+
+    The gradient is one tensor `(W, V)`; what TensorFlow writes for it is two, one transposed.
+
+    Example:
+    >>> columns([[1, 2, 3], [4, 5, 6]], [2, 0]).numpy().tolist()
+    [[3, 1], [6, 4]]
+    """
+    kernel, ids = ops.convert_to_tensor(kernel), ops.convert_to_tensor(ids)
+    width, size = kernel.shape
+
+    def run(kernel: Any) -> Any:
+        def grad(d_columns: Any, **_: Any) -> Any:
+            starts = ops.arange(0, width * size, size, dtype="int64")
+            flat = ops.expand_dims(starts, -1) + ops.cast(ids, "int64")  # (W, N)
+            d_kernel = ops.segment_sum(
+                ops.reshape(d_columns, (-1,)), ops.reshape(flat, (-1,)), width * size
+            )
+            return ops.reshape(d_kernel, (width, size))
+
+        return ops.take(kernel, ids, axis=1), grad
+
+    return ops.custom_gradient(run)(kernel)
+
+
+def _rows(hidden: Any, places: Any) -> Any:
+    """The rows at some of B·T places: `(B, T, W)` and `(N,)` to `(N, W)`."""
+    width = hidden.shape[-1]
+
+    def run(hidden: Any) -> Any:
+        def grad(d_rows: Any, **_: Any) -> Any:
+            flat = (ops.shape(hidden)[0] * ops.shape(hidden)[1], width)
+            d_hidden = ops.scatter(ops.expand_dims(places, -1), d_rows, flat)
+            return ops.reshape(d_hidden, ops.shape(hidden))
+
+        return ops.take(ops.reshape(hidden, (-1, width)), places, axis=0), grad
+
+    return ops.custom_gradient(run)(hidden)
 
 
 def _at(x: Any, ids: Any) -> Any:

@@ -91,6 +91,7 @@ LEAST = {
     "decay_steps": 1,
     "decay_patience": 1,
     "keep_checkpoints": 0,
+    "sampled_softmax": 0,
     "max_source_length": 2,
     "max_target_length": 2,
     "beam": 1,

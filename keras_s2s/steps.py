@@ -14,9 +14,9 @@ import keras
 from keras import ops
 
 from keras_s2s.inference import Decodable
-from keras_s2s.losses import TokenCrossEntropy, token_weights
+from keras_s2s.losses import SampledTokenCrossEntropy, TokenCrossEntropy, token_weights
 from keras_s2s.metrics import Perplexity, TokenAccuracy
-from keras_s2s.projection import TokenSums, projected_sums
+from keras_s2s.projection import TokenSums, projected_sums, sampled_sums
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class TokenSteps(Decodable):
         """Kernel `(W, V)` and bias `(V,)`, or None, of the logits, in the compute dtype."""
         raise NotImplementedError
 
+    def output_columns(self, ids: Any) -> tuple[Any, Any]:
+        """Of some ids `(N,)`, the columns `(W, N)` and biases `(N,)`, or None, of these."""
+        raise NotImplementedError
+
     def choose_steps(
         self, loss: Any, weighted_metrics: Sequence[Any] | None, others: dict[str, Any]
     ) -> None:
@@ -50,9 +54,14 @@ class TokenSteps(Decodable):
             weighted_metrics: likewise.
             others: the other arguments of `compile`; with metrics, or loss weights, Keras' steps
                 run.
+
+        Raises:
+            ValueError: a loss that draws more ids than the vocabulary has.
         """
+        if isinstance(loss, SampledTokenCrossEntropy):
+            loss.check_vocabulary(self.target_vocabulary_size)
         metrics = keras.tree.flatten(weighted_metrics)
-        known = type(loss) is TokenCrossEntropy and all(
+        known = type(loss) in (TokenCrossEntropy, SampledTokenCrossEntropy) and all(
             type(metric) in (TokenAccuracy, Perplexity) and metric.pad_id == loss.pad_id
             for metric in metrics
         )
@@ -64,9 +73,27 @@ class TokenSteps(Decodable):
         here = keras.backend.backend() == "tensorflow"
         self._plan = TokenPlan(loss, metrics) if known and here and not own and not asked else None
 
+    # Keras on TensorFlow would make the weights in the first trace of a step: too late to choose a
+    # step by them, and TensorFlow traces one that makes some twice.
+    def make_train_function(self, force: bool = False) -> Any:
+        if keras.backend.backend() == "tensorflow":
+            with self.distribute_strategy.scope():
+                if not self.built:
+                    self.build()
+                if not self.optimizer.built:
+                    self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        if keras.backend.backend() == "tensorflow" and not self.built:
+            with self.distribute_strategy.scope():
+                self.build()
+        return super().make_test_function(force)
+
     def train_step(self, *arguments: Any) -> Any:
         plan = self._plan_here()
         if plan is None:
+            self._refuse_sampling()
             return super().train_step(*arguments)
         import tensorflow as tf
 
@@ -94,15 +121,32 @@ class TokenSteps(Decodable):
         # Keras scales losses by the number of replicas, in its own steps.
         return None if tf.distribute.has_strategy() or not self.trainable_variables else self._plan
 
+    def _refuse_sampling(self) -> None:
+        """Raises ValueError where Keras' step would train on all logits against what was asked."""
+        losses = keras.tree.flatten(self.loss)
+        if any(isinstance(loss, SampledTokenCrossEntropy) for loss in losses):
+            raise ValueError(
+                "SampledTokenCrossEntropy trains alone, on the TensorFlow backend, without "
+                "`jit_compile`, a distribution strategy, `loss_weights` and metrics other than "
+                "TokenAccuracy and Perplexity of its pad_id; got "
+                f"backend={keras.backend.backend()!r}, jit_compile={self.jit_compile!r}. Compile "
+                "without what is in its way, or with TokenCrossEntropy."
+            )
+
     def _sums_and_loss(self, plan: TokenPlan, data: Any, training: bool) -> tuple[TokenSums, Any]:
         x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         hidden = self(x, training=training, logits=False)
         labels = ops.cast(labels, "int32")
         weights = token_weights(labels, sample_weight, plan.loss.pad_id)
         weights = ops.broadcast_to(weights, ops.shape(labels))
-        kernel, bias = self.output_weights()
-        smoothing = plan.loss.label_smoothing
-        sums = projected_sums(hidden, kernel, bias, labels, weights, smoothing)
+        if training and isinstance(plan.loss, SampledTokenCrossEntropy):
+            step = self.optimizer.iterations
+            candidates = plan.loss.candidates(self.target_vocabulary_size, step)
+            sums = sampled_sums(hidden, self.output_columns, labels, weights, candidates)
+        else:
+            kernel, bias = self.output_weights()
+            smoothing = plan.loss.label_smoothing
+            sums = projected_sums(hidden, kernel, bias, labels, weights, smoothing)
         loss = sums.objective / ops.where(ops.equal(sums.count, 0.0), 1.0, sums.count)
         for added in self.losses:
             loss += ops.sum(ops.cast(added, loss.dtype))
@@ -117,6 +161,10 @@ class TokenSteps(Decodable):
         compiled = self._compile_metrics
         if compiled is not None and not compiled.built:
             compiled.build(labels, keras.KerasTensor((None, None, self.target_vocabulary_size)))
+        if sums.entropy is None:
+            unknown = {metric.name for metric in plan.metrics}
+            logs = self.get_metrics_result()
+            return {name: value for name, value in logs.items() if name not in unknown}
         for metric in plan.metrics:
             total = sums.hits if isinstance(metric, TokenAccuracy) else sums.entropy
             metric.add(total, sums.count)

@@ -286,6 +286,20 @@ def smoothed_cross_entropy(
     return total / count if count else 0.0
 
 
+def sampled_cross_entropy(
+    labels: Array, logits: Array, ids: Array, log_expected: Array, weights: Array
+) -> float:
+    """Σ of the weighted sampled cross-entropy of tokens, each in a softmax of its own."""
+    total = 0.0
+    for label, row, weight in zip(
+        labels.ravel(), logits.reshape(-1, logits.shape[-1]), weights.ravel(), strict=True
+    ):
+        shifted = row.astype("float64") - log_expected
+        others = [shifted[i] for i in ids if i != label]
+        total -= weight * log_softmax(np.array([shifted[label], *others]))[0]
+    return total
+
+
 def accuracy(labels: Array, logits: Array, pad: int = 0) -> float:
     """Share of the labels that are not padding whose logit is the largest."""
     real = labels != pad

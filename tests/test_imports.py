@@ -43,12 +43,13 @@ TABLE = {
     "bridge": Rule("keras numpy", "attention checks stack"),
     "design": Rule("keras", "attention checks stack"),
     "attending": Rule("keras", "attention design scan stack"),
-    "decoder": Rule("keras numpy", "attending attention checks stack"),
+    "decoder": Rule("keras numpy", "attending attention checks projection stack"),
     "schedules": Rule("keras", "attention decoder scan stack"),
-    "losses": Rule("keras tensorflow", "checks"),
+    "candidates": Rule("numpy tensorflow"),
+    "losses": Rule("keras tensorflow", "candidates checks"),
     "metrics": Rule("keras", "losses"),
     "adam": Rule("keras tensorflow"),
-    "projection": Rule("keras tensorflow"),
+    "projection": Rule("keras numpy tensorflow", "candidates"),
     "steps": Rule("keras tensorflow", "inference losses metrics projection"),
     "search": Rule("keras numpy", "checks"),
     "inference": Rule("keras numpy", "search"),
@@ -124,7 +125,7 @@ TABLE = {
 }
 
 # Core modules with a TensorFlow branch, imported inside the function that runs on that backend.
-BACKEND_SPECIFIC = {"adam", "losses", "projection", "scan", "steps"}
+BACKEND_SPECIFIC = {"adam", "candidates", "losses", "projection", "scan", "steps"}
 CORE = {
     *(
         "checks",
@@ -138,7 +139,7 @@ CORE = {
         "attending",
     ),
     *("decoder", "schedules", "inference", "model", "migration"),
-    *("adam", "losses", "metrics", "projection", "search", "steps"),
+    *("adam", "candidates", "losses", "metrics", "projection", "search", "steps"),
 }
 # The commands, and the modules they hand a whole command to, are the only ones that know the
 # exporters.

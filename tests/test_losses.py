@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 import reference
-from backends import gradients
+from backends import gradients, tensorflow_only
 from keras import ops
 
-from keras_s2s.losses import GuidedAlignment, TokenCrossEntropy
+from keras_s2s.losses import GuidedAlignment, SampledTokenCrossEntropy, TokenCrossEntropy
 
 pytestmark = pytest.mark.backend_neutral
 
@@ -168,6 +168,58 @@ def test_a_smoothing_that_is_no_share_is_an_error(smoothing):
 def test_reduction_is_no_option():
     with pytest.raises(TypeError, match="reduction"):
         TokenCrossEntropy(reduction="sum")
+
+
+# Sampled softmax; what it trains on is in test_projection.py and test_steps.py.
+
+
+def test_a_sampled_loss_is_the_exact_one_of_logits_that_are_there():
+    logits, weights = sample()
+    loss = SampledTokenCrossEntropy(samples=2, pad_id=3)
+    exact = TokenCrossEntropy(pad_id=3)
+    assert float(loss(LABELS, logits, weights)) == float(exact(LABELS, logits, weights))
+
+
+def test_a_sampled_loss_round_trips_through_json():
+    loss = SampledTokenCrossEntropy(7, "uniform", 2, "some", seed=5)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
+    again = keras.saving.deserialize_keras_object(config)
+    expected = {"name": "some", "pad_id": 2, "samples": 7, "distribution": "uniform", "seed": 5}
+    assert again.get_config() == loss.get_config() == expected
+
+
+def test_the_seed_of_a_sampled_loss_comes_from_the_global_one():
+    seeds = []
+    for value in (1, 1, 2):
+        keras.utils.set_random_seed(value)
+        seeds.append(SampledTokenCrossEntropy().seed)
+    assert seeds[0] == seeds[1] != seeds[2]
+
+
+@tensorflow_only
+def test_seed_and_step_decide_the_candidates():
+    def ids(seed, step):
+        return SampledTokenCrossEntropy(5, seed=seed).candidates(99, step).ids.numpy().tolist()
+
+    assert ids(2**32 - 1, 3) == ids(2**32 - 1, 3)
+    assert ids(1, 3) != ids(2, 3)
+    assert ids(1, 3) != ids(1, 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"samples": 0}, "`samples` must be a whole number, at least 1 and .* samples=0"),
+        ({"samples": 2.0}, "`samples` must be a whole number.* samples=2.0"),
+        ({"samples": True}, "`samples` must be a whole number"),
+        ({"seed": -1}, "`seed` must be a whole number, at least 0 and .* seed=-1"),
+        ({"seed": 2**32}, "`seed` must be a whole number"),
+        ({"distribution": "zipf"}, "'log_uniform', 'uniform'; got distribution='zipf'"),
+    ],
+)
+def test_a_sampled_loss_that_cannot_be_is_an_error(given, message):
+    with pytest.raises(ValueError, match=message):
+        SampledTokenCrossEntropy(**given)
 
 
 # Guided alignment

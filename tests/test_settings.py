@@ -102,6 +102,15 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
         ({"learning_rate_decay": 1.1}, "`learning_rate_decay` must be above 0 and at most 1"),
         ({"clip_norm": 0.0}, "`clip_norm` must be above 0"),
         ({"label_smoothing": 1.0}, "`label_smoothing` must be at least 0 and below 1; got 1.0"),
+        ({"sampled_softmax": -1}, "`sampled_softmax` must be at least 0; got -1"),
+        (
+            {"sampled_softmax": 8000},
+            "`sampled_softmax` must be below .* vocabulary; got 8000 of",
+        ),
+        (
+            {"sampled_softmax": 50, "label_smoothing": 0.1},
+            "`sampled_softmax` sees 50 ids; got label_smoothing=0.1. Leave one",
+        ),
         ({"weight_decay": -1.0}, "`weight_decay` must be at least 0"),
         ({"moving_average": 1.0}, "`moving_average` must be at least 0 and below 1"),
         ({"subword_sampling": 1.5}, "`subword_sampling` must be at least 0 and at most 1"),

@@ -171,6 +171,147 @@ def test_what_wants_all_logits_gets_keras_steps():
     assert np.isfinite(model.train_on_batch(X, Y)[0])
 
 
+# Sampled softmax
+
+SEEN, HELD_OUT = slice(0, 1600), slice(1600, None)
+DESIGNS = pytest.mark.parametrize(
+    "options",
+    [{}, {"tied_embedding": True, "cell": "gru"}, {"input_feeding": True, "output_bias": False}],
+    ids=["plain", "tied", "looped, no bias"],
+)
+
+
+@DESIGNS
+def test_training_on_all_ids_as_candidates_is_training_on_the_whole_softmax(options):
+    whole = made(**options)
+    sampled = made(whole.get_weights(), s2s.SampledTokenCrossEntropy(12), **options)
+    arguments = {"sample_weight": WEIGHTS, "return_dict": True}
+    for _ in range(3):
+        logs, expected = (model.train_on_batch(X, Y, **arguments) for model in (sampled, whole))
+        assert set(logs) == {"loss"}
+        assert logs["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    for a, b in zip(sampled.get_weights(), whole.get_weights(), strict=True):
+        # Three steps of float32 sums in another order.
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-6)
+    logs, expected = (model.test_on_batch(X, Y, **arguments) for model in (sampled, whole))
+    assert logs == pytest.approx(expected, rel=1e-5)
+    assert set(logs) == {"loss", "accuracy", "perplexity"}
+
+
+@DESIGNS
+def test_a_sampled_step_moves_the_output_layer_at_candidates_and_labels_alone(options):
+    loss = s2s.SampledTokenCrossEntropy(2, "uniform", seed=3)
+    model = made(loss=loss, **options)
+    drawn = set(loss.candidates(12, 0).ids.numpy().tolist()) | set(Y[Y != 0].tolist())
+    if "tied_embedding" in options:
+        drawn |= set(TARGET.ravel().tolist())  # as inputs
+    assert len(drawn) < 12
+    (columns, bias), start = model.output_weights(), model.get_weights()
+    before = [np.array(columns), None if bias is None else np.array(bias)]
+    model.train_on_batch(X, Y)
+    for old, new in zip(before, model.output_weights(), strict=True):
+        if new is not None:
+            moved = np.abs(np.array(new) - old).reshape(-1, 12).max(axis=0) > 0
+            assert set(np.flatnonzero(moved)) <= drawn
+            assert moved.sum() > 4
+    assert any((a != b).any() for a, b in zip(start, model.get_weights(), strict=True))
+
+
+def test_no_tensor_of_a_sampled_step_has_a_row_of_logits_for_each_token():
+    model = made(loss=s2s.SampledTokenCrossEntropy(3))
+    specs = {k: tf.TensorSpec((None, None), tf.int64) for k in X}
+    step = tf.function(model.train_step, autograph=False)
+    graph = step.get_concrete_function((specs, tf.TensorSpec((None, None), tf.int64))).graph
+    shapes = [t.shape for op in graph.get_operations() for t in op.outputs if t.shape.rank == 2]
+    # (W, V) are the kernel and its gradient; logits would be (tokens, V).
+    assert {tuple(shape) for shape in shapes if shape[-1] == 12} == {(8, 12)}
+
+
+def test_padding_changes_no_sampled_step():
+    loss = s2s.SampledTokenCrossEntropy(5, seed=1)
+    ours = made(loss=loss)
+    padded = made(ours.get_weights(), loss)
+    wider = {k: np.pad(v, ((0, 0), (0, 3))) for k, v in X.items()}
+    logs = ours.train_on_batch(X, Y)
+    assert padded.train_on_batch(wider, np.pad(Y, ((0, 0), (0, 3)))) == pytest.approx(logs)
+    for a, b in zip(ours.get_weights(), padded.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
+def test_every_step_draws_anew():
+    model = made(loss=s2s.SampledTokenCrossEntropy(3, "uniform", seed=1))
+    model.compile(keras.optimizers.SGD(0.0), model.loss)
+    first, second = model.train_on_batch(X, Y), model.train_on_batch(X, Y)
+    assert first != pytest.approx(second, rel=1e-4)
+
+
+def test_a_model_that_was_saved_goes_on_with_the_same_candidates(tmp_path):
+    model = made(loss=s2s.SampledTokenCrossEntropy(3, "uniform"))
+    model.train_on_batch(X, Y)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    for _ in range(2):
+        assert again.train_on_batch(X, Y) == model.train_on_batch(X, Y)
+
+
+def test_fit_logs_the_sampled_loss_and_exact_values_of_validation():
+    model = made(loss=s2s.SampledTokenCrossEntropy(4))
+    arguments = {"validation_data": (X, Y), "validation_batch_size": 4, "verbose": 0}
+    history = model.fit(X, Y, epochs=2, batch_size=2, **arguments).history
+    assert set(history) == {"loss", "val_loss", "val_accuracy", "val_perplexity"}
+    assert history["val_perplexity"][-1] == pytest.approx(np.exp(history["val_loss"][-1]), rel=1e-5)
+    assert model.evaluate(X, Y, verbose=0)[0] == pytest.approx(history["val_loss"][-1], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        {"jit_compile": True},
+        {"metrics": [keras.metrics.MeanMetricWrapper(lambda y, z: z[..., 0])]},
+        {"weighted_metrics": [s2s.TokenAccuracy(pad_id=1)]},
+        {"loss_weights": [2.0]},
+    ],
+)
+def test_where_keras_steps_would_train_on_all_logits_a_sampled_loss_is_an_error(compiled):
+    model = made()
+    model.compile("sgd", s2s.SampledTokenCrossEntropy(3), **compiled)
+    with pytest.raises(ValueError, match=r"SampledTokenCrossEntropy trains alone, .*backend='ten"):
+        model.train_on_batch(X, Y)
+    assert np.isfinite(model.evaluate(X, Y, verbose=0)).all()
+
+
+def test_more_samples_than_ids_are_an_error():
+    with pytest.raises(ValueError, match=r"`samples` must be at most .* 12; got samples=13"):
+        made(loss=s2s.SampledTokenCrossEntropy(13))
+
+
+@pytest.mark.parametrize("options", [{}, {"tied_embedding": True}], ids=["plain", "tied"])
+def test_training_on_a_sample_reaches_about_the_loss_of_the_whole_softmax(options):
+    """Copies of words that obey Zipf's law; 30 of the 64 ids are drawn for a batch."""
+    probabilities = 1 / np.arange(1, 61)
+    words = np.random.default_rng(5).choice(60, (1800, 3), p=probabilities / probabilities.sum())
+    source = words + 4
+    target = np.pad(source, ((0, 0), (1, 0)), constant_values=2)[:, :-1]
+
+    def trained(loss):
+        keras.utils.set_random_seed(5)
+        common = {"vocabulary_size": 64, "embedding_size": 24, "cell": "gru"}
+        model = s2s.Seq2Seq(
+            s2s.Encoder(units=12, **common),
+            s2s.Decoder(units=24, attention_size=24, **common, **options),
+        )
+        model.compile(s2s.FusedAdam(0.02), loss)
+        data = {"source_ids": source, "target_ids": target}
+        seen, held_out = ({k: v[part] for k, v in data.items()} for part in (SEEN, HELD_OUT))
+        model.fit(seen, source[SEEN], batch_size=32, epochs=6, verbose=0)
+        return model.evaluate(held_out, source[HELD_OUT], verbose=0, return_dict=True)["loss"]
+
+    whole = trained(s2s.TokenCrossEntropy())
+    # The words have an entropy of 3.3; a sample takes somewhat longer to bring it to zero.
+    assert whole < 0.3
+    assert trained(s2s.SampledTokenCrossEntropy(30, seed=1)) < whole + 0.2
+
+
 def stock(ours):
     """The same design from the layers that Keras has, with the same weights."""
     layers, ops = keras.layers, keras.ops

@@ -364,6 +364,35 @@ def test_another_process_repeats_the_run_to_the_bit(
     assert_same_weights(stateful.output, tmp_path / "out")
 
 
+def test_training_on_a_sample_of_the_vocabulary_is_resumed_to_the_bit(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled = {"sampled_softmax": 5, "target_tokenizer": "word"}
+    whole, _ = run(settings_for(texts, tmp_path / "whole", **sampled))
+    assert {"loss", "val_perplexity"} <= set(whole.history[0])
+    assert not {"perplexity", "accuracy"} & set(whole.history[0])
+    settings = settings_for(texts, tmp_path / "out", **sampled)
+    kill_in_save(monkeypatch, 2)
+    with pytest.raises(Killed):
+        run(settings)
+    monkeypatch.undo()
+
+    result, printed = run(settings, resume=True)
+
+    assert result.history == whole.history
+    assert "validation  loss" in printed
+    assert_same_weights(tmp_path / "whole", tmp_path / "out")
+
+
+def test_a_sample_larger_than_the_words_there_are_is_refused_before_anything_is_written(
+    texts: Path, tmp_path: Path
+) -> None:
+    settings = settings_for(texts, tmp_path / "out", sampled_softmax=50, target_tokenizer="word")
+    with pytest.raises(ValueError, match=r"`samples` must be at most .* 9; got samples=50"):
+        run(settings)
+    assert not (tmp_path / "out" / "settings.json").exists()
+
+
 def test_ids_on_disk_train_to_the_same_weights(texts: Path, whole: Path, tmp_path: Path) -> None:
     settings = settings_for(texts, tmp_path / "out", ids_on_disk=True, epochs=2)
     run(settings)
