@@ -1,7 +1,8 @@
 """A training step with a large target vocabulary: the whole softmax beside a sample of it.
 
 The design and the batches of training_step.py, with a source vocabulary of 8,000; contestants take
-turns, each a process of its own, so that peak memory is a contestant's own too.
+turns, each a process of its own, so that peak memory is a contestant's own too. The operations
+counted are those of the whole softmax with a matrix of its own, so rates say nothing of the others.
 
     python benchmarks/sampled.py --threads 1 --vocabulary 50000 100000 --output lines.jsonl
 """
