@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from keras_s2s.recurrent import GRU as GRU
     from keras_s2s.recurrent import LSTM as LSTM
     from keras_s2s.recurrent import LayerNormLSTM as LayerNormLSTM
+    from keras_s2s.retraces import RetraceWarning as RetraceWarning
     from keras_s2s.risk import MinimumBayesRisk as MinimumBayesRisk
     from keras_s2s.schedules import ConstantSchedule as ConstantSchedule
     from keras_s2s.schedules import ExponentialSchedule as ExponentialSchedule
@@ -189,6 +190,7 @@ _MODULES = {
         "LSTM",
         "LayerNormLSTM",
     ),
+    "retraces": ("RetraceWarning",),
     "risk": ("MinimumBayesRisk",),
     "schedules": (
         "ConstantSchedule",

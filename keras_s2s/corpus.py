@@ -1,7 +1,7 @@
 """Parallel text made ready for training: tokenised and filtered once, given out in epochs.
 
 `reading` brings the pairs of lines, `pairs` keeps and pads their ids, `batches` says which pairs
-share a batch; this module joins the three.
+share a batch, `shapes` how few shapes these have; this module joins the four.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from keras_s2s.length_order import LengthOrder
 from keras_s2s.pairs import Batch, IdPairs
 from keras_s2s.reading import CorpusError, has_text
 from keras_s2s.resampling import SampledPairs, SampledSide
+from keras_s2s.shapes import BoundedShapes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +147,7 @@ class Corpus:
                 SampledSide(target_tokenizer, target_sampling, target_limit),
                 **special,
             )
-        self._order: LengthOrder | None = None
+        self._orders: dict[int | None, LengthOrder] = {}  # by what lengths are rounded up to
         read = empty = too_long = 0
         tokens, longest_kept = [0, 0], [0, 0]
         shortest, longest = (math.inf, math.inf), (0, 0)  # source and target, kept or not
@@ -205,6 +206,7 @@ class Corpus:
         *,
         batch_size: int | None = None,
         batch_tokens: int | None = None,
+        length_multiple: int | None = None,
         shuffle_seed: int | None,
     ) -> BatchPlan:
         """The batches that `batches` and `dataset` make with the same arguments.
@@ -213,6 +215,9 @@ class Corpus:
             batch_size: pairs in a batch, at most. Give this or `batch_tokens`, not both.
             batch_tokens: padded ids in a batch, at most: pairs × (longest source + longest target).
                 A pair with more ids than that is a batch of its own; it is never left out.
+            length_multiple: pad batches so that they have few shapes, for `jit_compile` and JAX,
+                which compile for each: lengths up to multiples of this, and rows by the length; see
+                `BoundedShapes`. The plan then counts the rounded lengths. None pads to the longest.
             shuffle_seed: whole number for training; None, for evaluation, takes the pairs sorted by
                 length, without chance.
 
@@ -224,20 +229,49 @@ class Corpus:
             ValueError: not exactly one of `batch_size` and `batch_tokens`, or one too small.
             TypeError: a number that is not whole.
         """
-        if self._order is None:
-            self._order = LengthOrder(self._pairs.lengths, len(self._pairs), on_disk=self._on_disk)
         return BatchPlan.of_order(
-            self._order,
+            self._order(length_multiple),
             batch_size=batch_size,
             batch_tokens=batch_tokens,
             shuffle_seed=shuffle_seed,
         )
+
+    def count_shapes(
+        self,
+        *,
+        batch_size: int | None = None,
+        batch_tokens: int | None = None,
+        length_multiple: int | None = None,
+        shuffle_seed: int | None,
+        epoch: int = 0,
+    ) -> tuple[int, float]:
+        """How many shapes the batches of an epoch have, and the share of padding among their ids.
+
+        Args:
+            batch_size: as for `plan`.
+            batch_tokens: as for `plan`.
+            length_multiple: as for `plan`.
+            shuffle_seed: as for `plan`.
+            epoch: as for `batches`.
+        """
+        size = {"batch_size": batch_size, "batch_tokens": batch_tokens}
+        plan = self.plan(**size, length_multiple=length_multiple, shuffle_seed=shuffle_seed)
+        order = self._order(length_multiple)
+        bounded = _bounded(length_multiple, batch_size, batch_tokens)
+        shapes, ids = set(), 0
+        for groups in plan.rows(epoch).groups():
+            source, target = int(order.source[groups].max()), int(order.target[groups].max())
+            rows = bounded.rows(source, target) if bounded else len(groups)
+            shapes.add((rows, source, target))
+            ids += rows * (source + target)
+        return len(shapes), 1 - (self.report.source_tokens + self.report.target_tokens) / ids
 
     def batches(
         self,
         *,
         batch_size: int | None = None,
         batch_tokens: int | None = None,
+        length_multiple: int | None = None,
         shuffle_seed: int | None,
         epoch: int = 0,
     ) -> Iterator[Batch]:
@@ -246,6 +280,7 @@ class Corpus:
         Args:
             batch_size: as for `plan`.
             batch_tokens: as for `plan`.
+            length_multiple: as for `plan`.
             shuffle_seed: as for `plan`.
             epoch: whole number from 0. The batches of an epoch depend on it and on `shuffle_seed`
                 alone, not on the epochs made before.
@@ -259,10 +294,14 @@ class Corpus:
             TypeError: as `plan`, or an `epoch` that is not a whole number.
         """
         plan = self.plan(
-            batch_size=batch_size, batch_tokens=batch_tokens, shuffle_seed=shuffle_seed
+            batch_size=batch_size,
+            batch_tokens=batch_tokens,
+            length_multiple=length_multiple,
+            shuffle_seed=shuffle_seed,
         )
+        shapes = _bounded(length_multiple, batch_size, batch_tokens)
         return (
-            self._batch(rows, shuffle_seed, epoch, position)
+            self._batch(rows, shapes, shuffle_seed, epoch, position)
             for position, rows in enumerate(plan.rows(epoch))
         )
 
@@ -271,6 +310,7 @@ class Corpus:
         *,
         batch_size: int | None = None,
         batch_tokens: int | None = None,
+        length_multiple: int | None = None,
         shuffle_seed: int | None,
         first_epoch: int = 0,
         hosts: Hosts | None = None,
@@ -289,6 +329,7 @@ class Corpus:
         Args:
             batch_size: as for `plan`.
             batch_tokens: as for `plan`.
+            length_multiple: as for `plan`.
             shuffle_seed: as for `plan`. With None, every iteration is the same.
             first_epoch: whole number from 0, the epoch of the first iteration.
             hosts: from `join_hosts`, where several processes train together, each with the same
@@ -307,8 +348,12 @@ class Corpus:
 
         check_whole_number("first_epoch", first_epoch, least=0)
         plan = self.plan(
-            batch_size=batch_size, batch_tokens=batch_tokens, shuffle_seed=shuffle_seed
+            batch_size=batch_size,
+            batch_tokens=batch_tokens,
+            length_multiple=length_multiple,
+            shuffle_seed=shuffle_seed,
         )
+        shapes = _bounded(length_multiple, batch_size, batch_tokens)
         next_epoch = first_epoch
 
         def one_epoch() -> Iterator[Batch]:
@@ -319,7 +364,7 @@ class Corpus:
                 # batches and never asks for one more.
                 if position + 1 == len(plan):
                     next_epoch = max(next_epoch, epoch + 1)
-                batch = self._batch(rows, shuffle_seed, epoch, position)
+                batch = self._batch(rows, shapes, shuffle_seed, epoch, position)
                 yield batch if hosts is None else hosts.share(batch, self._pairs.pad_id)
 
         ids = tf.TensorSpec((None, None), tf.int32)
@@ -336,12 +381,46 @@ class Corpus:
         ahead = min(_PREFETCH, len(plan) - 2)
         return dataset.prefetch(ahead) if ahead > 0 else dataset
 
+    def _order(self, length_multiple: int | None) -> LengthOrder:
+        """The pairs by their lengths, or by their lengths rounded up."""
+        if length_multiple is not None:
+            check_whole_number("length_multiple", length_multiple, least=1)
+        if length_multiple not in self._orders:
+            lengths = self._pairs.lengths
+            if length_multiple is not None:
+                bounded = BoundedShapes(multiple=length_multiple)
+
+                def lengths(first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+                    source, target = self._pairs.lengths(first, last)
+                    return bounded.rounded(source), bounded.rounded(target)
+
+            self._orders[length_multiple] = LengthOrder(
+                lengths, len(self._pairs), on_disk=self._on_disk
+            )
+        return self._orders[length_multiple]
+
     def _batch(
-        self, rows: NDArray[np.int64], shuffle_seed: int | None, epoch: int, position: int
+        self,
+        rows: NDArray[np.int64],
+        shapes: BoundedShapes | None,
+        shuffle_seed: int | None,
+        epoch: int,
+        position: int,
     ) -> Batch:
+        pad_id = self._pairs.pad_id
         if self._sampled is None or shuffle_seed is None:
-            return self._pairs.batch(rows)
-        return self._sampled.batch(rows, seed=shuffle_seed, epoch=epoch, position=position)
+            batch = self._pairs.batch(rows)
+            return shapes.fill(batch, pad_id) if shapes else batch
+        drawn = self._sampled.batch(rows, seed=shuffle_seed, epoch=epoch, position=position)
+        return shapes.fill(drawn, pad_id, self._pairs.batch(rows)) if shapes else drawn
+
+
+def _bounded(
+    multiple: int | None, batch_size: int | None, batch_tokens: int | None
+) -> BoundedShapes | None:
+    if multiple is None:
+        return None
+    return BoundedShapes(multiple=multiple, batch_size=batch_size, batch_tokens=batch_tokens)
 
 
 def _limit(name: str, value: int | None) -> float:

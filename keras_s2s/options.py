@@ -169,6 +169,13 @@ SentencesPerBatch = Annotated[int | None, _training("--batch-size", help="Senten
 BatchTokens = Annotated[
     int | None, _training(help="In its place: ids per batch, both sides. Default: 4096.")
 ]
+LengthMultiple = Annotated[
+    int | None,
+    _training(
+        help="Pad lengths up to multiples of it, and rows by lengths, for compilers: few shapes. "
+        "On JAX without it: up to multiples of 8 that grow with the size."
+    ),
+]
 Epochs = Annotated[int, _training(help="Most epochs.")]
 Patience = Annotated[int, _training(help="Stop after so many epochs without improvement.")]
 Monitor = Annotated[

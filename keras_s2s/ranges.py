@@ -83,6 +83,7 @@ LEAST = {
     "depth": 1,
     "batch_size": 1,
     "batch_tokens": 1,
+    "length_multiple": 1,
     "epochs": 1,
     "patience": 1,
     "monitor_sentences": 1,

@@ -83,6 +83,9 @@ class TrainingSettings:
         word_dropout: share of the tokens whose whole embedding is dropped.
         batch_size: sentences per batch; in place of `batch_tokens`.
         batch_tokens: ids per batch, both sides and padding counted; 4096 when neither is given.
+        length_multiple: pad batches up to multiples of this many ids, and with rows of padding, so
+            that they have few shapes: for a backend that compiles for each, as JAX does. None pads
+            to the longest of a batch; on JAX, to one of `Hosts.share`'s sizes.
         epochs: most epochs to run.
         patience: epochs without a better `monitor` before stopping.
         monitor: what decides which epoch is the best, whose weights are kept: 'perplexity' of the
@@ -162,6 +165,7 @@ class TrainingSettings:
     word_dropout: float = 0.0
     batch_size: int | None = None
     batch_tokens: int | None = None
+    length_multiple: int | None = None
     epochs: int = 30
     patience: int = 5
     monitor: MonitorKind = "perplexity"

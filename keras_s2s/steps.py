@@ -27,6 +27,39 @@ class TokenPlan:
     metrics: Sequence[TokenAccuracy | Perplexity]
 
 
+class StepTraces:
+    """How often a training step was traced, and which shape its batches have.
+
+    Python runs a step only where it is traced, so that is where they are counted. XLA on TensorFlow
+    compiles what was traced for each shape anew; there the step itself writes the shapes down.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._last: Any = None
+
+    def add(self, data: Any, jit_compile: bool) -> None:
+        """Counts a trace of a step on these data."""
+        self.count += 1
+        if keras.backend.backend() != "tensorflow":
+            return
+        import tensorflow as tf
+
+        if not jit_compile or tf.distribute.has_strategy():
+            self._last = None
+            return
+        given = [each for each in keras.tree.flatten(data) if each is not None]
+        shapes = tf.concat([tf.shape(each) for each in given], axis=0)
+        if self._last is None or self._last.shape != shapes.shape:
+            with tf.init_scope():
+                self._last = tf.Variable(tf.zeros(shapes.shape, tf.int32))
+        self._last.assign(shapes)
+
+    def shape(self) -> tuple[int, ...] | None:
+        """The sizes of all axes of the last batch, where XLA on TensorFlow compiles for them."""
+        return None if self._last is None else tuple(self._last.numpy().tolist())
+
+
 class TokenSteps(Decodable):
     """Training and test step of a model whose `call` can stop before the output layer.
 
@@ -35,6 +68,10 @@ class TokenSteps(Decodable):
     """
 
     _plan: TokenPlan | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.traces = StepTraces()
 
     def output_weights(self) -> tuple[Any, Any]:
         """Kernel `(W, V)` and bias `(V,)`, or None, of the logits, in the compute dtype."""
@@ -91,6 +128,7 @@ class TokenSteps(Decodable):
         return super().make_test_function(force)
 
     def train_step(self, *arguments: Any) -> Any:
+        self.traces.add(arguments[-1], self.jit_compile)
         plan = self._plan_here()
         if plan is None:
             self._refuse_sampling()

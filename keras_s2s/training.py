@@ -33,6 +33,7 @@ from keras_s2s.folder import make_room as make_room
 from keras_s2s.hosts import Hosts
 from keras_s2s.moving_average import EvaluateMovingAverage
 from keras_s2s.ranges import FILES
+from keras_s2s.retraces import RetraceWarning
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.text import Tokenizer
 from keras_s2s.translator import Translator
@@ -130,14 +131,16 @@ def _train(
         tokenized = getattr(settings, f"{side}_tokenizer")
         say(f"{side} vocabulary: {tokenizer.vocabulary_size:,} ids ({tokenized})")
     training, validation = _corpora(settings, tokenizers, say)
+    batching: dict[str, Any] = {
+        name: getattr(settings, name) for name in ("batch_size", "batch_tokens", "length_multiple")
+    }
     # XLA compiles for each shape of a batch: give it few.
-    shares = hosts if keras.backend.backend() == "jax" else None
-    plan = training.plan(
-        batch_size=settings.batch_size,
-        batch_tokens=settings.batch_tokens,
-        shuffle_seed=settings.seed,
-    )
-    say(f"batches: {len(plan):,} in an epoch; {plan.padding():.1%} of their ids are padding")
+    rounds = hosts.devices > 1 or settings.length_multiple is None
+    shares = hosts if keras.backend.backend() == "jax" and rounds else None
+    plan = training.plan(**batching, shuffle_seed=settings.seed)
+    shapes, padding = training.count_shapes(**batching, shuffle_seed=settings.seed)
+    of_shapes = f" of {shapes:,} shapes" if settings.length_multiple else ""
+    say(f"batches: {len(plan):,} in an epoch{of_shapes}; {padding:.1%} of their ids are padding")
 
     kind = DECODED_METRICS.get(settings.monitor)
     plateau = settings.learning_rate_schedule == "plateau"
@@ -184,23 +187,20 @@ def _train(
         try:
             model.fit(
                 training.dataset(
-                    batch_size=settings.batch_size,
-                    batch_tokens=settings.batch_tokens,
+                    **batching,
                     shuffle_seed=settings.seed,
                     first_epoch=checkpoint.epoch,
                     hosts=shares,
                 ),
-                validation_data=validation.dataset(
-                    batch_size=settings.batch_size,
-                    batch_tokens=settings.batch_tokens,
-                    shuffle_seed=None,
-                    hosts=shares,
-                ),
+                validation_data=validation.dataset(**batching, shuffle_seed=None, hosts=shares),
                 initial_epoch=checkpoint.epoch,
                 epochs=settings.epochs,
                 verbose=0,
                 shuffle=False,  # the corpus shuffles
-                callbacks=[EvaluateMovingAverage(), *decoded, kept, checkpoint, bar],
+                callbacks=[
+                    *(EvaluateMovingAverage(), *decoded, kept, checkpoint, bar),
+                    RetraceWarning(say=say),
+                ],
             )
         finally:
             bar.close()

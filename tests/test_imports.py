@@ -67,7 +67,11 @@ TABLE = {
     "length_order": Rule("numpy", "flat_arrays"),
     "batches": Rule("numpy", "length_order"),
     "resampling": Rule("numpy", "pairs text"),
-    "corpus": Rule("numpy tensorflow", "batches hosts length_order pairs reading resampling text"),
+    "shapes": Rule("numpy", "pairs"),
+    "corpus": Rule(
+        "numpy tensorflow",
+        "batches hosts length_order pairs reading resampling shapes text",
+    ),
     "hosts": Rule("jax keras numpy", "folder pairs"),
     "dates": Rule("babel"),
     # What joins them.
@@ -92,6 +96,7 @@ TABLE = {
     "settings": Rule("", "consistency ranges reading"),
     "rates": Rule("keras", "checks"),
     "moving_average": Rule("keras numpy"),
+    "retraces": Rule("keras", "steps"),
     "callbacks": Rule("keras numpy rich", "folder moving_average"),
     "construction": Rule(
         "keras",
@@ -100,7 +105,8 @@ TABLE = {
     ),
     "training": Rule(
         "keras rich",
-        "callbacks construction corpus decoded folder hosts moving_average ranges settings text "
+        "callbacks construction corpus decoded folder hosts moving_average ranges retraces "
+        "settings text "
         "translator",
     ),
     "scores": Rule("sacrebleu"),

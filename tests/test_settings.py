@@ -84,6 +84,7 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
         ({"depth": 0}, "`depth` must be at least 1"),
         ({"batch_size": 0}, "`batch_size` must be at least 1"),
         ({"batch_tokens": -1}, "`batch_tokens` must be at least 1"),
+        ({"length_multiple": 0}, "`length_multiple` must be at least 1; got 0"),
         ({"batch_size": 2, "batch_tokens": 3}, "batch_size=2 and batch_tokens=3. Give one"),
         ({"epochs": 0}, "`epochs` must be at least 1"),
         ({"keep_checkpoints": -1}, "`keep_checkpoints` must be at least 0"),

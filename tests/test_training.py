@@ -3,11 +3,13 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ from rich.console import Console
 from keras_s2s import callbacks, construction, training
 from keras_s2s.averaging import average_translators
 from keras_s2s.corpus import CorpusError
+from keras_s2s.retraces import RetraceWarning
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.training import TrainingResult, train
 from keras_s2s.translator import load_translator
@@ -391,6 +394,39 @@ def test_a_sample_larger_than_the_words_there_are_is_refused_before_anything_is_
     with pytest.raises(ValueError, match=r"`samples` must be at most .* 9; got samples=50"):
         run(settings)
     assert not (tmp_path / "out" / "settings.json").exists()
+
+
+def test_batches_of_few_shapes_are_counted_and_train_on_the_same_pairs(
+    texts: Path, trained: Trained, tmp_path: Path
+) -> None:
+    settings = settings_for(texts, tmp_path / "out", length_multiple=8, epochs=1)
+    result, printed = run(settings)
+
+    (line,) = [line for line in printed.splitlines() if line.startswith("batches: ")]
+    found = re.fullmatch(r"batches: (\d+) in an epoch of (\d+) shapes; ([\d.]+)% of .*", line)
+    assert found
+    batches, shapes, padding = map(float, found.groups())
+    assert shapes < batches
+    assert " shapes" not in trained.printed
+    plain = float(re.search(r"; ([\d.]+)% of their ids are padding", trained.printed)[1])
+    assert padding > plain
+    assert np.isfinite(result.best)
+    assert "traced" not in printed
+
+
+def test_a_training_that_traces_too_often_says_so_once(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "RetraceWarning", partial(RetraceWarning, limit=1))
+    made = training.ProgressBar.on_train_batch_end
+
+    def anew(bar: Any, batch: int, logs: Any = None) -> None:
+        bar.model.make_train_function(force=True)
+        made(bar, batch, logs)
+
+    monkeypatch.setattr(training.ProgressBar, "on_train_batch_end", anew)
+    _, printed = run(settings_for(texts, tmp_path / "out", epochs=2))
+    assert printed.count("The training step was traced 2 times in 2 steps of this epoch") == 1
 
 
 def test_ids_on_disk_train_to_the_same_weights(texts: Path, whole: Path, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def train(
     word_dropout: options.WordDropout = 0.0,
     batch_size: options.SentencesPerBatch = None,
     batch_tokens: options.BatchTokens = None,
+    length_multiple: options.LengthMultiple = None,
     epochs: options.Epochs = 30,
     patience: options.Patience = 5,
     monitor: options.Monitor = "perplexity",
