@@ -96,6 +96,11 @@ def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer)
 
 def _loss(settings: TrainingSettings, pad_id: int) -> TokenCrossEntropy:
     if settings.sampled_softmax:
+        if keras.backend.backend() != "tensorflow":
+            raise ValueError(
+                "`sampled_softmax` needs Keras' TensorFlow backend; this is "
+                f"{keras.backend.backend()}. Set KERAS_BACKEND=tensorflow, or leave it out."
+            )
         return SampledTokenCrossEntropy(settings.sampled_softmax, pad_id=pad_id, seed=settings.seed)
     return TokenCrossEntropy(pad_id, label_smoothing=settings.label_smoothing)
 

@@ -113,6 +113,8 @@ class TokenSteps(Decodable):
     # Keras on TensorFlow would make the weights in the first trace of a step: too late to choose a
     # step by them, and TensorFlow traces one that makes some twice.
     def make_train_function(self, force: bool = False) -> Any:
+        if self._plan is None or self.jit_compile:
+            self._refuse_sampling()  # before Keras on JAX takes the weights away
         if keras.backend.backend() == "tensorflow":
             with self.distribute_strategy.scope():
                 if not self.built:

@@ -1,5 +1,9 @@
 """Steps over real tokens: loss, metrics and weights of Keras' own steps, with less work."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -278,6 +282,39 @@ def test_where_keras_steps_would_train_on_all_logits_a_sampled_loss_is_an_error(
     with pytest.raises(ValueError, match=r"SampledTokenCrossEntropy trains alone, .*backend='ten"):
         model.train_on_batch(X, Y)
     assert np.isfinite(model.evaluate(X, Y, verbose=0)).all()
+
+
+ON_JAX = """
+import keras, numpy as np, pytest
+import keras_s2s as s2s
+from keras_s2s.construction import make_model
+from keras_s2s.settings import TrainingSettings
+
+model = s2s.Seq2Seq(
+    s2s.Encoder(vocabulary_size=9, embedding_size=4, units=4),
+    s2s.Decoder(vocabulary_size=9, embedding_size=4, units=8),
+)
+model.compile(loss=s2s.SampledTokenCrossEntropy(3))
+ids = np.ones((2, 3), int)
+x = {"source_ids": ids, "target_ids": ids}
+with pytest.raises(ValueError, match="trains alone, on the TensorFlow backend.*backend='jax'"):
+    model.fit(x, ids, verbose=0)
+assert np.isfinite(model.evaluate(x, ids, verbose=0)).all()
+words = s2s.WordTokenizer(["one", "two"])
+settings = TrainingSettings(
+    output="out", data="a.tsv", val_data="b.tsv", source_tokenizer="word", sampled_softmax=3
+)
+with pytest.raises(ValueError, match="`sampled_softmax` needs .* this is jax. Set"):
+    make_model(settings, words, words)
+"""
+
+
+def test_on_another_backend_a_sampled_loss_evaluates_and_does_not_train():
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    run = subprocess.run(
+        [sys.executable, "-c", ON_JAX], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr
 
 
 def test_more_samples_than_ids_are_an_error():
