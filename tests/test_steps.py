@@ -337,17 +337,17 @@ def test_training_on_a_sample_reaches_about_the_loss_of_the_whole_softmax(option
             s2s.Encoder(units=12, **common),
             s2s.Decoder(units=24, attention_size=24, **common, **options),
         )
-        model.compile(s2s.FusedAdam(0.02), loss)
+        # Larger steps leave the loss to chance: with 0.02 it jumped between 0.02 and 0.5.
+        model.compile(s2s.FusedAdam(0.01), loss)
         data = {"source_ids": source, "target_ids": target}
         seen, held_out = ({k: v[part] for k, v in data.items()} for part in (SEEN, HELD_OUT))
-        model.fit(seen, source[SEEN], batch_size=32, epochs=6, verbose=0)
+        model.fit(seen, source[SEEN], batch_size=32, epochs=12, verbose=0)
         return model.evaluate(held_out, source[HELD_OUT], verbose=0, return_dict=True)["loss"]
 
     whole = trained(s2s.TokenCrossEntropy())
-    # The words have an entropy of 3.3, which both bring near zero, a sample somewhat later. How
-    # near, rounding decides: 0.03 to 0.3 was seen.
-    assert whole < 0.8
-    assert trained(s2s.SampledTokenCrossEntropy(30, seed=1)) < whole + 0.4
+    # The words have an entropy of 3.3; a sample takes somewhat longer to bring it to zero.
+    assert whole < 0.3
+    assert trained(s2s.SampledTokenCrossEntropy(30, seed=1)) < whole + 0.2
 
 
 def stock(ours):
