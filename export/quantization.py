@@ -162,7 +162,7 @@ class _Quantizer:
             name = node.input[place]
             stored.input[place] = f"{name}_float"
             # Each row of (D, 3U, E), a unit's, has a scale, the same in both directions.
-            narrow, scale, _ = self._narrow(name, self.weights[name], 1, STORED)
+            narrow, scale, _ = self._narrow(name, self.weights[name], (0, 2), STORED)
             nodes.append(
                 helper.make_node("DequantizeLinear", [narrow, scale], [f"{name}_float"], axis=1)
             )
@@ -171,19 +171,18 @@ class _Quantizer:
     def _columns(self, name: str, weight: np.ndarray) -> tuple[str, str, str]:
         """Names of a weight in int8, of a scale for each of its columns, and of their zeros."""
         # Embeddings too: a tied one is multiplied as well.
-        return self._narrow(name, weight, (*range(weight.ndim - 2), weight.ndim - 1), PRODUCT)
+        return self._narrow(name, weight, (weight.ndim - 2,), PRODUCT)
 
     def _narrow(
-        self, name: str, weight: np.ndarray, axes: int | tuple[int, ...], largest: int
+        self, name: str, weight: np.ndarray, axes: tuple[int, ...], largest: int
     ) -> tuple[str, str, str]:
-        """Names of a weight in int8, of a scale for each place along `axes`, and of their zeros."""
+        """Names of a weight in int8, of scales, each for all along `axes`, and of their zeros."""
         names = (f"{name}_int8", f"{name}_scale", f"{name}_zero")
         if name not in self.made:
-            others = tuple(set(range(weight.ndim)) - set(np.atleast_1d(axes).tolist()))
-            scale = np.abs(weight).max(axis=others, keepdims=True) / largest
+            scale = np.abs(weight).max(axis=axes, keepdims=True) / largest
             scale = np.where(scale == 0, 1, scale).astype(np.float32)
             rounded = np.round(weight / scale).astype(np.int8)
-            scale = scale.squeeze(others)
+            scale = scale.squeeze(axes)
             arrays = (rounded, scale, np.zeros_like(scale, np.int8))
             self.graph.initializer.extend(
                 numpy_helper.from_array(array, each)

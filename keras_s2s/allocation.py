@@ -19,7 +19,7 @@ def keep_freed_memory() -> bool:
     By default glibc maps every large piece of memory anew and gives it back when it is freed, and
     the system fills each page of it with zeros. A training step frees and takes hundreds of
     megabytes of tensors, so this took a fifth of the processor time of one step in the project's
-    benchmarks. Memory in use at most, hardly changes.
+    benchmarks. The most memory in use hardly changes.
 
     The command line does this for itself. A library must not choose for the whole process, so a
     program that trains calls it, best before TensorFlow is imported; or it is started with

@@ -151,10 +151,18 @@ class BatchPlan:
             From 0, every row as long as the longest of its batch, to below 1.
         """
         order = self._order
-        padded = 0
-        for groups in EpochRows(self, epoch).groups():
-            padded += len(groups) * int(order.source[groups].max() + order.target[groups].max())
+        padded = sum(rows * (source + target) for rows, source, target in self.shapes(epoch))
         return float(1 - ((order.source + order.target) * order.sizes).sum() / padded)
+
+    def shapes(self, epoch: int = 0) -> Iterator[tuple[int, int, int]]:
+        """Rows, longest source and longest target of each batch of one epoch, in training order.
+
+        Args:
+            epoch: as for `rows`.
+        """
+        order = self._order
+        for groups in self.rows(epoch).groups():
+            yield len(groups), int(order.source[groups].max()), int(order.target[groups].max())
 
 
 class EpochRows(Sequence[NDArray[np.int64]]):

@@ -256,12 +256,10 @@ class Corpus:
         """
         size = {"batch_size": batch_size, "batch_tokens": batch_tokens}
         plan = self.plan(**size, length_multiple=length_multiple, shuffle_seed=shuffle_seed)
-        order = self._order(length_multiple)
         bounded = _bounded(length_multiple, batch_size, batch_tokens)
         shapes, ids = set(), 0
-        for groups in plan.rows(epoch).groups():
-            source, target = int(order.source[groups].max()), int(order.target[groups].max())
-            rows = bounded.rows(source, target) if bounded else len(groups)
+        for planned, source, target in plan.shapes(epoch):
+            rows = bounded.rows(source, target) if bounded else planned
             shapes.add((rows, source, target))
             ids += rows * (source + target)
         return len(shapes), 1 - (self.report.source_tokens + self.report.target_tokens) / ids

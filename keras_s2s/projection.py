@@ -56,16 +56,9 @@ def projected_sums(
     >>> round(float(sums.entropy / sums.count), 4)
     1.3863
     """
-    hidden = ops.convert_to_tensor(hidden)
-    weights = ops.reshape(ops.convert_to_tensor(weights, "float32"), (-1,))
-    places = ops.nonzero(weights)[0]  # (N,)
-    weights = ops.take(weights, places)
-    labels = ops.take(ops.reshape(ops.convert_to_tensor(labels), (-1,)), places)
-    weight = ops.expand_dims(weights, -1)  # (N, 1)
+    rows, labels, weights = _real(hidden, labels, weights)
 
-    def run(hidden: Any, kernel: Any, *bias: Any) -> Any:
-        width = hidden.shape[-1]
-        rows = ops.take(ops.reshape(hidden, (-1, width)), places, axis=0)  # (N, W)
+    def run(rows: Any, kernel: Any, *bias: Any) -> Any:
         logits = ops.matmul(rows, kernel)  # (N, V)
         logits = ops.cast(logits + bias[0] if bias else logits, "float32")
         # Not ops.argmax: for the sake of -0.0, Keras 3.15 makes five passes over them before.
@@ -82,23 +75,21 @@ def projected_sums(
         hits = ops.cast(ops.equal(best, labels), "float32")
 
         def grad(*upstream: Any, **_: Any) -> Any:
-            scale = weight * upstream[0]
+            scale = ops.expand_dims(weights * upstream[0], -1)  # (N, 1)
             d_logits = probabilities * scale
             if label_smoothing:
                 d_logits = d_logits - scale * (label_smoothing / logits.shape[-1])
             d_logits = _add_at(d_logits, labels, (label_smoothing - 1) * scale[:, 0])
             d_logits = ops.cast(d_logits, kernel.dtype)
             d_rows = ops.matmul(d_logits, ops.transpose(kernel))
-            flat = (ops.shape(hidden)[0] * ops.shape(hidden)[1], width)
-            d_hidden = ops.scatter(ops.expand_dims(places, -1), d_rows, flat)
             d_bias = (_column_sums(d_logits),) if bias else ()
             d_kernel = ops.matmul(ops.transpose(rows), d_logits)
-            return (ops.reshape(d_hidden, ops.shape(hidden)), d_kernel, *d_bias)
+            return (d_rows, d_kernel, *d_bias)
 
         sums = (ops.sum(each * weights) for each in (objective, entropy, hits))
         return tuple(sums), grad
 
-    arguments = (hidden, ops.convert_to_tensor(kernel)) + (() if bias is None else (bias,))
+    arguments = (rows, ops.convert_to_tensor(kernel)) + (() if bias is None else (bias,))
     objective, entropy, hits = ops.custom_gradient(run)(*arguments)
     return TokenSums(objective, entropy, hits, ops.sum(weights))
 
@@ -138,12 +129,7 @@ def sampled_sums(
     >>> round(float(sums.objective), 4)
     1.0986
     """
-    weights = ops.reshape(ops.convert_to_tensor(weights, "float32"), (-1,))
-    places = ops.nonzero(weights)[0]  # (N,)
-    weights = ops.take(weights, places)
-    labels = ops.take(ops.reshape(ops.cast(labels, "int32"), (-1,)), places)
-    rows = _rows(ops.convert_to_tensor(hidden), places)  # (N, W)
-
+    rows, labels, weights = _real(hidden, labels, weights)
     ids = ops.cast(candidates.ids, "int32")
     count = ops.shape(ids)[0]
     both = ops.concatenate([ids, labels])  # one gather, and one gradient of the kernel
@@ -190,6 +176,15 @@ def columns(kernel: Any, ids: Any) -> Any:
         return ops.take(kernel, ids, axis=1), grad
 
     return ops.custom_gradient(run)(kernel)
+
+
+def _real(hidden: Any, labels: Any, weights: Any) -> tuple[Any, Any, Any]:
+    """What has a weight, of `(B, T, W)` and two `(B, T)`: `(N, W)`, labels and weights `(N,)`."""
+    weights = ops.reshape(ops.convert_to_tensor(weights, "float32"), (-1,))
+    places = ops.nonzero(weights)[0]  # (N,)
+    labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
+    rows = _rows(ops.convert_to_tensor(hidden), places)
+    return rows, ops.take(labels, places), ops.take(weights, places)
 
 
 def _rows(hidden: Any, places: Any) -> Any:
