@@ -6,13 +6,17 @@ for TensorFlow.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_s2s.settings import TrainingSettings
 
 TRANSLATOR = "translator.keras"
 SETTINGS = "settings.json"
@@ -89,11 +93,11 @@ def best_epoch(path: str | os.PathLike[str]) -> dict[str, float] | None:
     return min(known, key=lambda values: values["val_perplexity"], default=None)
 
 
-def check_output(settings: dict[str, Any], *, resume: bool, force: bool) -> None:
+def check_output(settings: TrainingSettings, *, resume: bool, force: bool) -> None:
     """Makes sure that a training may begin, or go on, in its output folder; changes nothing in it.
 
     Args:
-        settings: `dataclasses.asdict` of the `TrainingSettings`.
+        settings: of the training, with its output folder.
         resume: whether it is to go on.
         force: whether an earlier training may be replaced.
 
@@ -107,7 +111,7 @@ def check_output(settings: dict[str, Any], *, resume: bool, force: bool) -> None
     if resume:
         _check_resumable(settings)
     else:
-        _check_room(Path(settings["output"]), force)
+        _check_room(Path(settings.output), force)
 
 
 def make_room(output: str | os.PathLike[str], force: bool = False) -> None:
@@ -157,8 +161,8 @@ def _check_room(output: Path, force: bool) -> None:
         raise OSError(f"Cannot write to the output `{output}`: {error.strerror}.") from error
 
 
-def _check_resumable(settings: dict[str, Any]) -> None:
-    output = Path(settings["output"])
+def _check_resumable(settings: TrainingSettings) -> None:
+    output = Path(settings.output)
     try:
         before = json.loads((output / SETTINGS).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -175,10 +179,12 @@ def _check_resumable(settings: dict[str, Any]) -> None:
             f"The training in `{output}` cannot be resumed: its {CHECKPOINT}/ is gone. Begin anew "
             "with --force."
         )
+    # What a record lacks came with a later version, whose default is what the earlier one did.
+    before = {field.name: field.default for field in dataclasses.fields(settings)} | before
     differing = [
-        f"`{name}` was {before.get(name)!r} and is {value!r}"
-        for name, value in settings.items()
-        if name not in _MAY_DIFFER and before.get(name) != value
+        f"`{name}` was {before[name]!r} and is {value!r}"
+        for name, value in dataclasses.asdict(settings).items()
+        if name not in _MAY_DIFFER and before[name] != value
     ]
     if differing:
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -70,7 +69,7 @@ def run(
         seed=seed,
     )
     _check_free(output, force)
-    folder.check_output(dataclasses.asdict(settings), resume=False, force=force)
+    folder.check_output(settings, resume=False, force=force)
     corpus = date_corpus(TRAINING_PAIRS, HELD_OUT_PAIRS, HELD_OUT_PAIRS, seed)
     (output / "data").mkdir(parents=True, exist_ok=True)
     for name, pairs in corpus._asdict().items():

@@ -104,7 +104,7 @@ def train(
     """
     hosts = hosts or Hosts()
     if hosts.leads:
-        folder.check_output(dataclasses.asdict(settings), resume=resume, force=force)
+        folder.check_output(settings, resume=resume, force=force)
     else:
         console = Console(quiet=True)
     _check_hosts(settings, hosts, resume)

@@ -76,7 +76,7 @@ TABLE = {
     "dates": Rule("babel"),
     # What joins them.
     "allocation": Rule(),
-    "folder": Rule(),
+    "folder": Rule("", "settings"),
     "storage": Rule("h5py numpy", "folder"),
     "precision": Rule(),
     "translation": Rule("numpy", "search text"),

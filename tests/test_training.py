@@ -21,6 +21,7 @@ from rich.console import Console
 from keras_s2s import callbacks, construction, training
 from keras_s2s.averaging import average_translators
 from keras_s2s.corpus import CorpusError
+from keras_s2s.folder import check_output
 from keras_s2s.retraces import RetraceWarning
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.training import TrainingResult, train
@@ -606,6 +607,19 @@ def test_resuming_with_other_settings_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         run(settings_for(texts, whole, **changed), resume=True)
+
+
+def test_a_training_from_before_a_setting_existed_goes_on_with_its_default(
+    texts: Path, tmp_path: Path
+) -> None:
+    record = dataclasses.asdict(settings_for(texts, tmp_path))
+    del record["precision"]
+    (tmp_path / "settings.json").write_text(json.dumps(record), encoding="utf-8")
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "tokenizers.json").touch()
+    check_output(settings_for(texts, tmp_path), resume=True, force=False)
+    with pytest.raises(ValueError, match="`precision` was 'float32' and is 'bfloat16'"):
+        check_output(settings_for(texts, tmp_path, precision="bfloat16"), resume=True, force=False)
 
 
 def test_resuming_without_a_training_is_refused(texts: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def train(
         raise ArgumentError(_as_options(str(error))) from error
     addresses = _addresses(hosts, host)
     if not host:
-        check_output(dataclasses.asdict(settings), resume=resume, force=force)
+        check_output(settings, resume=resume, force=force)
 
     with quiet_start():
         from keras_s2s import training
