@@ -13,14 +13,16 @@ from translators import texts, tiny_translator
 
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.names import bodies, nodes
-from keras_s2s.export.onnx_files import write_onnx
+from keras_s2s.export.onnx_files import write_int8, write_onnx
+from keras_s2s.export.pieces import pieces_of
 from keras_s2s.export.quality import (
     check_quality,
     check_quantization,
     compare_quality,
+    outputs_of,
     quality_lines,
 )
-from keras_s2s.export.quantization import quantized_model
+from keras_s2s.export.quantization import quantized, quantized_model
 from keras_s2s.search import BeamSearch, GreedySearch
 from keras_s2s.translator import Translator
 
@@ -128,6 +130,23 @@ def test_every_file_has_an_int8_form_and_loops_hold_no_large_float_product(
     assert kinds.count("DynamicQuantizeMatMul") >= 3
     assert not any(node.input[1] in constants for node in products)
     assert "DynamicQuantizeLSTM" in {node.op_type for node in nodes(model.graph)}
+
+
+def test_gru_layers_in_both_directions_are_close_and_their_file_opens(tmp_path: Path) -> None:
+    translator = tiny_translator(
+        "char", "word", search=BeamSearch(2, max_length=8), cell="gru", depth=2, units=64
+    )
+    pieces = pieces_of(translator)
+    inputs = {"input_ids": [[5, 6, 7, 8, 9, 3], [9, 8, 3, 0, 0, 0]], "input_lengths": [6, 3]}
+    feeds = {name: np.array(rows) for name, rows in inputs.items()}
+    whole, found = (
+        session(each.encoder).run(["memory_values"], feeds)[0]
+        for each in (pieces, quantized(pieces))
+    )
+    assert 0 < np.abs(found - whole).mean() < 0.05  # of states between −1 and 1
+
+    write_int8(translator, tmp_path / "model.int8.onnx")
+    assert len(outputs_of(tmp_path / "model.int8.onnx", texts(9))) == 9
 
 
 def test_quality_is_measured_against_references(made: tuple[Translator, Path]) -> None:
