@@ -264,10 +264,11 @@ def _register(imported: Any = None) -> None:
         imported: the module whose import led here; it is complete.
     """
     # Another of ours that is still being imported asked for it: the others cannot use that yet.
+    # None of them uses an exporter.
     unfinished = (
         module is not imported and getattr(module.__spec__, "_initializing", False)
         for name, module in list(sys.modules.items())
-        if name.startswith("keras_s2s.")
+        if name.startswith("keras_s2s.") and not name.startswith("keras_s2s.export.")
     )
     if "keras" in sys.modules and not any(unfinished):
         for module in _MODULES:
