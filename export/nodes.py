@@ -139,7 +139,8 @@ class Nodes:
         copy.CopyFrom(graph)
         rename_all(copy, renamed)
         for node in copy.node:
-            node.name = prefix + node.name if node.name else ""  # no name may stand twice
+            if node.name:  # those without must not all get the prefix as their name
+                node.name = prefix + node.name
         self._nodes.extend(copy.node)
         self._declared.extend(copy.value_info)
         given = set(inputs.values())  # an input may come with a constant for when it is left out

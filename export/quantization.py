@@ -164,13 +164,7 @@ class _Quantizer:
             # Each row of (D, 3U, E), a unit's, has a scale, the same in both directions.
             narrow, scale, _ = self._narrow(name, self.weights[name], (0, 2), STORED)
             nodes.append(
-                helper.make_node(
-                    "DequantizeLinear",
-                    [narrow, scale],
-                    [stored.input[place]],
-                    axis=1,
-                    name=stored.input[place],
-                )
+                helper.make_node("DequantizeLinear", [narrow, scale], [f"{name}_float"], axis=1)
             )
         return [*nodes, stored]
 

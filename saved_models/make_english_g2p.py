@@ -19,6 +19,7 @@ from keras_s2s.reading import group_references, read_tsv
 from keras_s2s.scores import phone_error_rate, word_error_rate
 from keras_s2s.storage import write_compact
 from keras_s2s.text import CharTokenizer
+from keras_s2s.training import save_translator
 from keras_s2s.translator import Translator, load_translator
 
 OUTPUT = Path(__file__).resolve().parent / "english-g2p"
@@ -29,7 +30,7 @@ def main(model: Path, dev: Path) -> None:
     OUTPUT.mkdir(exist_ok=True)
     file, onnx = OUTPUT / "translator.keras", OUTPUT / "model.int8.onnx"
     translator = in_both_cases(load_translator(model))
-    translator.save(file)
+    save_translator(translator, file)
     write_compact(file, file)
     translator = load_translator(file)
     write_int8(translator, onnx)

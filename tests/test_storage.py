@@ -127,7 +127,7 @@ def test_what_cannot_be_is_said(files: tuple[Path, Path], tmp_path: Path) -> Non
     assert not (tmp_path / "x.keras").exists()
 
 
-@pytest.mark.parametrize("first", ["precision", "averaging", "construction"])
+@pytest.mark.parametrize("first", ["precision", "averaging", "construction", "export.quality"])
 def test_models_load_whichever_module_comes_first(first: str, files: tuple[Path, Path]) -> None:
     code = (
         f"import keras_s2s.{first}\nfrom keras_s2s.translator import load_translator\n"
