@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from keras_s2s.bridge import ZeroBridge as ZeroBridge
     from keras_s2s.constraints import Constraints as Constraints
     from keras_s2s.corpus import Corpus as Corpus
+    from keras_s2s.cudnn import CudnnWarning as CudnnWarning
     from keras_s2s.decoded import BLEU as BLEU
     from keras_s2s.decoded import PER as PER
     from keras_s2s.decoded import WER as WER
@@ -145,6 +146,7 @@ _MODULES = {
     ),
     "constraints": ("Constraints",),
     "corpus": ("Corpus",),
+    "cudnn": ("CudnnWarning",),
     "hosts": (
         "Hosts",
         "join_hosts",

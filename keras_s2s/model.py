@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_s2s import cudnn
 from keras_s2s.adam import FusedAdam
 from keras_s2s.attention import Memory
 from keras_s2s.bridge import Bridge, bridge_between
@@ -163,6 +164,7 @@ class Seq2Seq(TokenSteps):
             weighted_metrics = [TokenAccuracy(pad_id), Perplexity(pad_id)]
         # What Keras asks for; without XLA asked for, TensorFlow's graphs serve every length.
         self.supports_jit = _compiles() or jit_compile is True
+        cudnn.allow(self, jit_compile is not True)
         super().compile(
             optimizer=optimizer,
             loss=loss,

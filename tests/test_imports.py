@@ -37,7 +37,8 @@ TABLE = {
     "checks": Rule("keras"),
     "attention": Rule("keras numpy", "checks scan"),
     "scan": Rule("keras tensorflow"),  # one function per backend; see BACKEND_SPECIFIC
-    "recurrent": Rule("keras numpy", "checks scan"),
+    "cudnn": Rule("keras numpy tensorflow", "scan"),
+    "recurrent": Rule("keras numpy", "checks cudnn scan"),
     "stack": Rule("keras", "checks recurrent scan"),
     "encoder": Rule("keras numpy", "attention checks stack"),
     "bridge": Rule("keras numpy", "attention checks stack"),
@@ -55,7 +56,7 @@ TABLE = {
     "inference": Rule("keras numpy", "search"),
     "model": Rule(
         "keras numpy",
-        "adam attention bridge checks decoder encoder losses metrics schedules stack steps",
+        "adam attention bridge checks cudnn decoder encoder losses metrics schedules stack steps",
     ),
     "migration": Rule("numpy", "attention decoder recurrent"),
     # Text and data.
@@ -131,12 +132,13 @@ TABLE = {
 }
 
 # Core modules with a TensorFlow branch, imported inside the function that runs on that backend.
-BACKEND_SPECIFIC = {"adam", "candidates", "losses", "projection", "scan", "steps"}
+BACKEND_SPECIFIC = {"adam", "candidates", "cudnn", "losses", "projection", "scan", "steps"}
 CORE = {
     *(
         "checks",
         "attention",
         "scan",
+        "cudnn",
         "recurrent",
         "stack",
         "encoder",

@@ -37,6 +37,7 @@ class LSTM(Recurrent):
     states = 2
     saved = 4
     pre_activations = 1
+    cudnn_mode: str | None = "lstm"
 
     def _initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
         blocks = [ops.zeros((self.units,), dtype=dtype) for _ in range(self.gates)]
@@ -120,6 +121,7 @@ class GRU(Recurrent):
     states = 1
     saved = 4
     pre_activations = 2
+    cudnn_mode = "gru"
 
     def _bias_shape(self) -> tuple[int, ...]:
         return (2, self.gates * self.units)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_s2s import cudnn
 from keras_s2s.checks import check_mask, check_shares, check_size
 from keras_s2s.scan import Tensors, scan
 
@@ -22,6 +23,8 @@ class Recurrent(keras.layers.Layer):
 
     Recurrent dropout keeps one mask for all steps of a row and applies it where the state enters
     the recurrent product (Gal & Ghahramani 2016, "variational").
+
+    On a GPU under TensorFlow cuDNN runs all steps where it computes the same (see `cudnn.serves`).
     """
 
     gates: int  # blocks of `units` columns in the kernels
@@ -29,6 +32,7 @@ class Recurrent(keras.layers.Layer):
     saved: int  # tensors of width `units` that the gradient needs of each step
     pre_activations: int  # tensors of width `gates * units` that the gradient of a step gives
     own_gradient = True  # False where `_retreat` is not given: the backend differentiates the loop
+    cudnn_mode: str | None = None  # what cuDNN calls this cell, where it has it
 
     def __init__(self, units: int, recurrent_dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -38,6 +42,8 @@ class Recurrent(keras.layers.Layer):
         self.recurrent_dropout = recurrent_dropout
         self.dropping = keras.layers.Dropout(recurrent_dropout, dtype=self.dtype_policy)
         self.supports_masking = True
+        self.use_cudnn: str | bool = "auto"
+        self.supports_jit = self.cudnn_mode is None or not cudnn.present()  # XLA has no such kernel
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
@@ -102,9 +108,12 @@ class Recurrent(keras.layers.Layer):
         if initial_state is None:
             initial_state = self.initial_state(ops.shape(inputs)[0])
         initial_state = tuple(ops.cast(x, self.compute_dtype) for x in initial_state)
-        masks: Tensors = ()
         if mask is not None:
             check_mask(mask, inputs)
+        if cudnn.serves(self, training):
+            return cudnn.recurrence(self, inputs, initial_state, mask, training)
+        masks: Tensors = ()
+        if mask is not None:
             masks = (ops.transpose(ops.cast(mask, self.compute_dtype))[:, :, None],)  # (T, B, 1)
         # Keras 3.15 takes one output per custom gradient on the Torch backend: autograd runs there.
         if training and self.own_gradient and keras.backend.backend() != "torch":

@@ -38,6 +38,7 @@ class LayerNormLSTM(LSTM):
     """
 
     own_gradient = False
+    cudnn_mode = None
 
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         super().build(inputs_shape)
