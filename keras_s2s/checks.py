@@ -85,6 +85,13 @@ def check_activation(name: str, value: Any) -> None:
         )
 
 
+def check_positive(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is a finite number above zero."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < float("inf"):
+        raise ValueError(f"`{name}` must be a number above zero; got {name}={value!r}.")
+
+
 def check_number(name: str, value: Any, least: float) -> None:
     """A number, finite, from `least` on."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)

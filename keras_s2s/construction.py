@@ -65,11 +65,18 @@ def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer)
             *("dropout", "recurrent_dropout", "embedding_dropout", "word_dropout"),
         )
     }
+    # Inputs that start with a variance of one; pretrained vectors come in as they are.
+    scale = settings.embedding_size**0.5
+    source_scale = 1.0 if settings.source_embeddings else scale
+    target_scale = 1.0 if settings.target_embeddings else scale
+    if settings.shared_embedding:
+        source_scale = target_scale = min(source_scale, target_scale)
     encoder = Encoder(
         vocabulary_size=source.vocabulary_size,
         units=settings.encoder_units,
         bidirectional=settings.bidirectional,
         reverse_source=settings.reverse_source,
+        embedding_scale=source_scale,
         name="encoder",
         **common,
     )
@@ -85,6 +92,7 @@ def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer)
         attention_size=settings.embedding_size if attention and settings.tied_embedding else None,
         input_feeding=settings.input_feeding,
         tied_embedding=settings.tied_embedding,
+        embedding_scale=target_scale,
         name="decoder",
         **common,
     )

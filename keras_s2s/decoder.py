@@ -9,9 +9,9 @@ from keras import ops
 
 from keras_s2s.attending import AttendingStack
 from keras_s2s.attention import Encoded, Mechanism, Memory, Score
-from keras_s2s.checks import check_flags, check_shares
+from keras_s2s.checks import check_flags, check_positive, check_shares
 from keras_s2s.projection import columns
-from keras_s2s.stack import State, check_stack, embedding_dropouts
+from keras_s2s.stack import State, check_stack, embedding, embedding_dropouts, scaled
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -61,6 +61,8 @@ class Decoder(AttendingStack):
             must then be `embedding_size` wide.
         output_bias: whether the logits have a bias.
         trainable_embedding: False keeps the embedding as it is, for pretrained ones.
+        embedding_scale: factor on the embeddings where they enter, see `Encoder`; a tied output
+            layer takes them as they are.
 
     Example:
     >>> import numpy as np
@@ -98,6 +100,7 @@ class Decoder(AttendingStack):
         tied_embedding: bool = False,
         output_bias: bool = True,
         trainable_embedding: bool = True,
+        embedding_scale: float = 1.0,
         **kwargs: Any,
     ) -> None:
         check_stack(vocabulary_size, embedding_size, units, depth, cell)
@@ -107,6 +110,7 @@ class Decoder(AttendingStack):
             output_bias=output_bias,
             trainable_embedding=trainable_embedding,
         )
+        check_positive("embedding_scale", embedding_scale)
         super().__init__(
             units=units,
             depth=depth,
@@ -132,9 +136,10 @@ class Decoder(AttendingStack):
         self.tied_embedding = tied_embedding
         self.output_bias = output_bias
         self.trainable_embedding = trainable_embedding
+        self.embedding_scale = embedding_scale
 
         policy = self.dtype_policy
-        self.embedding = keras.layers.Embedding(
+        self.embedding = embedding(
             vocabulary_size,
             embedding_size,
             trainable=trainable_embedding,
@@ -192,7 +197,7 @@ class Decoder(AttendingStack):
         Returns:
             `(logits (B, T, V), state, weights (B, T, S))`.
         """
-        x = self.embedding(target_ids)  # (B, T, E)
+        x = scaled(self.embedding(target_ids), self.embedding_scale)  # (B, T, E)
         for dropout in self.embedding_dropouts:
             x = dropout(x, training=training)
         hidden, state, weights = self.run(x, state, self.memory(memory), training)
@@ -218,7 +223,7 @@ class Decoder(AttendingStack):
                 "This decoder has no weights yet, so it cannot step. "
                 "Call it once, or build it, first."
             )
-        x = self.embedding(tokens)  # (N, E)
+        x = scaled(self.embedding(tokens), self.embedding_scale)  # (N, E)
         hidden, state, weights = self.run_step(x, state, self.memory(memory))
         return self._logits(hidden), state, weights
 
@@ -266,4 +271,5 @@ class Decoder(AttendingStack):
             "tied_embedding": self.tied_embedding,
             "output_bias": self.output_bias,
             "trainable_embedding": self.trainable_embedding,
+            "embedding_scale": self.embedding_scale,
         }

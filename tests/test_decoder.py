@@ -261,6 +261,8 @@ def test_dot_attention_over_another_width_is_an_error():
         ("attention_size", 0),
         ("attention_size", "8"),
         ("attention_size", True),
+        ("embedding_scale", -1.0),
+        ("embedding_scale", "2"),
     ],
 )
 def test_bad_argument_is_named_with_its_value(name, value):
@@ -282,3 +284,23 @@ def test_attention_of_another_type_is_an_error(attention):
 def test_unknown_score_lists_the_known():
     with pytest.raises(ValueError, match=r"'dot', .*'general', .*'concat'.*'bahdanau'"):
         Decoder(**SETTINGS, attention="bahdanau")
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_scaled_embedding_is_a_larger_one_where_it_enters(tied):
+    options = {"tied_embedding": tied, "attention_size": 3, "dtype": "float64"}
+    plain, scaled = made(**options), made(**options, embedding_scale=2.5)
+    scaled.set_weights(plain.get_weights())
+    state, encoded = inputs_for(plain, "float64")
+    # The output layer takes the table as it is, so only an untied one can stand for the scaled.
+    hidden, final, weights = scaled(TARGET, state, encoded, logits=False)
+    logits, _, _ = scaled(TARGET, state, encoded)
+    table = ops.convert_to_numpy(plain.embedding.embeddings)
+    kernel = table.T if tied else ops.convert_to_numpy(plain.output_layer.kernel)
+    same(logits, np.asarray(hidden) @ kernel, 1e-12)  # biases start at zero
+    plain.embedding.embeddings.assign(2.5 * table)
+    same((hidden, final, weights), plain(TARGET, state, encoded, logits=False), 1e-12)
+
+    step_logits, _, _ = scaled.step(TARGET[:, 0], state, scaled.memory(encoded))
+    same(step_logits, np.asarray(logits)[:, 0], 1e-12)
+    assert Decoder.from_config(scaled.get_config()).embedding_scale == 2.5

@@ -218,6 +218,9 @@ def test_round_trips_through_json_and_weights(shape):
         ("pad_id", -1),
         ("pad_id", 11),
         ("pad_id", None),
+        ("embedding_scale", 0),
+        ("embedding_scale", True),
+        ("embedding_scale", float("inf")),
     ],
 )
 def test_bad_argument_is_named_with_its_value(name, value):
@@ -314,3 +317,20 @@ def test_a_frozen_embedding_is_no_trainable_weight():
     names = [w.path for w in made(trainable_embedding=False).trainable_weights]
     assert not any("embedding" in name for name in names)
     assert len(names) == len(made().trainable_weights) - 1
+
+
+def test_a_scaled_embedding_is_a_larger_one():
+    features = {"source_features": ((4, 2),)}
+    plain, scaled = made(**features), made(**features, embedding_scale=2.5)
+    scaled.set_weights(plain.get_weights())
+    plain.embedding.embeddings.assign(2.5 * plain.embedding.embeddings)
+    ids = np.zeros((*SOURCE.shape, 1), "int32")
+    same(scaled(SOURCE, ids), plain(SOURCE, ids), 1e-6)
+    again = Encoder.from_config(scaled.get_config())
+    assert again.embedding_scale == 2.5
+
+
+def test_embeddings_start_with_rows_of_length_one():
+    encoder = made(vocabulary_size=500, embedding_size=64)
+    lengths = np.linalg.norm(ops.convert_to_numpy(encoder.embedding.embeddings), axis=-1)
+    np.testing.assert_allclose(lengths.mean(), 1, atol=0.02)

@@ -458,6 +458,23 @@ def test_bfloat16_trains_and_leaves_a_float32_translator(texts: Path, tmp_path: 
     assert run(resumed, resume=True)[0].history == result.history
 
 
+def test_inputs_start_with_a_variance_of_one_but_pretrained_vectors_come_in_as_they_are(
+    texts: Path, tmp_path: Path
+) -> None:
+    def scales(**given: Any) -> tuple[float, float]:
+        settings = settings_for(texts, tmp_path, embedding_size=16, **given)
+        model = construction.make_model(settings, *construction.train_tokenizers(settings))
+        return model.encoder.embedding_scale, model.decoder.embedding_scale
+
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("a " + " ".join(["0.5"] * 16) + "\n", encoding="utf-8")
+    assert scales() == (4, 4)
+    assert scales(source_embeddings=str(vectors)) == (1, 4)
+    assert scales(target_embeddings=str(vectors)) == (4, 1)
+    one = {"shared_vocabulary": True, "shared_embedding": True}
+    assert scales(**one, source_embeddings=str(vectors)) == (1, 1)
+
+
 def test_a_precision_that_there_is_not_is_refused(texts: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`precision` must be one of float32, bfloat16"):
         settings_for(texts, tmp_path, precision="float16")
