@@ -195,6 +195,7 @@ STACK = {
     "layer_norm": lambda: [{"layer_norm": True}],
     **{name: lambda name=name: [{name: 0.2}] for name in SHARES},
     "trainable_embedding": lambda: [{"trainable_embedding": False}],
+    "embedding_scale": lambda: [{"embedding_scale": 1.5}],
 }
 ENCODER_ALONE = {
     "bidirectional": lambda: [
