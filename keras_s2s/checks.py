@@ -89,7 +89,7 @@ def check_positive(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is a finite number above zero."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 < value < float("inf"):
-        raise ValueError(f"`{name}` must be a number above zero; got {name}={value!r}.")
+        raise ValueError(f"`{name}` must be a finite number above 0; got {name}={value!r}.")
 
 
 def check_number(name: str, value: Any, least: float) -> None:

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_s2s.candidates import DISTRIBUTIONS, Candidates, draw_candidates, proposal
-from keras_s2s.checks import check_shares
+from keras_s2s.checks import check_positive, check_shares
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -260,9 +260,7 @@ class GuidedAlignment:
         if kind not in KINDS:
             known = ", ".join(map(repr, KINDS))
             raise ValueError(f"`kind` must be one of {known}; got kind={kind!r}.")
-        is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-        if not is_number or not 0 < weight < float("inf"):
-            raise ValueError(f"`weight` must be a finite number above 0; got weight={weight!r}.")
+        check_positive("weight", weight)
         self.kind = kind
         self.weight = weight
 
