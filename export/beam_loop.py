@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from keras_s2s.export.loops import BOOL, FLOAT, INT64, SearchLoop
 from keras_s2s.search import BeamSearch
+from keras_s2s.search.prediction import CHUNK
 from keras_s2s.search.result import IMPOSSIBLE
 
 WIDEST = 64  # places that a caller may ask for
+CHUNKED = 16  # chunks of columns from which on the largest are looked for by chunks
 
 
 class BeamLoop(SearchLoop):
@@ -106,6 +110,9 @@ class BeamLoop(SearchLoop):
         sentences = nodes.add("Range", [self.zero, batch, self.one])
         firsts = nodes.add("Mul", [sentences, self.width])
         self.offsets = nodes.add("Unsqueeze", [firsts, first])  # (B, 1)
+        rows = nodes.add("Mul", [batch, nodes.add("Squeeze", [self.width])])
+        rows = nodes.add("Range", [self.zero, rows, self.one])
+        self.row_numbers = nodes.add("Unsqueeze", [rows, first])  # (R, 1)
 
         impossible, self.least = nodes.constant(IMPOSSIBLE), nodes.constant(IMPOSSIBLE / 2)
         self.impossible = impossible
@@ -134,7 +141,7 @@ class BeamLoop(SearchLoop):
     def _extensions(self, logits: str, taken: str) -> tuple[str, str]:
         """Candidates of every row `(B, K, k)`: tokens, and log-probabilities to choose by."""
         nodes, body = self.nodes, self.body
-        candidates = body.add_all("TopK", [logits, self.count], 2)[1]  # (R, k)
+        candidates = self._largest(logits)  # (R, k)
         log_probs = body.add("LogSoftmax", [logits], axis=-1)
         values = body.add("GatherElements", [log_probs, candidates], axis=1)
         tokens, values = (
@@ -150,6 +157,38 @@ class BeamLoop(SearchLoop):
         ending = body.add("Add", [ending, self.only_first])
         tokens = body.add("Where", [forced, self.end, tokens])
         return tokens, body.add("Where", [forced, ending, values])
+
+    def _largest(self, logits: str) -> str:
+        """The places `(R, k)` of the largest of each row, of equal ones the first.
+
+        TopK over all columns takes as long as a tenth of the output layer's product. As
+        `search.prediction.largest` does, it is left to the k chunks of 64 columns with the largest
+        maxima: those hold the k largest numbers.
+        """
+        nodes, body, vocabulary = self.nodes, self.body, self.pieces.vocabulary
+        if vocabulary < CHUNKED * CHUNK:
+            return body.add_all("TopK", [logits, self.count], 2)[1]
+        chunks = -(-vocabulary // CHUNK)
+        behind = chunks * CHUNK - vocabulary
+        if behind:
+            pads = nodes.constant([0, 0, 0, behind])
+            logits = body.add("Pad", [logits, pads, nodes.constant(-np.inf)])
+        by_chunk = body.add("Reshape", [logits, nodes.constant([-1, chunks, CHUNK])])
+        chunk = nodes.constant(CHUNK)
+        few = nodes.add("Min", [self.count, nodes.constant([chunks])])
+        maxima = body.add("ReduceMax", [by_chunk, self.minus], keepdims=0)  # (R, chunks)
+        best = body.add_all("TopK", [maxima, few], 2)[1]
+        best = body.add_all("TopK", [best, few], 2, largest=0)[0]  # in the order of their columns
+        flat = body.add("Reshape", [by_chunk, nodes.constant([-1, CHUNK])])
+        firsts = nodes.add("Mul", [self.row_numbers, nodes.constant(chunks)])
+        within = body.add("Gather", [flat, body.add("Add", [best, firsts])])  # (R, few, CHUNK)
+        rows = nodes.add("Concat", [self.minus, nodes.add("Mul", [few, chunk])], axis=0)
+        places = body.add_all("TopK", [body.add("Reshape", [within, rows]), self.count], 2)[1]
+        best = body.add("GatherElements", [best, body.add("Div", [places, chunk])], axis=1)
+        columns = body.add("Mul", [best, chunk])
+        columns = body.add("Add", [columns, body.add("Mod", [places, chunk])])
+        # Where logits are not numbers, a place behind the last may have come out.
+        return body.add("Min", [columns, nodes.constant([vocabulary - 1])])
 
     def _done(self, score: str, total: str, finished: str) -> str:
         """`(B, K)` bool: finished, or of a sentence whose best `n_best` nothing can reach."""

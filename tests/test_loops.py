@@ -20,6 +20,7 @@ from keras_s2s.search import (
     Sockeye,
     TFABeamSearch,
 )
+from keras_s2s.text import WordTokenizer
 from keras_s2s.translator import Translator
 
 GREEDY = GreedySearch(9)
@@ -143,6 +144,23 @@ def test_logits_that_are_not_numbers_make_scores_that_are_none(
         (scores, ids) = loop.session.run(["scores", "output_ids"], loop.spec.sample(2, 3, seed=0))
         assert np.isnan(scores).all()
         assert not ids.any()
+
+
+@pytest.mark.parametrize("vocabulary", [17 * 64, 1100])
+def test_the_largest_of_many_logits_are_those_of_keras(vocabulary: int) -> None:
+    words = WordTokenizer([f"w{i}" for i in range(vocabulary - 4)])
+    translator = tiny_translator("char", words)
+    kernel, bias = translator.model.decoder.output_layer.get_weights()
+    # Each logit some four times, anywhere: of equal ones the first count.
+    alike = np.random.default_rng(0).integers(300, size=vocabulary)
+    translator.model.decoder.output_layer.set_weights([kernel[:, alike], bias[alike]])
+    loop = Loop((translator, pieces_of(translator)), BEAM)
+    (body,) = bodies(next(node for node in loop.model.graph.node if node.op_type == "Loop"))
+    assert "ReduceMax" in [node.op_type for node in body.node]
+
+    loop.assert_equals(BEAM)
+    for width in (1, 7, 30):  # 30: more than there are chunks
+        loop.assert_equals(BeamSearch(width, n_best=1, max_length=9), beam_width=width, n_best=1)
 
 
 def test_weights_stay_outside_the_loop_and_keys_are_made_once(beam: Loop) -> None:

@@ -8,7 +8,7 @@ from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
 from keras_s2s.model import Seq2Seq
 from keras_s2s.search import BeamSearch, Search
-from keras_s2s.text import train_tokenizer
+from keras_s2s.text import Tokenizer, train_tokenizer
 from keras_s2s.translator import Translator
 
 LINES = [
@@ -21,8 +21,8 @@ SIZES = {"unigram": 50, "bpe": 60}
 
 
 def tiny_translator(
-    source: str = "char",
-    target: str = "word",
+    source: str | Tokenizer = "char",
+    target: str | Tokenizer = "word",
     *,
     cell: Any = "lstm",
     attention: Any = "general",
@@ -39,7 +39,8 @@ def tiny_translator(
     `encoder` holds further options of the encoder; what is left over goes to the decoder.
     """
     source_tokenizer, target_tokenizer = (
-        train_tokenizer(kind, LINES, SIZES.get(kind)) for kind in (source, target)
+        train_tokenizer(kind, LINES, SIZES.get(kind)) if isinstance(kind, str) else kind
+        for kind in (source, target)
     )
     model = Seq2Seq(
         Encoder(
