@@ -84,7 +84,8 @@ def contestants(folder: Path) -> dict[str, list[str]]:
     for feeding in ("", ", input feeding"):
         ask = (str(folder), "feeding" if feeding else "plain", sizes)
         found |= {
-            f"keras_s2s{feeding}": python(__file__, "serve", *ask),
+            f"keras_s2s{feeding}": python(__file__, "serve", *ask, "float32"),
+            f"keras_s2s{feeding}, bfloat16": python(__file__, "serve", *ask, "mixed_bfloat16"),
             f"joeynmt{feeding}": peer_python("joeynmt", str(PEERS / "joeynmt_epoch.py"), *ask),
             f"torch{feeding}": torch_python(str(PEERS / "torch_epoch.py"), *ask),
         }
@@ -136,7 +137,7 @@ def report(
         for clock in ("wall", "processor")
     )
     print(f"{content}  matrix product {rates['wall']:.1f} GFLOP/s\n{machine()}")
-    print(f"{'':26}{'tokens/s':>9}{'s/epoch':>9}{'GFLOP/s':>9}{'MiB':>7}  times as fast as")
+    print(f"{'':36}{'tokens/s':>9}{'s/epoch':>9}{'GFLOP/s':>9}{'MiB':>7}  times as fast as")
     for key, turns in answers.items():
         speed = statistics.median(speeds[key])
         flop = operations(content, "feeding" in key) / content["target_tokens"]
@@ -168,7 +169,7 @@ def report(
         ratios = ", ".join(f"{name}: {x}" for name, x in record["times_as_fast_as"].items())
         processor = "".join(f" {x}" for x in record["times_as_fast_as_by_processor"].values())
         print(
-            f"{key:26}{speed:9.0f}{record['seconds_per_epoch']:9.1f}{record['gflop_per_s']:9.1f}"
+            f"{key:36}{speed:9.0f}{record['seconds_per_epoch']:9.1f}{record['gflop_per_s']:9.1f}"
             f"{record['peak_mib']:7.0f}  {ratios}; by processor time{processor}"
         )
         records.append(record)
@@ -242,12 +243,13 @@ def step_of(folder: Path, feeding: bool, sizes: dict[str, int]) -> tuple[Callabl
     return step, trained
 
 
-def serve_model(folder: str, kind: str, sizes: dict[str, int]) -> None:
+def serve_model(folder: str, kind: str, sizes: dict[str, int], policy: str) -> None:
     """Our side of the comparison."""
     import keras
     import tensorflow as tf
     from contestant import serve
 
+    keras.config.set_dtype_policy(policy)
     step, trained = step_of(Path(folder), kind == "feeding", sizes)
     step()
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
@@ -257,6 +259,6 @@ def serve_model(folder: str, kind: str, sizes: dict[str, int]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
-        serve_model(*sys.argv[2:4], json.loads(sys.argv[4]))
+        serve_model(*sys.argv[2:4], json.loads(sys.argv[4]), sys.argv[5])
     else:
         main()

@@ -24,14 +24,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from turns import PEERS, torch_python
+from turns import PAUSE, PEERS, torch_python
 
 SIZES = {"vocabulary": 8000, "embedding": 256, "units": 512, "steps": 24, "width": 4}
 SOURCE_LENGTH = 16
 BATCHES = (1, 8, 32)
-# Threads of the program before wait for work by asking for it again and again, some 200 ms long:
-# without a pause they take a core from the next one.
-PAUSE = 0.3
 PEER = PEERS / "torch_decoding.py"
 
 
