@@ -64,30 +64,27 @@ class LSTM(Recurrent):
         c = f * c + i * g
         return (o * ops.tanh(c), c), (i, f, g, o)
 
-    def _retreat(
-        self,
-        d_new: Tensors,
-        before: Tensors,
-        after: Tensors,
-        saved: Tensors,
-        turned: Any,
-        kept: Tensors,
-    ) -> tuple[Tensors, Tensors]:
-        d_h, d_c = d_new
+    def _slopes(self, before: Tensors, after: Tensors, saved: Tensors) -> Tensors:
         i, f, g, o = saved
         squashed = ops.tanh(after[1])
-        d_c = d_c + d_h * o * (1 - squashed * squashed)
-        d_pre = ops.concatenate(
-            [
-                d_c * g * i * (1 - i),
-                d_c * before[1] * f * (1 - f),
-                d_c * i * (1 - g * g),
-                d_h * squashed * o * (1 - o),
-            ],
-            axis=-1,
-        )  # (B, 4U)
-        d_before = through(ops.matmul(d_pre, turned), kept)
-        return (d_before, d_c * f), (d_pre,)
+        return (
+            o * (1 - squashed * squashed),  # of c' by h'
+            g * i * (1 - i),  # of the four pre-activations: three by c', one by h'
+            before[1] * f * (1 - f),
+            i * (1 - g * g),
+            squashed * o * (1 - o),
+            f,  # of c by c'
+        )
+
+    def _retreat(
+        self, d_new: Tensors, slopes: Tensors, turned: Any, kept: Tensors
+    ) -> tuple[Tensors, Tensors]:
+        d_h, d_c = d_new
+        c_by_h, *by_c, o_by_h, c_by_c = slopes
+        d_c = d_c + d_h * c_by_h
+        d_pre = ops.concatenate([*(d_c * slope for slope in by_c), d_h * o_by_h], axis=-1)
+        d_before = through(ops.matmul(d_pre, turned), kept)  # d_pre is (B, 4U)
+        return (d_before, d_c * c_by_c), (d_pre,)
 
     def _recurrent_gradients(self, entered: Any, d_steps: Any) -> Tensors:
         return (ops.matmul(ops.transpose(entered), d_steps),)
@@ -149,22 +146,24 @@ class GRU(Recurrent):
         n = ops.tanh(x_n + r * h_n)
         return (z * h + (1 - z) * n,), (z, r, n, h_n)
 
+    def _slopes(self, before: Tensors, after: Tensors, saved: Tensors) -> Tensors:
+        z, r, n, h_n = saved
+        by_n = (1 - z) * (1 - n * n)
+        return (
+            (before[0] - n) * z * (1 - z),
+            by_n * h_n * r * (1 - r),
+            by_n,  # where the inputs enter
+            by_n * r,  # where the recurrent product enters
+            z,  # of h past all gates
+        )
+
     def _retreat(
-        self,
-        d_new: Tensors,
-        before: Tensors,
-        after: Tensors,
-        saved: Tensors,
-        turned: Any,
-        kept: Tensors,
+        self, d_new: Tensors, slopes: Tensors, turned: Any, kept: Tensors
     ) -> tuple[Tensors, Tensors]:
         (d_h,) = d_new
-        z, r, n, h_n = saved
-        d_n = d_h * (1 - z) * (1 - n * n)
-        d_z = d_h * (before[0] - n) * z * (1 - z)
-        d_r = d_n * h_n * r * (1 - r)
-        d_inner = ops.concatenate([d_z, d_r, d_n * r], axis=-1)  # (B, 3U)
-        d_before = through(ops.matmul(d_inner, turned), kept) + d_h * z
+        d_z, d_r, d_n, d_h_n, d_past = (d_h * slope for slope in slopes)
+        d_inner = ops.concatenate([d_z, d_r, d_h_n], axis=-1)  # (B, 3U)
+        d_before = through(ops.matmul(d_inner, turned), kept) + d_past
         return (d_before,), (ops.concatenate([d_z, d_r, d_n], axis=-1), d_inner)
 
     def _recurrent_gradients(self, entered: Any, d_steps: Any) -> Tensors:

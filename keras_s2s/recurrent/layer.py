@@ -150,8 +150,9 @@ class Recurrent(keras.layers.Layer):
     ) -> tuple[Any, Tensors]:
         """All steps with the gradient written out: outputs `(T, B, U)` and the final state.
 
-        What does not depend on the step before is one large product over all steps: the products of
-        the inputs, and the gradients of both kernels. Autodiff adds the latter up step by step.
+        What does not depend on another step is done for all at once: the products of the inputs,
+        the slopes of the gates, and the gradients of both kernels, which autodiff adds up step by
+        step.
         """
         n_states, n_saved, n_masks = self.states, self.saved, len(masks)
         n_weights = len(self._recurrent_weights())
@@ -192,25 +193,25 @@ class Recurrent(keras.layers.Layer):
                 d_outputs, d_final = upstream[0], tuple(upstream[1:])
                 # Turned once: oneDNN multiplies by a transposed matrix at a third of the speed.
                 turned = ops.transpose(weights[0])  # (G·U, U)
+                slopes = self._slopes(previous, states, saved)
+                skipped = tuple(1 - mask for mask in masks)
+                for mask in masks:  # no gradient goes through a masked step, all goes past it
+                    slopes = tuple(slope * mask for slope in slopes)
+                n_slopes = len(slopes)
 
                 def backward(d_state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
                     d_output, rest = inputs[0], inputs[1:]
-                    before, after = rest[:n_states], rest[n_states : 2 * n_states]
-                    saved, masks = rest[2 * n_states :][:n_saved], rest[2 * n_states :][n_saved:]
                     d_state = (d_state[0] + d_output, *d_state[1:])
-                    d_new = tuple(d * masks[0] for d in d_state) if masks else d_state
-                    d_before, emitted = self._retreat(d_new, before, after, saved, turned, kept)
-                    if masks:
-                        d_before = tuple(
-                            d + skipped * masks[1]
-                            for d, skipped in zip(d_before, d_state, strict=True)
-                        )
+                    d_before, emitted = self._retreat(d_state, rest[:n_slopes], turned, kept)
+                    for past in rest[n_slopes:]:
+                        pairs = zip(d_before, d_state, strict=True)
+                        d_before = tuple(before + past * after for before, after in pairs)
                     return d_before, emitted
 
                 d_initial, d_steps = scan(
                     backward,
                     d_final,
-                    (d_outputs, *previous, *states, *saved, *masks, *(1 - m for m in masks)),
+                    (d_outputs, *slopes, *skipped),
                     (self.gates * self.units,) * self.pre_activations,
                     reverse=True,
                 )
@@ -254,14 +255,12 @@ class Recurrent(keras.layers.Layer):
         """One step: the new state, and what the gradient needs of it."""
         raise NotImplementedError
 
+    def _slopes(self, before: Tensors, after: Tensors, saved: Tensors) -> Tensors:
+        """Of all steps `(T, B, U)`: what `_retreat` multiplies gradients of the state by."""
+        raise NotImplementedError
+
     def _retreat(
-        self,
-        d_new: Tensors,
-        before: Tensors,
-        after: Tensors,
-        saved: Tensors,
-        turned: Any,
-        kept: Tensors,
+        self, d_new: Tensors, slopes: Tensors, turned: Any, kept: Tensors
     ) -> tuple[Tensors, Tensors]:
         """One step back: gradients of the state before, and of the pre-activations.
 
