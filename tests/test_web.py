@@ -44,7 +44,9 @@ def test_ids_and_strings_graphs_give_what_keras_gives(kind: str, web: Path, tmp_
 
 @pytest.mark.slow
 def test_int8_graphs_run_there(web: Path, tmp_path: Path) -> None:
-    search = GreedySearch(8)
+    # Kernels for 8 bits round differently on each processor, and random weights make much of it:
+    # after one step scores are 2 % apart, later ones may be of other tokens.
+    search = GreedySearch(1)
     translator = tiny_translator("char", "word", search=search, units=64)
     model = ids_model(translator, "ids", search, quantized(pieces_of(translator)))
     onnx.save(model, tmp_path / "ids.onnx")
@@ -52,9 +54,7 @@ def test_int8_graphs_run_there(web: Path, tmp_path: Path) -> None:
 
     path = tmp_path / "ids.onnx"
     (here,), (there,) = (run(inputs) for run in (onnx_run(path), web_run(path, web)))
-    # Kernels for 8 bits round differently on each processor, and random weights make much of it.
-    assert np.isfinite(there["scores"]).all()
-    np.testing.assert_allclose(there["scores"].mean(), here["scores"].mean(), rtol=0.1)
+    np.testing.assert_allclose(there["scores"], here["scores"], rtol=0.1)
 
 
 @pytest.mark.slow
