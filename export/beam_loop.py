@@ -16,9 +16,11 @@ CHUNKED = 16  # chunks of columns from which on the largest are looked for by ch
 class BeamLoop(SearchLoop):
     """`BeamSearch` with GNMT's length penalty, its width a value and not a shape.
 
-    What the search carries is `(B, K)`, but for the ids so far and the rows that they went through,
-    `(R, t)` both, which are moved when hypotheses change places: they are small. Scores of finished
-    hypotheses are kept, so that no lengths are needed; a place without one holds `IMPOSSIBLE`.
+    Before the first step all hypotheses of a sentence are one, so the search begins with one place
+    of each sentence and has all `K` from the second step on. What it carries is `(B, K)`, but for
+    the ids so far and the rows that they went through, `(R, t)` both, which are moved when
+    hypotheses change places: they are small. Scores of finished hypotheses are kept, so that no
+    lengths are needed; a place without one holds `IMPOSSIBLE`.
     """
 
     def _write(self) -> dict[str, str]:
@@ -43,7 +45,9 @@ class BeamLoop(SearchLoop):
         totals = body.add("Reshape", [totals, self.flat])
         best, place = body.add_all("TopK", [totals, self.width], 2)  # (B, K)
         parent = body.add("Div", [place, self.count])
-        rows = body.add("Reshape", [body.add("Add", [parent, self.offsets]), self.minus])  # (R,)
+        now = body.add("Shape", [token], start=1, end=2)  # places before this step: 1, then K
+        offsets = body.add("Mul", [self.sentences, now])  # (B, 1)
+        rows = body.add("Reshape", [body.add("Add", [parent, offsets]), self.minus])  # (R,)
         chosen = body.add(
             "GatherElements", [body.add("Reshape", [tokens, self.flat]), place], axis=1
         )
@@ -66,10 +70,10 @@ class BeamLoop(SearchLoop):
         column = body.add("Reshape", [written, self.column])
         so_far, went = (
             body.add("Concat", [body.add("Gather", [value, rows]), new], axis=1)
-            for value, new in ((ids, column), (trail, body.add("Reshape", [rows, self.column])))
+            for value, new in ((ids, column), (trail, self.row_numbers))
         )
         states = {
-            name: (self._by_row(self.encoded[name]), body.add("Gather", [last, rows]))
+            name: (self.encoded[name], body.add("Gather", [last, rows]))
             for name, last in self._new_states(outputs).items()
         }
         start = self._starts()
@@ -82,7 +86,7 @@ class BeamLoop(SearchLoop):
             (trail, start["ids"], INT64),
         ]
         after = [written, done, new_total, new_score, so_far, went]
-        scanned = [outputs["weights"]] if self.pieces.attends else []
+        scanned = [body.add("Gather", [outputs["weights"], rows])] if self.pieces.attends else []
         _, _, total, score, ids, trail, *weights = self._loop(
             carried, after, states, self._goes_on(done), scanned
         )
@@ -101,15 +105,14 @@ class BeamLoop(SearchLoop):
         self.count = nodes.add(
             "Min", [nodes.add("Add", [self.width, more]), nodes.constant([self.pieces.vocabulary])]
         )
-        self.by_sentence = nodes.add("Concat", [self.minus, self.width, self.count], axis=0)
-        all_of_sentence = nodes.add("Mul", [self.width, self.count])
-        self.flat = nodes.add("Concat", [self.minus, all_of_sentence], axis=0)
+        self.by_sentence = nodes.add("Concat", [self.batch, self.minus, self.count], axis=0)
+        self.flat = nodes.add("Concat", [self.batch, self.minus], axis=0)
+        self.by_place = nodes.add("Concat", [self.batch, self.minus, first], axis=0)
         self.column = nodes.constant([-1, 1])
-        self.places = nodes.add("Concat", [self.batch, self.width], axis=0)
         batch = nodes.add("Squeeze", [self.batch])
         sentences = nodes.add("Range", [self.zero, batch, self.one])
-        firsts = nodes.add("Mul", [sentences, self.width])
-        self.offsets = nodes.add("Unsqueeze", [firsts, first])  # (B, 1)
+        self.sentences = nodes.add("Unsqueeze", [sentences, first])  # (B, 1)
+        self.offsets = nodes.add("Mul", [self.sentences, self.width])  # of the places, in rows
         rows = nodes.add("Mul", [batch, nodes.add("Squeeze", [self.width])])
         rows = nodes.add("Range", [self.zero, rows, self.one])
         self.row_numbers = nodes.add("Unsqueeze", [rows, first])  # (R, 1)
@@ -140,7 +143,7 @@ class BeamLoop(SearchLoop):
 
     def _extensions(self, logits: str, taken: str) -> tuple[str, str]:
         """Candidates of every row `(B, K, k)`: tokens, and log-probabilities to choose by."""
-        nodes, body = self.nodes, self.body
+        body = self.body
         candidates = self._largest(logits)  # (R, k)
         log_probs = body.add("LogSoftmax", [logits], axis=-1)
         values = body.add("GatherElements", [log_probs, candidates], axis=1)
@@ -151,9 +154,7 @@ class BeamLoop(SearchLoop):
         values = body.add("Where", [forbidden, self.impossible, values])
         forced = body.add("GreaterOrEqual", [taken, self.longest_of_row])
         ending = body.add("Gather", [log_probs, self.end], axis=1)  # (R,)
-        ending = body.add(
-            "Reshape", [ending, nodes.add("Concat", [self.places, self.first], axis=0)]
-        )
+        ending = body.add("Reshape", [ending, self.by_place])
         ending = body.add("Add", [ending, self.only_first])
         tokens = body.add("Where", [forced, self.end, tokens])
         return tokens, body.add("Where", [forced, ending, values])
@@ -180,7 +181,9 @@ class BeamLoop(SearchLoop):
         best = body.add_all("TopK", [maxima, few], 2)[1]
         best = body.add_all("TopK", [best, few], 2, largest=0)[0]  # in the order of their columns
         flat = body.add("Reshape", [by_chunk, nodes.constant([-1, CHUNK])])
-        firsts = nodes.add("Mul", [self.row_numbers, nodes.constant(chunks)])
+        count = body.add("Squeeze", [body.add("Shape", [logits], start=0, end=1)])
+        row = body.add("Range", [self.zero, count, self.one])
+        firsts = body.add("Mul", [body.add("Unsqueeze", [row, self.first]), nodes.constant(chunks)])
         within = body.add("Gather", [flat, body.add("Add", [best, firsts])])  # (R, few, CHUNK)
         rows = nodes.add("Concat", [self.minus, nodes.add("Mul", [few, chunk])], axis=0)
         places = body.add_all("TopK", [body.add("Reshape", [within, rows]), self.count], 2)[1]
@@ -209,29 +212,15 @@ class BeamLoop(SearchLoop):
         )
         return body.add("Or", [finished, closed])
 
-    def _by_row(self, state: str) -> str:
-        """`(B, …)` to `(R, …)`, each row of a sentence behind itself."""
-        nodes = self.nodes
-        batch = nodes.add("Squeeze", [self.batch])
-        sentences = nodes.add("Range", [self.zero, batch, self.one])
-        sentences = nodes.add(
-            "Expand", [nodes.add("Unsqueeze", [sentences, self.first]), self.places]
-        )
-        return nodes.add("Gather", [state, nodes.add("Reshape", [sentences, self.minus])])
-
     def _starts(self) -> dict[str, str]:
         nodes = self.nodes
-        place = nodes.add("Range", [self.zero, nodes.add("Squeeze", [self.width]), self.one])
-        is_first = nodes.add("Equal", [place, self.zero])
-        # All hypotheses start alike: only the first of each sentence may be extended.
-        total = nodes.add("Where", [is_first, nodes.constant(0.0), self.impossible])
-        rows = nodes.add("Mul", [self.batch, self.width])
-        none = nodes.add("Concat", [rows, nodes.constant([0])], axis=0)
+        one_each = nodes.add("Concat", [self.batch, self.first], axis=0)
+        none = nodes.add("Concat", [self.batch, nodes.constant([0])], axis=0)
         return {
-            "token": nodes.add("Expand", [self.start, self.places]),
-            "finished": nodes.add("Expand", [nodes.constant(False), self.places]),
-            "total": nodes.add("Expand", [total, self.places]),
-            "score": nodes.add("Expand", [self.impossible, self.places]),
+            "token": nodes.add("Expand", [self.start, one_each]),
+            "finished": nodes.add("Expand", [nodes.constant(False), one_each]),
+            "total": nodes.add("Expand", [nodes.constant(0.0), one_each]),
+            "score": nodes.add("Expand", [self.impossible, one_each]),
             "ids": nodes.add("Expand", [self.pad, none]),
         }
 
