@@ -100,7 +100,8 @@ class BeamLoop(SearchLoop):
         best = nodes.add("Min", [nodes.add("Max", [self.given["n_best"], self.one]), width])
         self.width = nodes.add("Reshape", [width, first])  # (1,)
         self.n_best = nodes.add("Reshape", [best, first])
-        # As many more candidates as may turn out to be forbidden.
+        # As many more candidates as may turn out to be forbidden: the first step has to fill all
+        # places from those of one.
         more = nodes.constant([1 + (not self.search.allow_unknown)])
         self.count = nodes.add(
             "Min", [nodes.add("Add", [self.width, more]), nodes.constant([self.pieces.vocabulary])]
@@ -180,7 +181,7 @@ class BeamLoop(SearchLoop):
         maxima = body.add("ReduceMax", [by_chunk, self.minus], keepdims=0)  # (R, chunks)
         best = body.add_all("TopK", [maxima, few], 2)[1]
         best = body.add_all("TopK", [best, few], 2, largest=0)[0]  # in the order of their columns
-        flat = body.add("Reshape", [by_chunk, nodes.constant([-1, CHUNK])])
+        flat = body.add("Reshape", [logits, nodes.constant([-1, CHUNK])])
         count = body.add("Squeeze", [body.add("Shape", [logits], start=0, end=1)])
         row = body.add("Range", [self.zero, count, self.one])
         firsts = body.add("Mul", [body.add("Unsqueeze", [row, self.first]), nodes.constant(chunks)])
