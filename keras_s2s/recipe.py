@@ -90,6 +90,7 @@ class Recipe:
         seeds: each run is trained with each of them.
         evaluations: what is scored.
         average: number of last epochs whose mean of weights is scored; 0 for the best epoch.
+        ensemble: whether the translators of all seeds of a run are scored as one `Ensemble` too.
         published: what others have.
         mean_of_runs: whether the table has a row with the mean over all runs.
     """
@@ -101,6 +102,7 @@ class Recipe:
     seeds: tuple[int, ...]
     evaluations: tuple[Evaluation, ...]
     average: int = 0
+    ensemble: bool = False
     published: tuple[Published, ...] = ()
     mean_of_runs: bool = False
 
@@ -154,6 +156,10 @@ def read_recipe(path: Path) -> Recipe:
         raise ValueError(f"`{path}` is no recipe: {error}") from error
     if not recipe.evaluations or not recipe.seeds or not recipe.runs:
         raise ValueError(f"`{path}` is no recipe: it needs seeds, runs and evaluations.")
+    if recipe.ensemble and len(recipe.seeds) < 2:
+        raise ValueError(
+            f"`{path}` is no recipe: `ensemble` needs two seeds or more; got {recipe.seeds}."
+        )
     return recipe
 
 

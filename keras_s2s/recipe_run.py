@@ -7,19 +7,21 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from keras_s2s import __version__
-from keras_s2s.folder import SETTINGS, write_json, write_text
-from keras_s2s.reading import group_references, read_lines, read_references, read_tsv
-from keras_s2s.recipe import Evaluation, Recipe, settings_of
+from keras_s2s.folder import SETTINGS, TRANSLATOR, write_json, write_text
+from keras_s2s.reading import read_lines
+from keras_s2s.recipe import Recipe, settings_of
+from keras_s2s.recipe_scores import evaluate
 from keras_s2s.settings import TrainingSettings
 
-RESULT = "result.json"
-RESULTS = "results.json"
+RESULT = "result.json"  # of a training
+RESULTS = "results.json"  # of all
+ENSEMBLE = "ensemble.json"  # of a run's seeds together
+AVERAGE = "average.keras"
 
 
 def run_recipe(
@@ -53,7 +55,8 @@ def run_recipe(
 
     Returns:
         What `results.json` holds: settings, and for each run and seed its scores, with signatures,
-        parameters, minutes, history, versions and machine.
+        parameters, minutes, history, versions and machine; where the recipe has ensembles, those of
+        the seeds of each run that is finished.
 
     Raises:
         ValueError, FileNotFoundError: as `settings_of`; a name of a run that there is not.
@@ -90,15 +93,66 @@ def run_recipe(
             settings = _cut(settings, pairs)
         result = _train_and_score(recipe, run, settings, data, console)
         write_json(folder / RESULT, {**result, "shortened": shortened})
-    found = sorted(output.glob(f"*/{RESULT}"))
+    found = [_read(path) for path in sorted(output.glob(f"*/{RESULT}"))]
     results = {
         "recipe": recipe.name,
         "settings": dict(recipe.settings),
         "average": recipe.average,
-        "results": [json.loads(path.read_text(encoding="utf-8")) for path in found],
+        "results": found,
     }
+    if recipe.ensemble:
+        results["ensembles"] = [
+            _ensemble(recipe, run, members, data, output / f"{run}-ensemble", say)
+            for run in recipe.runs
+            if len(members := [each for each in found if each["run"] == run]) > 1
+        ]
     write_json(output / RESULTS, results)
     return results
+
+
+def _ensemble(
+    recipe: Recipe,
+    run: str,
+    members: Sequence[dict[str, Any]],
+    data: Path,
+    folder: Path,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Scores the translators of a run's seeds as one, unless that was done of the same seeds."""
+    from keras_s2s.ensemble import ensemble_translators
+    from keras_s2s.training import save_translator
+    from keras_s2s.translator import load_translator
+
+    seeds = [each["seed"] for each in members]
+    what = f"{run}, ensemble of seeds {', '.join(map(str, seeds))}"
+    if (folder / ENSEMBLE).exists() and _read(folder / ENSEMBLE)["seeds"] == seeds:
+        say(f"{what}: done before")
+    else:
+        say(what)
+        folder.mkdir(exist_ok=True)
+        names = [folder.parent / f"{run}-{seed}" / _scored(recipe) for seed in seeds]
+        translator = ensemble_translators([load_translator(name) for name in names])
+        save_translator(translator, folder / TRANSLATOR)
+        result = {
+            "run": run,
+            "seeds": seeds,
+            "parameters": translator.model.count_params(),
+            "evaluations": [
+                evaluate(each, run, translator, data, folder) for each in recipe.evaluations
+            ],
+        }
+        write_json(folder / ENSEMBLE, result)
+    return _read(folder / ENSEMBLE)
+
+
+def _scored(recipe: Recipe) -> str:
+    """The translator of a training's folder that is scored."""
+    return AVERAGE if recipe.average else TRANSLATOR
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _train_and_score(
@@ -116,7 +170,7 @@ def _train_and_score(
     translator = load_translator(trained.path)
     if recipe.average:
         translator = average_translators(sorted((folder / EPOCHS).glob("*.keras")))
-        save_translator(translator, folder / "average.keras")
+        save_translator(translator, folder / AVERAGE)
     return {
         "run": run,
         "seed": settings.seed,
@@ -131,103 +185,9 @@ def _train_and_score(
         "processor_minutes": None if begun else round(processor / 60, 2),
         "history": trained.history,
         "evaluations": [
-            _evaluate(each, run, translator, data, folder) for each in recipe.evaluations
+            evaluate(each, run, translator, data, folder) for each in recipe.evaluations
         ],
     }
-
-
-def _evaluate(
-    evaluation: Evaluation, run: str, translator: Any, data: Path, folder: Path
-) -> dict[str, Any]:
-    if evaluation.data is not None:
-        sources, references = group_references(read_tsv(data / evaluation.data.format(run=run)))
-    else:
-        names = [data / name for name in evaluation.files(run)]
-        sources, references = read_references(names[0], names[1:])
-    changes = {"width": evaluation.beam, "length_penalty": evaluation.length_penalty}
-    given = {name: value for name, value in changes.items() if value is not None}
-    translator = translator.with_model(translator.model)  # so that others keep their search
-    translator.search = translator.search.like(**given)
-    name = evaluation.name.replace(" ", "-")
-    outputs = _written(translator(sources, batch_size=64), folder / f"{name}.out")
-    int8 = None
-    if evaluation.int8:
-        from keras_s2s.export.onnx_files import write_int8
-        from keras_s2s.export.quality import outputs_of
-
-        with TemporaryDirectory() as temporary:
-            model = Path(temporary) / "model.int8.onnx"
-            write_int8(translator, model)
-            found = _written(outputs_of(model, sources), folder / f"{name}.int8.out")
-            size = model.stat().st_size
-        int8 = {
-            "megabytes": round(size / 1e6, 2),
-            "scores": _scores(evaluation, found, references),
-        }
-    search = translator.search  # of beams: `train` saves no other
-    return {
-        "name": evaluation.name,
-        "sentences": len(outputs),
-        "beam": search.width,
-        "length_penalty": _in_words(search.length_penalty),
-        "scores": _scores(evaluation, outputs, references),
-        "int8": int8,
-        "by_length": [
-            {
-                "words": [low, high],
-                "sentences": len(rows),
-                "scores": _scores(
-                    evaluation, [outputs[i] for i in rows], [references[i] for i in rows]
-                ),
-            }
-            for low, high, rows in _lengths(evaluation.by_length, sources)
-        ],
-    }
-
-
-def _written(texts: Sequence[str], path: Path) -> list[str]:
-    """Texts, each as one line, after they were written to a file."""
-    lines = [" ".join(text.splitlines()) for text in texts]
-    write_text(path, "".join(f"{line}\n" for line in lines))
-    return lines
-
-
-def _in_words(penalty: Any) -> str:
-    """A length penalty as one would write it: `GNMT(alpha=1.0)`."""
-    arguments = ", ".join(f"{name}={value!r}" for name, value in penalty.get_config().items())
-    return f"{type(penalty).__name__}({arguments})"
-
-
-def _scores(
-    evaluation: Evaluation, outputs: list[str], references: list[list[str]]
-) -> dict[str, dict[str, Any]]:
-    from keras_s2s import scores
-
-    functions = {
-        "bleu": lambda *given: scores.bleu(*given, tokenize=evaluation.tokenize),
-        "chrf": scores.chrf,
-        "exact_match": scores.exact_match,
-        "wer": scores.word_error_rate,
-        "per": scores.phone_error_rate,
-    }
-    return {name: functions[name](outputs, references)._asdict() for name in evaluation.metrics}
-
-
-def _lengths(
-    bounds: Sequence[int], sources: Sequence[str]
-) -> Iterable[tuple[int, int | None, list[int]]]:
-    """Rows whose source has from `low` to `high` words, for each two neighbouring bounds."""
-    if not bounds:
-        return
-    starts = [1, *(bound + 1 for bound in bounds)]
-    for low, high in zip(starts, [*bounds, None], strict=True):
-        rows = [
-            i
-            for i, text in enumerate(sources)
-            if low <= len(text.split()) and (high is None or len(text.split()) <= high)
-        ]
-        if rows:
-            yield low, high, rows
 
 
 def _cut(settings: TrainingSettings, pairs: int) -> TrainingSettings:

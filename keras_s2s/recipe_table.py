@@ -22,7 +22,7 @@ BY_LENGTH = "by-length.png"
 
 
 def table(recipe: Recipe, results: Mapping[str, Any]) -> str:
-    """The results as Markdown: a row for each run, the mean of seeds, then what was published.
+    """The results as Markdown: a row for each run, the mean of seeds, its ensemble, the published.
 
     Args:
         recipe: the recipe.
@@ -73,6 +73,7 @@ def table(recipe: Recipe, results: Mapping[str, Any]) -> str:
             )
         )
         lines += _int8_row(run, each, columns)
+        lines += _ensemble_rows(run, results.get("ensembles", ()), columns)
     if recipe.mean_of_runs and len(by_run) == len(recipe.runs):
         lines.append(_row("**mean**", *_means(by_run, columns), "", "", "", "", ""))
     for other in recipe.published:
@@ -199,6 +200,22 @@ def _int8_row(
     ]
     differs = f"`model.int8.onnx`, {_range(sizes, '{:.1f}')} MB"
     return [_row(f"{run}, int8", *values, "", "", "", "", differs)]
+
+
+def _ensemble_rows(
+    run: str, ensembles: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]]
+) -> list[str]:
+    """The rows of a run's seeds decoded as one model; none where they were not."""
+    rows = []
+    for each in ensembles:
+        if each["run"] == run:
+            name = f"{run}, ensemble"
+            scores = [_spread([_value(each, *column)]) for column in columns]
+            seeds = ", ".join(map(str, each["seeds"]))
+            what = "its seeds decoded as one model"
+            rows.append(_row(name, *scores, seeds, f"{each['parameters']:,}", "", "", what))
+            rows += _int8_row(name, [each], columns)
+    return rows
 
 
 def _minutes(each: Sequence[Mapping[str, Any]]) -> list[float]:

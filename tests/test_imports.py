@@ -124,8 +124,11 @@ TABLE = {
     "quickstart": Rule(ANY, ANY),
     "recipe": Rule("", "ranges settings"),
     "recipe_run": Rule(
-        "", "averaging export folder reading recipe scores settings training translator"
+        "",
+        "averaging ensemble export folder reading recipe recipe_scores settings training "
+        "translator",
     ),
+    "recipe_scores": Rule("", "export folder reading recipe scores"),
     "recipe_table": Rule("", "plots recipe"),
     # The exporters see the library from outside.
     "export": Rule(ANY, ANY),
@@ -151,7 +154,7 @@ CORE = {
 }
 # The commands, and the modules they hand a whole command to, are the only ones that know the
 # exporters.
-MAY_IMPORT_EXPORT = {"cli", "commands", "quickstart", "recipe_run"}
+MAY_IMPORT_EXPORT = {"cli", "commands", "quickstart", "recipe_run", "recipe_scores"}
 FRONT_DOORS = {"cli", "commands", "quickstart", "__main__"}
 
 # Nothing a command's help needs; each is imported where it is used.

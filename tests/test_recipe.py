@@ -183,6 +183,29 @@ def test_table_has_a_row_of_int8_models_where_they_were_run(tmp_path: Path) -> N
     assert lines[5].startswith("| theirs |")
 
 
+def test_table_has_the_ensemble_of_a_run_below_it(tmp_path: Path) -> None:
+    recipe = read_recipe(recipe_file(tmp_path, "ensemble = true\n" + SMALL))
+    together = result("two", 0, 0.3, seeds=[1, 2], parameters=2468)
+    (found,) = together["evaluations"]
+    found["int8"] = {"megabytes": 6.5, "scores": {"wer": {"value": 0.31, "signature": "x"}}}
+    members = (result("one", 1, 0.1), result("two", 1, 0.4), result("two", 2, 0.5))
+
+    lines = table(recipe, {**results(*members), "ensembles": [together]}).splitlines()
+
+    assert lines[3].startswith("| two | 45.00 (40.00 to 50.00) |")
+    assert lines[4] == (
+        "| two, ensemble | 30.00 | 1, 2 | 2,468 |  |  | its seeds decoded as one model |"
+    )
+    assert lines[5] == "| two, ensemble, int8 | 31.00 |  |  |  |  | `model.int8.onnx`, 6.5 MB |"
+    assert lines[6].startswith("| theirs |")
+
+
+def test_an_ensemble_needs_seeds(tmp_path: Path) -> None:
+    one = SMALL.replace("[1, 2]", "[1]")
+    with pytest.raises(ValueError, match=r"`ensemble` needs two seeds or more; got \(1,\)"):
+        read_recipe(recipe_file(tmp_path, "ensemble = true\n" + one))
+
+
 def test_table_says_what_is_no_whole_result(tmp_path: Path) -> None:
     recipe = read_recipe(recipe_file(tmp_path, "mean_of_runs = true\n" + SMALL))
     text = table(recipe, results(result("one", 1, 0.1, shortened={"epochs": 1, "pairs": 2000})))

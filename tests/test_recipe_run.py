@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from keras_s2s import callbacks, cli, scores
+from keras_s2s import callbacks, cli, ensemble_translators, scores
 from keras_s2s.reading import group_references, read_tsv
 from keras_s2s.recipe import Recipe, read_recipe
 from keras_s2s.recipe_run import RESULTS, run_recipe
@@ -141,6 +143,42 @@ def test_what_is_finished_is_not_done_again(whole: Path, recipe: Recipe, data: P
 
     assert results == before
     assert said == ["1/2  gru, seed 3: done before", "2/2  lstm, seed 3: done before"]
+
+
+def test_seeds_of_a_run_are_scored_as_one_model(
+    whole: Path, recipe: Recipe, data: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(whole, output)
+    together = dataclasses.replace(recipe, ensemble=True)
+    results, said = run(together, data, output, runs=["gru"], seeds=[3, 4])
+    (found,) = results["ensembles"]  # of `lstm` there is one seed only
+
+    assert said[-1] == "gru, ensemble of seeds 3, 4"
+    assert (found["run"], found["seeds"]) == ("gru", [3, 4])
+    members = [load_translator(output / f"gru-{seed}" / "average.keras") for seed in (3, 4)]
+    translator = ensemble_translators(members)
+    assert found["parameters"] == translator.model.count_params()
+    translator.search = translator.search.like(width=3, length_penalty=0.5)
+    sources, references = group_references(read_tsv(data / "val.tsv"))
+    outputs = translator(sources)
+    folder = output / "gru-ensemble"
+    assert (folder / "held-out.out").read_text(encoding="utf-8").splitlines() == outputs
+    assert load_translator(folder / "translator.keras")(sources) == members[0].with_model(
+        translator.model
+    )(sources)
+    (evaluation,) = found["evaluations"]
+    error = scores.word_error_rate(outputs, references)
+    assert evaluation["scores"]["wer"] == error._asdict()
+    assert evaluation["int8"]["megabytes"] > 0
+    assert read(output) == results
+
+    again, said = run(together, data, output, runs=["gru"], seeds=[3, 4])
+    assert again == results
+    assert said[-1] == "gru, ensemble of seeds 3, 4: done before"
+    # Another seed is another ensemble.
+    results, said = run(together, data, output, runs=["gru"], seeds=[5])
+    assert results["ensembles"][0]["seeds"] == [3, 4, 5]
 
 
 def test_a_killed_run_goes_on_to_the_same_results(
