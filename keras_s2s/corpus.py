@@ -375,6 +375,9 @@ class Corpus:
         # a short epoch has fewer batches made ahead, and TensorFlow adds no buffer of its own.
         options = tf.data.Options()
         options.experimental_optimization.inject_prefetch = False
+        # There is nothing to tune, and at the end of an epoch the iterator waits for the thread
+        # that does it, which may sleep for as long as the epoch took (seen with TensorFlow 2.21).
+        options.autotune.enabled = False
         dataset = dataset.with_options(options)
         ahead = min(_PREFETCH, len(plan) - 2)
         return dataset.prefetch(ahead) if ahead > 0 else dataset

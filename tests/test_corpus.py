@@ -211,6 +211,12 @@ def test_each_iteration_over_the_dataset_is_the_next_epoch(pairs: int) -> None:
         assert order(dataset) == expected
 
 
+def test_no_thread_tunes_the_dataset() -> None:
+    # The end of an epoch would wait until it wakes up.
+    dataset = numbered_corpus(9).dataset(batch_size=1, shuffle_seed=5)
+    assert dataset.options().autotune.enabled is False
+
+
 def test_dataset_gives_the_batches_with_open_dimensions() -> None:
     corpus = numbered_corpus(50)
     dataset = corpus.dataset(batch_tokens=120, shuffle_seed=5)
