@@ -156,6 +156,12 @@ def read_recipe(path: Path) -> Recipe:
         raise ValueError(f"`{path}` is no recipe: {error}") from error
     if not recipe.evaluations or not recipe.seeds or not recipe.runs:
         raise ValueError(f"`{path}` is no recipe: it needs seeds, runs and evaluations.")
+    for flag in ("ensemble", "mean_of_runs"):
+        if not isinstance(getattr(recipe, flag), bool):
+            raise ValueError(
+                f"`{path}` is no recipe: `{flag}` must be true or false; got "
+                f"{getattr(recipe, flag)!r}."
+            )
     if recipe.ensemble and len(recipe.seeds) < 2:
         raise ValueError(
             f"`{path}` is no recipe: `ensemble` needs two seeds or more; got {recipe.seeds}."

@@ -1,4 +1,4 @@
-"""Runs a recipe: trains, averages, scores, and writes what came out as JSON."""
+"""Runs a recipe: trains, averages, makes ensembles, and writes what came out as JSON."""
 
 from __future__ import annotations
 
@@ -92,6 +92,8 @@ def run_recipe(
         if pairs is not None:
             settings = _cut(settings, pairs)
         result = _train_and_score(recipe, run, settings, data, console)
+        # One that was made before had another translator of this seed.
+        (output / f"{run}-ensemble" / ENSEMBLE).unlink(missing_ok=True)
         write_json(folder / RESULT, {**result, "shortened": shortened})
     found = [_read(path) for path in sorted(output.glob(f"*/{RESULT}"))]
     results = {
@@ -125,24 +127,26 @@ def _ensemble(
 
     seeds = [each["seed"] for each in members]
     what = f"{run}, ensemble of seeds {', '.join(map(str, seeds))}"
-    if (folder / ENSEMBLE).exists() and _read(folder / ENSEMBLE)["seeds"] == seeds:
-        say(f"{what}: done before")
-    else:
-        say(what)
-        folder.mkdir(exist_ok=True)
-        names = [folder.parent / f"{run}-{seed}" / _scored(recipe) for seed in seeds]
-        translator = ensemble_translators([load_translator(name) for name in names])
-        save_translator(translator, folder / TRANSLATOR)
-        result = {
-            "run": run,
-            "seeds": seeds,
-            "parameters": translator.model.count_params(),
-            "evaluations": [
-                evaluate(each, run, translator, data, folder) for each in recipe.evaluations
-            ],
-        }
-        write_json(folder / ENSEMBLE, result)
-    return _read(folder / ENSEMBLE)
+    if (folder / ENSEMBLE).exists():
+        before = _read(folder / ENSEMBLE)
+        if before["seeds"] == seeds:
+            say(f"{what}: done before")
+            return before
+    say(what)
+    folder.mkdir(exist_ok=True)
+    names = [folder.parent / f"{run}-{seed}" / _scored(recipe) for seed in seeds]
+    translator = ensemble_translators([load_translator(name) for name in names])
+    save_translator(translator, folder / TRANSLATOR)
+    result = {
+        "run": run,
+        "seeds": seeds,
+        "parameters": translator.model.count_params(),
+        "evaluations": [
+            evaluate(each, run, translator, data, folder) for each in recipe.evaluations
+        ],
+    }
+    write_json(folder / ENSEMBLE, result)
+    return result
 
 
 def _scored(recipe: Recipe) -> str:

@@ -206,6 +206,12 @@ def test_an_ensemble_needs_seeds(tmp_path: Path) -> None:
         read_recipe(recipe_file(tmp_path, "ensemble = true\n" + one))
 
 
+@pytest.mark.parametrize("flag", ["ensemble", "mean_of_runs"])
+def test_flags_of_a_recipe_are_true_or_false(tmp_path: Path, flag: str) -> None:
+    with pytest.raises(ValueError, match=f"`{flag}` must be true or false; got 'no'"):
+        read_recipe(recipe_file(tmp_path, f"{flag} = 'no'\n{SMALL}"))
+
+
 def test_table_says_what_is_no_whole_result(tmp_path: Path) -> None:
     recipe = read_recipe(recipe_file(tmp_path, "mean_of_runs = true\n" + SMALL))
     text = table(recipe, results(result("one", 1, 0.1, shortened={"epochs": 1, "pairs": 2000})))

@@ -179,6 +179,10 @@ def test_seeds_of_a_run_are_scored_as_one_model(
     # Another seed is another ensemble.
     results, said = run(together, data, output, runs=["gru"], seeds=[5])
     assert results["ensembles"][0]["seeds"] == [3, 4, 5]
+    # So is one of the same seeds, where one of them was trained again.
+    shutil.rmtree(output / "gru-5")
+    _, said = run(together, data, output, runs=["gru"], seeds=[5])
+    assert said[-1] == "gru, ensemble of seeds 3, 4, 5"
 
 
 def test_a_killed_run_goes_on_to_the_same_results(
