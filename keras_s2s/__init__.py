@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from keras_s2s.recurrent import GRU as GRU
     from keras_s2s.recurrent import LSTM as LSTM
     from keras_s2s.recurrent import LayerNormLSTM as LayerNormLSTM
+    from keras_s2s.regularized_dropout import RegularizedDropout as RegularizedDropout
     from keras_s2s.retraces import RetraceWarning as RetraceWarning
     from keras_s2s.risk import MinimumBayesRisk as MinimumBayesRisk
     from keras_s2s.schedules import ConstantSchedule as ConstantSchedule
@@ -192,6 +193,7 @@ _MODULES = {
         "LSTM",
         "LayerNormLSTM",
     ),
+    "regularized_dropout": ("RegularizedDropout",),
     "retraces": ("RetraceWarning",),
     "risk": ("MinimumBayesRisk",),
     "schedules": (

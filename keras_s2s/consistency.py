@@ -19,6 +19,7 @@ def check_together(settings: TrainingSettings) -> None:
     _check_sampling(settings)
     _check_design(settings)
     _check_softmax(settings)
+    _check_passes(settings)
     _check_rate(settings)
     _check_monitor(settings)
 
@@ -109,6 +110,23 @@ def _check_softmax(settings: TrainingSettings) -> None:
         raise ValueError(
             "`sampled_softmax` must be below the size of the target vocabulary; got "
             f"{samples} of {size}. Leave it out to train on all ids."
+        )
+
+
+def _check_passes(settings: TrainingSettings) -> None:
+    """Raises ValueError where R-Drop has nothing to compare."""
+    if not settings.r_drop:
+        return
+    if settings.sampled_softmax:
+        raise ValueError(
+            "`r_drop` compares whole distributions, of which `sampled_softmax` sees "
+            f"{settings.sampled_softmax} ids. Leave one of the two out."
+        )
+    names = ("dropout", "recurrent_dropout", "embedding_dropout", "word_dropout")
+    if not any(getattr(settings, name) for name in names):
+        raise ValueError(
+            f"`r_drop` compares two passes that differ by their dropout; got {settings.r_drop} "
+            f"with {', '.join(f'{name}=0' for name in names)}. Set `dropout`, or leave it out."
         )
 
 

@@ -18,6 +18,7 @@ from keras_s2s.model import Seq2Seq
 from keras_s2s.precision import POLICIES
 from keras_s2s.rates import InverseSquareRoot, WarmupExponential
 from keras_s2s.reading import has_text
+from keras_s2s.regularized_dropout import RegularizedDropout
 from keras_s2s.search import BeamSearch
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.text import SubwordSampling, Tokenizer, train_tokenizer
@@ -103,14 +104,18 @@ def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer)
 
 
 def _loss(settings: TrainingSettings, pad_id: int) -> TokenCrossEntropy:
-    if settings.sampled_softmax:
-        if keras.backend.backend() != "tensorflow":
+    for name in ("sampled_softmax", "r_drop"):
+        if getattr(settings, name) and keras.backend.backend() != "tensorflow":
             raise ValueError(
-                "`sampled_softmax` needs Keras' TensorFlow backend; this is "
-                f"{keras.backend.backend()}. Set KERAS_BACKEND=tensorflow, or leave it out."
+                f"`{name}` needs Keras' TensorFlow backend; this is {keras.backend.backend()}. "
+                "Set KERAS_BACKEND=tensorflow, or leave it out."
             )
+    smoothing = settings.label_smoothing
+    if settings.sampled_softmax:
         return SampledTokenCrossEntropy(settings.sampled_softmax, pad_id=pad_id, seed=settings.seed)
-    return TokenCrossEntropy(pad_id, label_smoothing=settings.label_smoothing)
+    if settings.r_drop:
+        return RegularizedDropout(settings.r_drop, pad_id, label_smoothing=smoothing)
+    return TokenCrossEntropy(pad_id, label_smoothing=smoothing)
 
 
 def _optimizer(settings: TrainingSettings) -> keras.optimizers.Optimizer:

@@ -206,6 +206,13 @@ Precision = Annotated[
 LabelSmoothing = Annotated[
     float, _training(help="Share of each label's probability spread over the vocabulary.")
 ]
+RDrop = Annotated[
+    float,
+    _training(
+        metavar="ALPHA",
+        help="Run each batch twice, with dropout of its own, and make both agree (R-Drop): 1 to 5.",
+    ),
+]
 SampledSoftmax = Annotated[
     int,
     _training(

@@ -26,7 +26,13 @@ class TokenSums(NamedTuple):
 
 
 def projected_sums(
-    hidden: Any, kernel: Any, bias: Any, labels: Any, weights: Any, label_smoothing: float = 0.0
+    hidden: Any,
+    kernel: Any,
+    bias: Any,
+    labels: Any,
+    weights: Any,
+    label_smoothing: float = 0.0,
+    agreement: float = 0.0,
 ) -> TokenSums:
     """Projects the rows whose weight is not zero, and sums what training wants of their logits.
 
@@ -34,6 +40,14 @@ def projected_sums(
     z = hidden·kernel + bias,   p = softmax(z),   entropy = −log p[label]
     objective = entropy + ε·(z[label] − mean z)
     ∂/∂z = weight·(p − (1 − ε)·onehot(label) − ε/V)
+    ```
+
+    With an agreement α, the second half of the batch is the first again, seen with other dropout;
+    `p` of a token in one half and `q` of the same in the other are drawn together:
+
+    ```
+    objective += α/4·(KL(p ‖ q) + KL(q ‖ p))   in each half
+    ∂/∂z += weight·α/2·(p·(log p − log q − KL(p ‖ q)) + p − q)
     ```
 
     The gradient is written out: it needs `p` alone, so that `z` goes at once. Softmax and sums are
@@ -47,6 +61,7 @@ def projected_sums(
         labels: `(B, T)` int.
         weights: `(B, T)` float32; a token of weight zero is left out.
         label_smoothing: ε, see `TokenCrossEntropy`.
+        agreement: α, see `RegularizedDropout`; labels and weights of the halves must be the same.
 
     Example: two tokens and a padding, all logits equal, so each token costs log 4.
     >>> import numpy as np
@@ -73,12 +88,18 @@ def projected_sums(
         if label_smoothing:
             objective = entropy + label_smoothing * (chosen - ops.mean(logits, axis=-1))
         hits = ops.cast(ops.equal(best, labels), "float32")
+        if agreement:
+            ratios = _ratios(logits, normalizer)  # log p − log q, of each half (N/2, V)
+            divergences = _divergences(probabilities, ratios)  # KL(p ‖ q) of each half, (N,)
+            objective += agreement / 4 * (divergences + _swapped(divergences))
 
         def grad(*upstream: Any, **_: Any) -> Any:
             scale = ops.expand_dims(weights * upstream[0], -1)  # (N, 1)
             d_logits = probabilities * scale
             if label_smoothing:
                 d_logits = d_logits - scale * (label_smoothing / logits.shape[-1])
+            if agreement:
+                d_logits += agreement / 2 * scale * _apart(probabilities, ratios, divergences)
             d_logits = _add_at(d_logits, labels, (label_smoothing - 1) * scale[:, 0])
             d_logits = ops.cast(d_logits, kernel.dtype)
             d_rows = ops.matmul(d_logits, ops.transpose(kernel))
@@ -200,6 +221,33 @@ def _rows(hidden: Any, places: Any) -> Any:
         return ops.take(ops.reshape(hidden, (-1, width)), places, axis=0), grad
 
     return ops.custom_gradient(run)(hidden)
+
+
+def _ratios(logits: Any, normalizer: Any) -> Any:
+    """The logarithm of p/q, for the tokens of the first half: `(N, V)` and `(N,)` to `(N/2, V)`."""
+    first, second = ops.split(logits, 2)
+    p, q = ops.split(normalizer, 2)
+    return (first - second) - ops.expand_dims(p - q, -1)
+
+
+def _divergences(probabilities: Any, ratios: Any) -> Any:
+    """KL of each token from the same of the other half: `(N, V)` and `(N/2, V)` to `(N,)`."""
+    p, q = ops.split(probabilities, 2)
+    return ops.concatenate([ops.sum(p * ratios, axis=-1), -ops.sum(q * ratios, axis=-1)])
+
+
+def _apart(probabilities: Any, ratios: Any, divergences: Any) -> Any:
+    """The gradient of KL(p ‖ q) + KL(q ‖ p) by the logits of each half: `(N, V)`."""
+    p, q = ops.split(probabilities, 2)
+    of_p, of_q = ops.split(ops.expand_dims(divergences, -1), 2)
+    away = p - q
+    return ops.concatenate([p * (ratios - of_p) + away, -q * (ratios + of_q) - away])
+
+
+def _swapped(x: Any) -> Any:
+    """The halves of `(N,)` in the other order."""
+    first, second = ops.split(x, 2)
+    return ops.concatenate([second, first])
 
 
 def _at(x: Any, ids: Any) -> Any:

@@ -107,6 +107,7 @@ RANGES = {
     "word_dropout": _SHARE,
     "subword_sampling": (0.0, 1.0, "at least 0 and at most 1"),
     "label_smoothing": _SHARE,
+    "r_drop": (0.0, _HUGE, "at least 0 and finite"),
     "weight_decay": (0.0, _HUGE, "at least 0 and finite"),
     "moving_average": _SHARE,
     "learning_rate": (_TINY, _HUGE, "above 0 and finite"),

@@ -101,6 +101,8 @@ class TrainingSettings:
             The saved translator computes in float32 all the same.
         label_smoothing: share of each label's probability spread over the vocabulary; see
             `TokenCrossEntropy`.
+        r_drop: weight α of R-Drop, which runs each batch twice and makes both passes agree; see
+            `RegularizedDropout`. 0 runs it once.
         sampled_softmax: ids of the target vocabulary that a training step draws, in place of the
             whole of a large one; see `SampledTokenCrossEntropy`. 0 takes the whole.
         learning_rate: Adam's step size, the highest where it changes.
@@ -175,6 +177,7 @@ class TrainingSettings:
     keep_checkpoints: int = 0
     precision: PrecisionKind = "float32"
     label_smoothing: float = 0.0
+    r_drop: float = 0.0
     sampled_softmax: int = 0
     learning_rate: float = 1e-3
     learning_rate_schedule: RateKind = "plateau"

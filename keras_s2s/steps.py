@@ -17,6 +17,10 @@ from keras_s2s.inference import Decodable
 from keras_s2s.losses import SampledTokenCrossEntropy, TokenCrossEntropy, token_weights
 from keras_s2s.metrics import Perplexity, TokenAccuracy
 from keras_s2s.projection import TokenSums, projected_sums, sampled_sums
+from keras_s2s.regularized_dropout import RegularizedDropout
+
+# What only these steps can train on; Keras' steps would compute another loss.
+_OWN = (SampledTokenCrossEntropy, RegularizedDropout)
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class TokenSteps(Decodable):
         if isinstance(loss, SampledTokenCrossEntropy):
             loss.check_vocabulary(self.target_vocabulary_size)
         metrics = keras.tree.flatten(weighted_metrics)
-        known = type(loss) in (TokenCrossEntropy, SampledTokenCrossEntropy) and all(
+        known = type(loss) in (TokenCrossEntropy, *_OWN) and all(
             type(metric) in (TokenAccuracy, Perplexity) and metric.pad_id == loss.pad_id
             for metric in metrics
         )
@@ -114,7 +118,7 @@ class TokenSteps(Decodable):
     # step by them, and TensorFlow traces one that makes some twice.
     def make_train_function(self, force: bool = False) -> Any:
         if self._plan is None or self.jit_compile:
-            self._refuse_sampling()  # before Keras on JAX takes the weights away
+            self._refuse_own()  # before Keras on JAX takes the weights away
         if keras.backend.backend() == "tensorflow":
             with self.distribute_strategy.scope():
                 if not self.built:
@@ -133,7 +137,7 @@ class TokenSteps(Decodable):
         self.traces.add(arguments[-1], self.jit_compile)
         plan = self._plan_here()
         if plan is None:
-            self._refuse_sampling()
+            self._refuse_own()
             return super().train_step(*arguments)
         import tensorflow as tf
 
@@ -161,12 +165,13 @@ class TokenSteps(Decodable):
         # Keras scales losses by the number of replicas, in its own steps.
         return None if tf.distribute.has_strategy() or not self.trainable_variables else self._plan
 
-    def _refuse_sampling(self) -> None:
-        """Raises ValueError where Keras' step would train on all logits against what was asked."""
-        losses = keras.tree.flatten(self.loss)
-        if any(isinstance(loss, SampledTokenCrossEntropy) for loss in losses):
+    def _refuse_own(self) -> None:
+        """Raises ValueError where Keras' step would train on another loss than was asked."""
+        for loss in keras.tree.flatten(self.loss):
+            if not isinstance(loss, _OWN):
+                continue
             raise ValueError(
-                "SampledTokenCrossEntropy trains alone, on the TensorFlow backend, without "
+                f"{type(loss).__name__} trains alone, on the TensorFlow backend, without "
                 "`jit_compile`, a distribution strategy, `loss_weights` and metrics other than "
                 "TokenAccuracy and Perplexity of its pad_id; got "
                 f"backend={keras.backend.backend()!r}, jit_compile={self.jit_compile!r}. Compile "
@@ -174,6 +179,10 @@ class TokenSteps(Decodable):
             )
 
     def _sums_and_loss(self, plan: TokenPlan, data: Any, training: bool) -> tuple[TokenSums, Any]:
+        agreement = 0.0
+        if training and isinstance(plan.loss, RegularizedDropout):
+            agreement = plan.loss.weight
+            data = _twice(data)
         x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         hidden = self(x, training=training, logits=False)
         labels = ops.cast(labels, "int32")
@@ -186,7 +195,7 @@ class TokenSteps(Decodable):
         else:
             kernel, bias = self.output_weights()
             smoothing = plan.loss.label_smoothing
-            sums = projected_sums(hidden, kernel, bias, labels, weights, smoothing)
+            sums = projected_sums(hidden, kernel, bias, labels, weights, smoothing, agreement)
         loss = sums.objective / ops.where(ops.equal(sums.count, 0.0), 1.0, sums.count)
         for added in self.losses:
             loss += ops.sum(ops.cast(added, loss.dtype))
@@ -209,6 +218,13 @@ class TokenSteps(Decodable):
             total = sums.hits if isinstance(metric, TokenAccuracy) else sums.entropy
             metric.add(total, sums.count)
         return self.get_metrics_result()
+
+
+def _twice(data: Any) -> Any:
+    """Each row of a batch again, after the last."""
+    return keras.tree.map_structure(
+        lambda each: None if each is None else ops.concatenate([each, each]), data
+    )
 
 
 def _rows_once(gradient: Any) -> Any:

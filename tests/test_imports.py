@@ -48,10 +48,11 @@ TABLE = {
     "schedules": Rule("keras", "attention decoder scan stack"),
     "candidates": Rule("numpy tensorflow"),
     "losses": Rule("keras tensorflow", "candidates checks"),
+    "regularized_dropout": Rule("keras", "checks losses"),
     "metrics": Rule("keras", "losses"),
     "adam": Rule("keras tensorflow"),
     "projection": Rule("keras numpy tensorflow", "candidates"),
-    "steps": Rule("keras tensorflow", "inference losses metrics projection"),
+    "steps": Rule("keras tensorflow", "inference losses metrics projection regularized_dropout"),
     "search": Rule("keras numpy", "checks"),
     "inference": Rule("keras numpy", "search"),
     "model": Rule(
@@ -102,7 +103,7 @@ TABLE = {
     "construction": Rule(
         "keras",
         "adam attention decoded decoder embeddings encoder losses model precision rates reading "
-        "search settings text translator",
+        "regularized_dropout search settings text translator",
     ),
     "training": Rule(
         "keras rich",
@@ -151,6 +152,7 @@ CORE = {
     ),
     *("decoder", "schedules", "inference", "model", "migration"),
     *("adam", "candidates", "losses", "metrics", "projection", "search", "steps"),
+    "regularized_dropout",
 }
 # The commands, and the modules they hand a whole command to, are the only ones that know the
 # exporters.

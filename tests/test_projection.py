@@ -52,6 +52,32 @@ def test_sums_and_gradients_are_those_of_all_logits(smoothing):
     assert float(sums.entropy) == pytest.approx(float(whole(*arrays, 0.0)), rel=1e-6)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_agreement_adds_the_divergences_of_the_halves(smoothing):
+    """Both ways, by the formula of the paper and autodiff."""
+    hidden = np.concatenate([HIDDEN, RNG.normal(size=HIDDEN.shape).astype("float32")])
+    labels, weights = np.concatenate([LABELS, LABELS]), np.concatenate([WEIGHTS, WEIGHTS])
+
+    def ours(*arrays):
+        return projected_sums(*arrays, labels, weights, smoothing, 3.0).objective
+
+    def formula(hidden, kernel, bias):
+        logits = ops.matmul(hidden, kernel) + bias
+        entropy, _ = token_cross_entropy(labels, logits, weights, 0, smoothing)
+        p, q = ops.split(ops.log_softmax(logits), 2)
+        there = ops.sum(ops.exp(p) * (p - q), axis=-1)
+        back = ops.sum(ops.exp(q) * (q - p), axis=-1)
+        return ops.sum(entropy * weights) + 3.0 / 2 * ops.sum((there + back) * WEIGHTS)
+
+    arrays = [hidden, KERNEL, BIAS]
+    value, found, _ = gradients(ours, arrays)
+    expected, wanted, _ = gradients(formula, arrays)
+    assert value == pytest.approx(expected, rel=1e-6)
+    assert value > float(projected_sums(*arrays, labels, weights, smoothing).objective) + 1
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
 def test_gradient_is_scaled_by_what_comes_from_above():
     def scaled(*arrays):
         return 3 * projected_sums(*arrays, LABELS, WEIGHTS).objective

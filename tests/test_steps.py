@@ -276,10 +276,12 @@ def test_fit_logs_the_sampled_loss_and_exact_values_of_validation():
         {"loss_weights": [2.0]},
     ],
 )
-def test_where_keras_steps_would_train_on_all_logits_a_sampled_loss_is_an_error(compiled):
+@pytest.mark.parametrize("loss", [s2s.SampledTokenCrossEntropy(3), s2s.RegularizedDropout()])
+def test_where_keras_steps_would_train_on_another_loss_it_is_an_error(loss, compiled):
     model = made()
-    model.compile("sgd", s2s.SampledTokenCrossEntropy(3), **compiled)
-    with pytest.raises(ValueError, match=r"SampledTokenCrossEntropy trains alone, .*backend='ten"):
+    model.compile("sgd", loss, **compiled)
+    message = rf"{type(loss).__name__} trains alone, .*backend='ten"
+    with pytest.raises(ValueError, match=message):
         model.train_on_batch(X, Y)
     assert np.isfinite(model.evaluate(X, Y, verbose=0)).all()
 
@@ -294,22 +296,23 @@ model = s2s.Seq2Seq(
     s2s.Encoder(vocabulary_size=9, embedding_size=4, units=4),
     s2s.Decoder(vocabulary_size=9, embedding_size=4, units=8),
 )
-model.compile(loss=s2s.SampledTokenCrossEntropy(3))
 ids = np.ones((2, 3), int)
 x = {"source_ids": ids, "target_ids": ids}
-with pytest.raises(ValueError, match="trains alone, on the TensorFlow backend.*backend='jax'"):
-    model.fit(x, ids, verbose=0)
-assert np.isfinite(model.evaluate(x, ids, verbose=0)).all()
+for loss in (s2s.SampledTokenCrossEntropy(3), s2s.RegularizedDropout()):
+    model.compile(loss=loss)
+    with pytest.raises(ValueError, match="trains alone, on the TensorFlow backend.*backend='jax'"):
+        model.fit(x, ids, verbose=0)
+    assert np.isfinite(model.evaluate(x, ids, verbose=0)).all()
 words = s2s.WordTokenizer(["one", "two"])
-settings = TrainingSettings(
-    output="out", data="a.tsv", val_data="b.tsv", source_tokenizer="word", sampled_softmax=3
-)
-with pytest.raises(ValueError, match="`sampled_softmax` needs .* this is jax. Set"):
-    make_model(settings, words, words)
+common = {"output": "out", "data": "a.tsv", "val_data": "b.tsv", "source_tokenizer": "word"}
+for name in ("sampled_softmax", "r_drop"):
+    settings = TrainingSettings(**common, **{name: 3})
+    with pytest.raises(ValueError, match=f"`{name}` needs .* this is jax. Set"):
+        make_model(settings, words, words)
 """
 
 
-def test_on_another_backend_a_sampled_loss_evaluates_and_does_not_train():
+def test_on_another_backend_the_losses_of_these_steps_evaluate_and_do_not_train():
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     run = subprocess.run(
         [sys.executable, "-c", ON_JAX], env=environment, capture_output=True, text=True, timeout=300

@@ -388,6 +388,26 @@ def test_training_on_a_sample_of_the_vocabulary_is_resumed_to_the_bit(
     assert_same_weights(tmp_path / "whole", tmp_path / "out")
 
 
+def test_training_of_two_passes_is_resumed_to_the_bit(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = {"r_drop": 5.0, "dropout": 0.4, "label_smoothing": 0.1}
+    whole, _ = run(settings_for(texts, tmp_path / "whole", **twice))
+    once, _ = run(settings_for(texts, tmp_path / "once", **{**twice, "r_drop": 0.0}))
+    assert set(whole.history[0]) == set(once.history[0])
+    assert whole.history[0]["loss"] > once.history[0]["loss"]
+    settings = settings_for(texts, tmp_path / "out", **twice)
+    kill_in_save(monkeypatch, 2)
+    with pytest.raises(Killed):
+        run(settings)
+    monkeypatch.undo()
+
+    result, _ = run(settings, resume=True)
+
+    assert result.history == whole.history
+    assert_same_weights(tmp_path / "whole", tmp_path / "out")
+
+
 def test_a_sample_larger_than_the_words_there_are_is_refused_before_anything_is_written(
     texts: Path, tmp_path: Path
 ) -> None:

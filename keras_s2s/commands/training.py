@@ -68,6 +68,7 @@ def train(
     keep_checkpoints: options.KeepCheckpoints = 0,
     precision: options.Precision = "float32",
     label_smoothing: options.LabelSmoothing = 0.0,
+    r_drop: options.RDrop = 0.0,
     sampled_softmax: options.SampledSoftmax = 0,
     learning_rate: options.LearningRate = 1e-3,
     learning_rate_schedule: options.LearningRateSchedule = "plateau",
