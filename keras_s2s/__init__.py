@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from keras_s2s.decoded import DecodedValidation as DecodedValidation
     from keras_s2s.decoded import ExactMatch as ExactMatch
     from keras_s2s.decoder import Decoder as Decoder
+    from keras_s2s.distillation import distilled as distilled
     from keras_s2s.embeddings import load_embedding as load_embedding
     from keras_s2s.encoder import Encoder as Encoder
     from keras_s2s.ensemble import Ensemble as Ensemble
@@ -163,6 +164,7 @@ _MODULES = {
         "WER",
     ),
     "decoder": ("Decoder",),
+    "distillation": ("distilled",),
     "embeddings": ("load_embedding",),
     "encoder": ("Encoder",),
     "ensemble": (

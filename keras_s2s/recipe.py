@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,8 @@ class Recipe:
         settings: of every run, as `TrainingSettings` has them; files lie below the data folder, and
             `{run}` in a file name is the name of the run.
         runs: names, and the settings by which each differs.
+        teachers: by run, the run before it whose models it learns from; see `distilled`. In the
+            file, `teacher` of the run.
         seeds: each run is trained with each of them.
         evaluations: what is scored.
         average: number of last epochs whose mean of weights is scored; 0 for the best epoch.
@@ -101,6 +103,7 @@ class Recipe:
     runs: Mapping[str, Mapping[str, Any]]
     seeds: tuple[int, ...]
     evaluations: tuple[Evaluation, ...]
+    teachers: Mapping[str, str] = field(default_factory=dict)
     average: int = 0
     ensemble: bool = False
     published: tuple[Published, ...] = ()
@@ -140,6 +143,7 @@ def read_recipe(path: Path) -> Recipe:
         text = path.read_text(encoding="utf-8")
         given = tomllib.loads(text)
         runs = given.pop("runs", {path.parent.name: {}})
+        teachers = {run: own.pop("teacher") for run, own in runs.items() if "teacher" in own}
         evaluations = tuple(
             Evaluation(**{key: _tuple(value) for key, value in each.items()})
             for each in given.pop("evaluations", ())
@@ -148,6 +152,7 @@ def read_recipe(path: Path) -> Recipe:
         recipe = Recipe(
             name=path.parent.name,
             runs=runs,
+            teachers=teachers,
             evaluations=evaluations,
             published=published,
             **{key: _tuple(value) for key, value in given.items()},
@@ -161,6 +166,13 @@ def read_recipe(path: Path) -> Recipe:
             raise ValueError(
                 f"`{path}` is no recipe: `{flag}` must be true or false; got "
                 f"{getattr(recipe, flag)!r}."
+            )
+    names = list(recipe.runs)
+    for run, teacher in recipe.teachers.items():
+        if teacher not in names[: names.index(run)]:
+            raise ValueError(
+                f"`{path}` is no recipe: `teacher` of {run} must be a run before it; got "
+                f"{teacher!r} of {', '.join(names)}."
             )
     if recipe.ensemble and len(recipe.seeds) < 2:
         raise ValueError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_s2s import __version__
+from keras_s2s.distillation import distilled, is_written, taught_settings
 from keras_s2s.folder import SETTINGS, TRANSLATOR, write_json, write_text
 from keras_s2s.reading import read_lines
 from keras_s2s.recipe import Recipe, settings_of
@@ -59,7 +60,8 @@ def run_recipe(
         the seeds of each run that is finished.
 
     Raises:
-        ValueError, FileNotFoundError: as `settings_of`; a name of a run that there is not.
+        ValueError, FileNotFoundError: as `settings_of`; a name of a run that there is not, or of
+            one whose teacher was not trained.
         ImportError: int8 models are to be scored, and packages of ONNX exports are missing.
     """
     wanted = list(runs) or list(recipe.runs)
@@ -77,6 +79,13 @@ def run_recipe(
     every = {
         (run, seed): settings_of(recipe, run, seed, data, output, **changes) for run, seed in todo
     }
+    for run in wanted:
+        teacher = recipe.teachers.get(run)
+        if teacher is not None and teacher not in wanted and not _finished(output, teacher):
+            raise ValueError(
+                f"The run {run} learns from {teacher}, of which `{output}` has no model. Run "
+                f"{teacher} first, or both."
+            )
     if any(evaluation.int8 for evaluation in recipe.evaluations):
         from keras_s2s.export.preconditions import check_packages
 
@@ -91,11 +100,14 @@ def run_recipe(
         say(f"{number}/{len(todo)}  {run}, seed {seed}")
         if pairs is not None:
             settings = _cut(settings, pairs)
+        taught: dict[str, Any] = {}
+        if run in recipe.teachers:
+            settings, taught = _taught(recipe, run, settings, output, pairs, say)
         result = _train_and_score(recipe, run, settings, data, console)
         # One that was made before had another translator of this seed.
         (output / f"{run}-ensemble" / ENSEMBLE).unlink(missing_ok=True)
-        write_json(folder / RESULT, {**result, "shortened": shortened})
-    found = [_read(path) for path in sorted(output.glob(f"*/{RESULT}"))]
+        write_json(folder / RESULT, {**result, **taught, "shortened": shortened})
+    found = _finished(output)
     results = {
         "recipe": recipe.name,
         "settings": dict(recipe.settings),
@@ -121,9 +133,7 @@ def _ensemble(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Scores the translators of a run's seeds as one, unless that was done of the same seeds."""
-    from keras_s2s.ensemble import ensemble_translators
     from keras_s2s.training import save_translator
-    from keras_s2s.translator import load_translator
 
     seeds = [each["seed"] for each in members]
     what = f"{run}, ensemble of seeds {', '.join(map(str, seeds))}"
@@ -134,8 +144,7 @@ def _ensemble(
             return before
     say(what)
     folder.mkdir(exist_ok=True)
-    names = [folder.parent / f"{run}-{seed}" / _scored(recipe) for seed in seeds]
-    translator = ensemble_translators([load_translator(name) for name in names])
+    translator = _together(recipe, run, seeds, folder.parent)
     save_translator(translator, folder / TRANSLATOR)
     result = {
         "run": run,
@@ -147,6 +156,42 @@ def _ensemble(
     }
     write_json(folder / ENSEMBLE, result)
     return result
+
+
+def _taught(
+    recipe: Recipe,
+    run: str,
+    settings: TrainingSettings,
+    output: Path,
+    pairs: int | None,
+    say: Callable[[str], None],
+) -> tuple[TrainingSettings, dict[str, Any]]:
+    """Settings of a training that learns from another run's models, and what is said of it."""
+    teacher = recipe.teachers[run]
+    seeds = [each["seed"] for each in _finished(output, teacher)]
+    # The name says what the text depends on: another text is in another folder.
+    cut = "" if pairs is None else f"-{pairs}-pairs"
+    folder = output / f"{run}-taught-by-{teacher}-{'-'.join(map(str, seeds))}{cut}"
+    named = taught_settings(settings, folder)
+    if not is_written(named):
+        say(f"{run}: its sources are translated by {teacher}, seeds {', '.join(map(str, seeds))}")
+        named = distilled(settings, _together(recipe, teacher, seeds, output), folder)
+    return named, {"teacher": {"run": teacher, "seeds": seeds}}
+
+
+def _together(recipe: Recipe, run: str, seeds: Sequence[int], output: Path) -> Any:
+    """One translator of a run's seeds."""
+    from keras_s2s.ensemble import ensemble_translators
+    from keras_s2s.translator import load_translator
+
+    members = [load_translator(output / f"{run}-{seed}" / _scored(recipe)) for seed in seeds]
+    return members[0] if len(members) == 1 else ensemble_translators(members)
+
+
+def _finished(output: Path, run: str | None = None) -> list[dict[str, Any]]:
+    """The results of the trainings that are finished, of one run or of all."""
+    found = [_read(path) for path in sorted(output.glob(f"*/{RESULT}"))]
+    return [each for each in found if run in (None, each["run"])]
 
 
 def _scored(recipe: Recipe) -> str:

@@ -69,7 +69,7 @@ def table(recipe: Recipe, results: Mapping[str, Any]) -> str:
                 f"{each[0]['parameters']:,}",
                 _range([one["epochs"] for one in each], "{:.0f}"),
                 _range(_minutes(each), "{:.0f}"),
-                "",
+                _taught(each),
             )
         )
         lines += _int8_row(run, each, columns)
@@ -162,6 +162,13 @@ def _notes(found: Sequence[dict[str, Any]]) -> list[str]:
         what = "; ".join(sorted({_shortened(each["shortened"]) for each in shortened}))
         notes.insert(0, f"**A shortened run** ({what}), not the recipe's result.")
     return notes
+
+
+def _taught(each: Sequence[Mapping[str, Any]]) -> str:
+    """Of the results of a run: whose translations it learned from; nothing where from none."""
+    teachers = [one["teacher"] for one in each if one.get("teacher")]
+    said = {f"{one['run']} (seeds {', '.join(map(str, one['seeds']))})" for one in teachers}
+    return f"learned from {' or '.join(sorted(said))} too" if said else ""
 
 
 def _shortened(to: Mapping[str, int]) -> str:

@@ -126,9 +126,10 @@ TABLE = {
     "recipe": Rule("", "ranges settings"),
     "recipe_run": Rule(
         "",
-        "averaging ensemble export folder reading recipe recipe_scores settings training "
-        "translator",
+        "averaging distillation ensemble export folder reading recipe recipe_scores settings "
+        "training translator",
     ),
+    "distillation": Rule("", "folder ranges reading settings"),
     "recipe_scores": Rule("", "export folder reading recipe scores"),
     "recipe_table": Rule("", "plots recipe"),
     # The exporters see the library from outside.

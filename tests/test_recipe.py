@@ -200,10 +200,37 @@ def test_table_has_the_ensemble_of_a_run_below_it(tmp_path: Path) -> None:
     assert lines[6].startswith("| theirs |")
 
 
+def taught(run: str, line: str) -> str:
+    """The small recipe, with a line more in a run."""
+    head = f"[runs.{run}]\n"
+    assert head in SMALL
+    return SMALL.replace(head, f"{head}{line}\n")
+
+
 def test_an_ensemble_needs_seeds(tmp_path: Path) -> None:
     one = SMALL.replace("[1, 2]", "[1]")
     with pytest.raises(ValueError, match=r"`ensemble` needs two seeds or more; got \(1,\)"):
         read_recipe(recipe_file(tmp_path, "ensemble = true\n" + one))
+
+
+def test_the_teacher_of_a_run_is_no_setting_of_it(tmp_path: Path) -> None:
+    recipe = read_recipe(recipe_file(tmp_path, taught("two", 'teacher = "one"')))
+    assert recipe.teachers == {"two": "one"}
+    assert "teacher" not in recipe.runs["two"]
+
+
+@pytest.mark.parametrize(
+    ("run", "teacher", "message"),
+    [
+        ("one", '"two"', "`teacher` of one must be a run before it; got 'two' of one, two"),
+        ("two", '"two"', "`teacher` of two must be a run before it; got 'two'"),
+        ("two", '"three"', "`teacher` of two must be a run before it; got 'three'"),
+        ("two", "3", "`teacher` of two must be a run before it; got 3"),
+    ],
+)
+def test_a_teacher_is_a_run_before(tmp_path: Path, run: str, teacher: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_recipe(recipe_file(tmp_path, taught(run, f"teacher = {teacher}")))
 
 
 @pytest.mark.parametrize("flag", ["ensemble", "mean_of_runs"])

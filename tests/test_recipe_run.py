@@ -185,6 +185,46 @@ def test_seeds_of_a_run_are_scored_as_one_model(
     assert said[-1] == "gru, ensemble of seeds 3, 4, 5"
 
 
+def test_a_run_learns_from_the_models_of_the_run_before_it(
+    whole: Path, recipe: Recipe, data: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(whole, output)
+    shutil.rmtree(output / "lstm-3")
+    taught = dataclasses.replace(recipe, teachers={"lstm": "gru"})
+    run(taught, data, output, runs=["gru"], seeds=[4])
+    results, said = run(taught, data, output, runs=["lstm"])
+
+    assert said == ["1/1  lstm, seed 3", "lstm: its sources are translated by gru, seeds 3, 4"]
+    pairs = list(read_tsv(data / "train.tsv"))
+    members = [load_translator(output / f"gru-{seed}" / "average.keras") for seed in (3, 4)]
+    translations = ensemble_translators(members)([source for source, _ in pairs])
+    both = pairs + [(a, b) for (a, _), b in zip(pairs, translations, strict=True) if b]
+    assert len(both) > len(pairs)
+    folder = output / "lstm-taught-by-gru-3-4"
+    assert list(read_tsv(folder / "data.tsv")) == both
+    settings = json.loads((output / "lstm-3" / "settings.json").read_text(encoding="utf-8"))
+    assert settings["data"] == str(folder / "data.tsv")
+    (lstm,) = (each for each in results["results"] if each["run"] == "lstm")
+    assert lstm["teacher"] == {"run": "gru", "seeds": [3, 4]}
+    printed = table(taught, results)
+    (row,) = (line for line in printed.splitlines() if line.startswith("| lstm |"))
+    assert row.endswith("| learned from gru (seeds 3, 4) too |")
+
+    # Another seed learns from the same text.
+    _, said = run(taught, data, output, runs=["lstm"], seeds=[4])
+    assert said == ["1/1  lstm, seed 4"]
+
+
+def test_a_run_whose_teacher_was_not_trained_is_refused(
+    recipe: Recipe, data: Path, tmp_path: Path
+) -> None:
+    taught = dataclasses.replace(recipe, teachers={"lstm": "gru"})
+    with pytest.raises(ValueError, match=r"lstm learns from gru, of which .* Run gru"):
+        run(taught, data, tmp_path / "out", runs=["lstm"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_killed_run_goes_on_to_the_same_results(
     whole: Path, recipe: Recipe, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,7 +294,7 @@ def test_missing_packages_are_named_before_anything_is_trained(
     ("name", "run_name", "pairs"),
     [
         ("sigmorphon2020", "hun", 1000),
-        ("cmudict", "lstm", 2000),
+        ("cmudict", "gru", 2000),
         # So many that 10,000 subwords can be made of them.
         ("multi30k", "small", 8000),
         ("attention-comparison", "general", 8000),
