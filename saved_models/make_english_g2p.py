@@ -1,6 +1,6 @@
 """Makes english-g2p/ from the translator that `keras-s2s recipe cmudict` trained.
 
-    python saved_models/make_english_g2p.py RUNS/gru-1/translator.keras DATA/cmudict_g2p/dev.tsv
+    python saved_models/make_english_g2p.py RUNS/lstm-1/translator.keras DATA/cmudict_g2p/dev.tsv
 
 CMUdict is in capitals. The model that is kept reads small letters too, as the same letters.
 """

@@ -294,7 +294,7 @@ def test_missing_packages_are_named_before_anything_is_trained(
     ("name", "run_name", "pairs"),
     [
         ("sigmorphon2020", "hun", 1000),
-        ("cmudict", "gru", 2000),
+        ("cmudict", "lstm", 2000),
         # So many that 10,000 subwords can be made of them.
         ("multi30k", "small", 8000),
         ("attention-comparison", "general", 8000),
