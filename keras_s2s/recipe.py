@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -218,6 +218,11 @@ def settings_of(
         )
     except TypeError as error:
         raise ValueError(f"The settings of recipe {recipe.name} cannot be: {error}") from error
+
+
+def in_words(seeds: Sequence[int]) -> str:
+    """Seeds as one would write them: `seed 1`, `seeds 1, 2`."""
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _tuple(value: Any) -> Any:

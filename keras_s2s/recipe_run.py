@@ -15,7 +15,7 @@ from keras_s2s import __version__
 from keras_s2s.distillation import distilled, is_written, taught_settings
 from keras_s2s.folder import SETTINGS, TRANSLATOR, write_json, write_text
 from keras_s2s.reading import read_lines
-from keras_s2s.recipe import Recipe, settings_of
+from keras_s2s.recipe import Recipe, in_words, settings_of
 from keras_s2s.recipe_scores import evaluate
 from keras_s2s.settings import TrainingSettings
 
@@ -136,7 +136,7 @@ def _ensemble(
     from keras_s2s.training import save_translator
 
     seeds = [each["seed"] for each in members]
-    what = f"{run}, ensemble of seeds {', '.join(map(str, seeds))}"
+    what = f"{run}, ensemble of {in_words(seeds)}"
     if (folder / ENSEMBLE).exists():
         before = _read(folder / ENSEMBLE)
         if before["seeds"] == seeds:
@@ -174,7 +174,7 @@ def _taught(
     folder = output / f"{run}-taught-by-{teacher}-{'-'.join(map(str, seeds))}{cut}"
     named = taught_settings(settings, folder)
     if not is_written(named):
-        say(f"{run}: its sources are translated by {teacher}, seeds {', '.join(map(str, seeds))}")
+        say(f"{run}: its sources are translated by {teacher}, {in_words(seeds)}")
         named = distilled(settings, _together(recipe, teacher, seeds, output), folder)
     return named, {"teacher": {"run": teacher, "seeds": seeds}}
 

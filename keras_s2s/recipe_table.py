@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from keras_s2s.recipe import Recipe
+from keras_s2s.recipe import Recipe, in_words
 
 _NAMES = {
     "bleu": "BLEU",
@@ -167,7 +167,7 @@ def _notes(found: Sequence[dict[str, Any]]) -> list[str]:
 def _taught(each: Sequence[Mapping[str, Any]]) -> str:
     """Of the results of a run: whose translations it learned from; nothing where from none."""
     teachers = [one["teacher"] for one in each if one.get("teacher")]
-    said = {f"{one['run']} (seeds {', '.join(map(str, one['seeds']))})" for one in teachers}
+    said = {f"{one['run']} ({in_words(one['seeds'])})" for one in teachers}
     return f"learned from {' or '.join(sorted(said))} too" if said else ""
 
 

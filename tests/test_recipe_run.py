@@ -291,24 +291,26 @@ def test_missing_packages_are_named_before_anything_is_trained(
 @pytest.mark.slow
 @pytest.mark.corpora
 @pytest.mark.parametrize(
-    ("name", "run_name", "pairs"),
+    ("name", "runs", "pairs"),
     [
-        ("sigmorphon2020", "hun", 1000),
-        ("cmudict", "lstm", 2000),
+        ("sigmorphon2020", ["hun"], 1000),
+        ("cmudict", ["lstm"], 2000),
         # So many that 10,000 subwords can be made of them.
-        ("multi30k", "small", 8000),
-        ("attention-comparison", "general", 8000),
+        ("multi30k", ["deep", "small"], 8000),
+        ("attention-comparison", ["general"], 8000),
     ],
 )
 def test_our_recipes_run_shortened(
-    corpora: Path, tmp_path: Path, name: str, run_name: str, pairs: int
+    corpora: Path, tmp_path: Path, name: str, runs: list[str], pairs: int
 ) -> None:
     given = [
         *("recipe", name, "--data", str(corpora), "--output", str(tmp_path / "out")),
-        *("--run", run_name, "--seed", "1", "--epochs", "1", "--pairs", str(pairs)),
+        *("--seed", "1", "--epochs", "1", "--pairs", str(pairs)),
+        *(argument for run_name in runs for argument in ("--run", run_name)),
     ]
     assert cli.main(given) == 0
-    (only,) = read(tmp_path / "out")["results"]
+    found = read(tmp_path / "out")["results"]
+    assert [each["run"] for each in found] == runs
     # Of training: validation takes the moving average, which begins with the first weights.
-    assert only["history"][0]["perplexity"] < 2000
+    assert all(each["history"][0]["perplexity"] < 2000 for each in found)
     assert "**A shortened run**" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
