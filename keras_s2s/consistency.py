@@ -125,8 +125,8 @@ def _check_passes(settings: TrainingSettings) -> None:
     names = ("dropout", "recurrent_dropout", "embedding_dropout", "word_dropout")
     if not any(getattr(settings, name) for name in names):
         raise ValueError(
-            f"`r_drop` compares two passes that differ by their dropout; got {settings.r_drop} "
-            f"with {', '.join(f'{name}=0' for name in names)}. Set `dropout`, or leave it out."
+            "`r_drop` compares two passes that differ by their dropout, and there is none; got "
+            f"r_drop={settings.r_drop}. Set `dropout`, or leave `r_drop` out."
         )
 
 
