@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from keras_s2s.folder import write_text
+from keras_s2s.folder import temporary_sibling, write_lines
 from keras_s2s.ranges import FilePath
 from keras_s2s.reading import has_text
 from keras_s2s.settings import TrainingSettings
+from keras_s2s.translator import Translator
 
-# So many sources are translated at once: a bound on memory, not on their number.
-_CHUNK = 4096
+DATA, SOURCE, TARGET = "data.tsv", "source", "target"
 
 
-def distilled(settings: TrainingSettings, teacher: Any, folder: Path) -> TrainingSettings:
+def distilled(
+    settings: TrainingSettings, teacher: Translator, folder: FilePath
+) -> TrainingSettings:
     """The same training, on its pairs and on its sources with a teacher's translations.
 
     What a model says is easier to learn than what people wrote, and of several models together it
     is better than of one: a student that learns both comes near to its teachers, at its own size
-    (Kim & Rush 2016; with ensembles, Freitag et al. 2017). An epoch has twice the pairs.
+    (Kim & Rush 2016; with ensembles, Freitag et al. 2017). An epoch has up to twice the
+    pairs.
 
     Each different source is translated once, with the search that the teacher is saved with. A
     source without a translation is left out. Validation is as it was.
@@ -29,14 +30,17 @@ def distilled(settings: TrainingSettings, teacher: Any, folder: Path) -> Trainin
     Args:
         settings: of the training of the student.
         teacher: a `Translator`.
-        folder: receives the text: `source` and `target`, or `data.tsv` where `settings.data` is
-            given, first all pairs as they are, then those with translations.
+        folder: made to hold the text, whole or not at all: `source` and `target`, or `data.tsv`
+            where `settings.data` is given, first all pairs as they are, then those with
+            translations.
 
     Returns:
         Settings that read these files.
 
     Raises:
         CorpusError: training text that cannot be used.
+        FileExistsError: there is such a folder.
+        TypeError: a teacher that is none.
 
     Example:
         ```python
@@ -44,39 +48,29 @@ def distilled(settings: TrainingSettings, teacher: Any, folder: Path) -> Trainin
         train(distilled(settings, teacher, Path("taught")))
         ```
     """
-    read = taught_settings(settings, folder)
+    if not isinstance(teacher, Translator):
+        raise TypeError(f"`teacher` must be a Translator; got {type(teacher).__name__}.")
+    folder = Path(folder)
+    if folder.exists():
+        raise FileExistsError(f"`{folder}` is there already. Name another folder, or remove it.")
     pairs = [pair for pair in settings.pairs() if has_text(*pair)]
     sources = list(dict.fromkeys(source for source, _ in pairs))
-    outputs: list[str] = []
-    for start in range(0, len(sources), _CHUNK):
-        outputs += teacher(sources[start : start + _CHUNK], batch_size=64)
-    taught = [
-        (source, " ".join(output.split()))
-        for source, output in zip(sources, outputs, strict=True)
-        if output.strip()
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
-    if read.data is not None:
-        _write(read.data, ("\t".join(pair) for pair in (*pairs, *taught)))
-        return read
-    for path, side in zip(
-        (read.source, read.target), zip(*pairs, *taught, strict=True), strict=True
-    ):
-        _write(str(path), side)
-    return read
+    found = teacher.stream(sources, batch_size=64)
+    outputs = [" ".join(hypotheses[0].text.split()) for hypotheses in found]
+    taught = [pair for pair in zip(sources, outputs, strict=True) if has_text(*pair)]
+    temporary = temporary_sibling(folder)
+    temporary.mkdir(parents=True, exist_ok=True)
+    if settings.data is not None:
+        write_lines(temporary / DATA, map("\t".join, (*pairs, *taught)))
+    else:
+        for name, side in zip((SOURCE, TARGET), zip(*pairs, *taught, strict=True), strict=True):
+            write_lines(temporary / name, side)
+    temporary.replace(folder)
+    return taught_settings(settings, folder)
 
 
 def taught_settings(settings: TrainingSettings, folder: Path) -> TrainingSettings:
-    """The settings that `distilled` gives, without writing anything."""
+    """The settings that read what `distilled` wrote to a folder."""
     if settings.data is not None:
-        return dataclasses.replace(settings, data=folder / "data.tsv")
-    return dataclasses.replace(settings, source=folder / "source", target=folder / "target")
-
-
-def is_written(settings: TrainingSettings) -> bool:
-    """Whether the training text that `distilled` writes is there, whole."""
-    return Path(str(settings.data or settings.target)).exists()  # what is written last
-
-
-def _write(path: FilePath, lines: Iterable[str]) -> None:
-    write_text(Path(path), "".join(f"{line}\n" for line in lines))
+        return dataclasses.replace(settings, data=folder / DATA)
+    return dataclasses.replace(settings, source=folder / SOURCE, target=folder / TARGET)

@@ -12,6 +12,7 @@ import os
 import shutil
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,6 +197,11 @@ def _check_resumable(settings: TrainingSettings) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes a value as JSON, as `write_text` does."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Writes texts that hold no line end, each as a line, as `write_text` does."""
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def write_text(path: Path, text: str) -> None:

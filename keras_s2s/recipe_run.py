@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_s2s import __version__
-from keras_s2s.distillation import distilled, is_written, taught_settings
-from keras_s2s.folder import SETTINGS, TRANSLATOR, write_json, write_text
+from keras_s2s.folder import SETTINGS, TRANSLATOR, write_json, write_lines
 from keras_s2s.reading import read_lines
 from keras_s2s.recipe import Recipe, in_words, settings_of
 from keras_s2s.recipe_scores import evaluate
@@ -167,16 +166,17 @@ def _taught(
     say: Callable[[str], None],
 ) -> tuple[TrainingSettings, dict[str, Any]]:
     """Settings of a training that learns from another run's models, and what is said of it."""
+    from keras_s2s.distillation import distilled, taught_settings
+
     teacher = recipe.teachers[run]
     seeds = [each["seed"] for each in _finished(output, teacher)]
     # The name says what the text depends on: another text is in another folder.
     cut = "" if pairs is None else f"-{pairs}-pairs"
     folder = output / f"{run}-taught-by-{teacher}-{'-'.join(map(str, seeds))}{cut}"
-    named = taught_settings(settings, folder)
-    if not is_written(named):
+    if not folder.exists():
         say(f"{run}: its sources are translated by {teacher}, {in_words(seeds)}")
-        named = distilled(settings, _together(recipe, teacher, seeds, output), folder)
-    return named, {"teacher": {"run": teacher, "seeds": seeds}}
+        distilled(settings, _together(recipe, teacher, seeds, output), folder)
+    return taught_settings(settings, folder), {"teacher": {"run": teacher, "seeds": seeds}}
 
 
 def _together(recipe: Recipe, run: str, seeds: Sequence[int], output: Path) -> Any:
@@ -249,7 +249,7 @@ def _cut(settings: TrainingSettings, pairs: int) -> TrainingSettings:
         if file is not None:
             changes[name] = str(folder / f"{pairs}-{Path(file).name}")
             lines = [line for _, line in zip(range(pairs), read_lines(file), strict=False)]
-            write_text(Path(changes[name]), "".join(f"{line}\n" for line in lines))
+            write_lines(Path(changes[name]), lines)
     return dataclasses.replace(settings, **changes)
 
 

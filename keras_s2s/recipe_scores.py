@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from keras_s2s.folder import write_text
+from keras_s2s.folder import write_lines
 from keras_s2s.reading import group_references, read_references, read_tsv
 from keras_s2s.recipe import Evaluation
 
@@ -77,7 +77,7 @@ def evaluate(
 def _written(texts: Sequence[str], path: Path) -> list[str]:
     """Texts, each as one line, after they were written to a file."""
     lines = [" ".join(text.splitlines()) for text in texts]
-    write_text(path, "".join(f"{line}\n" for line in lines))
+    write_lines(path, lines)
     return lines
 
 

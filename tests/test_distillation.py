@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_s2s as s2s
-from keras_s2s.distillation import is_written, taught_settings
+from keras_s2s.distillation import taught_settings
 from keras_s2s.reading import read_lines, read_tsv
 from keras_s2s.settings import TrainingSettings
 
@@ -58,11 +58,11 @@ def test_each_source_is_translated_once_after_all_pairs(
 def test_of_two_files_two_are_made(tmp_path: Path, teacher: s2s.Translator) -> None:
     settings = settings_for(tmp_path, source=tmp_path / "s", target=tmp_path / "t")
     named = taught_settings(settings, tmp_path / "taught")
-    assert not is_written(named)
+    assert not (tmp_path / "taught").exists()
     taught = s2s.distilled(settings, teacher, tmp_path / "taught")
 
     assert taught == named
-    assert is_written(named)
+    assert {path.name for path in (tmp_path / "taught").iterdir()} == {"source", "target"}
     of_tsv = settings_for(tmp_path, data=tmp_path / "pairs.tsv")
     expected = list(s2s.distilled(of_tsv, teacher, tmp_path / "tsv").pairs())
     assert list(taught.pairs()) == expected
@@ -77,3 +77,18 @@ def test_a_source_without_a_translation_is_left_out(tmp_path: Path) -> None:
     assert not any(silent(["a b", "b", "c a"]))
     taught = s2s.distilled(settings, silent, tmp_path / "taught")
     assert list(taught.pairs()) == [pair for pair in PAIRS if pair[0]]
+
+
+def test_what_is_there_is_not_written_over(tmp_path: Path, teacher: s2s.Translator) -> None:
+    settings = settings_for(tmp_path, data=tmp_path / "pairs.tsv")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(FileExistsError, match="is there already"):
+        s2s.distilled(settings, teacher, tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_teacher_is_a_translator(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, data=tmp_path / "pairs.tsv")
+    with pytest.raises(TypeError, match="`teacher` must be a Translator; got str"):
+        s2s.distilled(settings, "deep.keras", tmp_path / "taught")  # type: ignore[arg-type]
+    assert not (tmp_path / "taught").exists()

@@ -129,7 +129,7 @@ TABLE = {
         "averaging distillation ensemble export folder reading recipe recipe_scores settings "
         "training translator",
     ),
-    "distillation": Rule("", "folder ranges reading settings"),
+    "distillation": Rule("", "folder ranges reading settings translator"),
     "recipe_scores": Rule("", "export folder reading recipe scores"),
     "recipe_table": Rule("", "plots recipe"),
     # The exporters see the library from outside.

@@ -6,17 +6,10 @@ import keras
 import numpy as np
 import pytest
 from backends import tensorflow_only
+from padded import WEIGHTS, X, Y
 
 import keras_s2s as s2s
 from keras_s2s import regularized_dropout
-
-RNG = np.random.default_rng(0)
-LENGTHS = np.array([[7], [2], [5], [1]])
-SOURCE = RNG.integers(4, 12, (4, 6)) * (np.arange(6) < LENGTHS)
-TARGET = RNG.integers(4, 12, (4, 8)) * (np.arange(8) <= LENGTHS)
-X = {"source_ids": SOURCE, "target_ids": TARGET[:, :-1]}
-Y = TARGET[:, 1:]
-WEIGHTS = np.array([1.0, 2.0, 0.5, 1.0])
 
 
 class Watched(s2s.Seq2Seq):
@@ -30,7 +23,7 @@ class Watched(s2s.Seq2Seq):
         return outputs
 
 
-def made(loss, *, dropout=0.5, kind=s2s.Seq2Seq, guided=None, rate=0.5, **options):
+def made(loss, *, dropout=0.5, kind=s2s.Seq2Seq, guided=None, **options):
     keras.utils.set_random_seed(3)
     common = {"vocabulary_size": 12, "dropout": dropout}
     encoder = s2s.Encoder(embedding_size=4, units=4, **common)
@@ -38,7 +31,7 @@ def made(loss, *, dropout=0.5, kind=s2s.Seq2Seq, guided=None, rate=0.5, **option
     model = kind(encoder, decoder, guided_alignment=guided)
     model.build()
     eagerly = kind is Watched
-    model.compile(keras.optimizers.SGD(rate), loss, run_eagerly=eagerly)
+    model.compile(keras.optimizers.SGD(0.5), loss, run_eagerly=eagerly)
     return model
 
 
@@ -108,7 +101,7 @@ def test_given_alignments_are_taken_twice_too():
 @tensorflow_only
 def test_training_with_it_makes_passes_agree_more():
     """Copies of three words: after the same epochs, two passes differ by less."""
-    source = RNG.integers(4, 12, (256, 3))
+    source = np.random.default_rng(0).integers(4, 12, (256, 3))
     target = np.pad(source, ((0, 0), (1, 0)), constant_values=2)
     x, y = {"source_ids": source, "target_ids": target[:, :-1]}, target[:, 1:]
 

@@ -8,16 +8,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from padded import TARGET, WEIGHTS, X, Y
 
 import keras_s2s as s2s
-
-RNG = np.random.default_rng(0)
-LENGTHS = np.array([[7], [2], [5], [1]])
-SOURCE = RNG.integers(4, 12, (4, 6)) * (np.arange(6) < LENGTHS)
-TARGET = RNG.integers(4, 12, (4, 8)) * (np.arange(8) <= LENGTHS)
-X = {"source_ids": SOURCE, "target_ids": TARGET[:, :-1]}
-Y = TARGET[:, 1:]
-WEIGHTS = np.array([1.0, 2.0, 0.5, 1.0])
 
 
 def made(weights=None, loss=None, policy="float32", guided=None, **options):

@@ -242,6 +242,18 @@ def kill_in_save(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     monkeypatch.setattr(keras.Model, "save", half)
 
 
+def killed_and_resumed(
+    settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch
+) -> tuple[TrainingResult, str]:
+    """A run killed in the second epoch's save, and taken up again with other random seeds set."""
+    kill_in_save(monkeypatch, 2)
+    with pytest.raises(Killed):
+        run(settings)
+    monkeypatch.undo()
+    keras.utils.set_random_seed(12345)
+    return run(settings, resume=True)
+
+
 def kill_in_best(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     """A kill after the first half of the translator with the best weights so far."""
     save, saved = keras.Model.save, []
@@ -333,13 +345,8 @@ def test_every_stateful_option_is_resumed_to_the_bit(
     texts: Path, stateful: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_for(texts, tmp_path / "out", **STATEFUL)
-    kill_in_save(monkeypatch, 2)
-    with pytest.raises(Killed):
-        run(settings)
-    monkeypatch.undo()
-    keras.utils.set_random_seed(12345)
 
-    result, _ = run(settings, resume=True)
+    result, _ = killed_and_resumed(settings, monkeypatch)
 
     assert result.history == stateful.result.history
     assert_same_weights(stateful.output, tmp_path / "out")
@@ -376,12 +383,8 @@ def test_training_on_a_sample_of_the_vocabulary_is_resumed_to_the_bit(
     assert {"loss", "val_perplexity"} <= set(whole.history[0])
     assert not {"perplexity", "accuracy"} & set(whole.history[0])
     settings = settings_for(texts, tmp_path / "out", **sampled)
-    kill_in_save(monkeypatch, 2)
-    with pytest.raises(Killed):
-        run(settings)
-    monkeypatch.undo()
 
-    result, printed = run(settings, resume=True)
+    result, printed = killed_and_resumed(settings, monkeypatch)
 
     assert result.history == whole.history
     assert "validation  loss" in printed
@@ -397,12 +400,8 @@ def test_training_of_two_passes_is_resumed_to_the_bit(
     assert set(whole.history[0]) == set(once.history[0])
     assert whole.history[0]["loss"] > once.history[0]["loss"]
     settings = settings_for(texts, tmp_path / "out", **twice)
-    kill_in_save(monkeypatch, 2)
-    with pytest.raises(Killed):
-        run(settings)
-    monkeypatch.undo()
 
-    result, _ = run(settings, resume=True)
+    result, _ = killed_and_resumed(settings, monkeypatch)
 
     assert result.history == whole.history
     assert_same_weights(tmp_path / "whole", tmp_path / "out")

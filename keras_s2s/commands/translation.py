@@ -13,7 +13,7 @@ import typer
 from keras_s2s import options
 from keras_s2s.commands.models import check_models, load_models
 from keras_s2s.commands.searches import check_search, search_for, with_search
-from keras_s2s.folder import write_text
+from keras_s2s.folder import write_lines
 from keras_s2s.options import ArgumentError
 from keras_s2s.terminal import say
 
@@ -111,7 +111,7 @@ def evaluate(
     _finish(translator, replace_unknown, dictionary, mbr)
     outputs = [found[0].text for found in _translations(translator, sources, batch_size)]
     if output is not None:
-        write_text(output, "".join(f"{line}\n" for line in outputs))
+        write_lines(output, outputs)
     print(score_outputs(outputs, references, tokenize=tokenize))
 
 
