@@ -22,11 +22,13 @@ from keras_s2s.regularized_dropout import RegularizedDropout
 from keras_s2s.search import BeamSearch
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.text import SubwordSampling, Tokenizer, train_tokenizer
-from keras_s2s.translator import Translator
+from keras_s2s.translator import Translator, load_translator
 
 
-def train_tokenizers(settings: TrainingSettings) -> tuple[Tokenizer, Tokenizer]:
-    """The tokenizers of both sides, trained on the training text; one object where shared."""
+def make_tokenizers(settings: TrainingSettings) -> tuple[Tokenizer, Tokenizer]:
+    """The tokenizers of both sides, of the training text or a translator; one where shared."""
+    if settings.tokenizers_from is not None:
+        return _taken_tokenizers(settings, load_translator(settings.tokenizers_from))
 
     def lines(*sides: int) -> Iterator[str]:
         for pair in settings.pairs():
@@ -40,6 +42,30 @@ def train_tokenizers(settings: TrainingSettings) -> tuple[Tokenizer, Tokenizer]:
         return shared, shared
     source, target = (train_tokenizer(kinds[i], lines(i), sizes[i]) for i in (0, 1))
     return source, target
+
+
+def _taken_tokenizers(
+    settings: TrainingSettings, translator: Translator
+) -> tuple[Tokenizer, Tokenizer]:
+    """A translator's tokenizers, or ValueError where the settings describe others."""
+    found = translator.source_tokenizer, translator.target_tokenizer
+    for side, tokenizer in zip(("source", "target"), found, strict=True):
+        kind = getattr(settings, f"{side}_tokenizer")
+        size = getattr(settings, f"{side}_vocabulary_size")
+        if tokenizer.kind != kind or size not in (None, tokenizer.vocabulary_size):
+            raise ValueError(
+                f"The {side} tokenizer of `{settings.tokenizers_from}` is {tokenizer.kind} with "
+                f"{tokenizer.vocabulary_size} ids; `{side}_tokenizer` and `{side}_vocabulary_size` "
+                f"say {kind} with {'all' if size is None else size}. Give what it has."
+            )
+    if not settings.shared_vocabulary:
+        return found
+    if found[0] != found[1]:
+        raise ValueError(
+            f"`{settings.tokenizers_from}` has a tokenizer for each side, and `shared_vocabulary` "
+            "asks for one. Leave it out."
+        )
+    return found[0], found[0]
 
 
 def samplings(settings: TrainingSettings) -> dict[str, Any]:

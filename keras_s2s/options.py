@@ -101,6 +101,13 @@ TargetSize = Annotated[
 SharedVocabulary = Annotated[
     bool, _vocabulary("--shared-vocabulary", help="One tokenizer for both sides.")
 ]
+TokenizersFrom = Annotated[
+    Path | None,
+    _file(
+        rich_help_panel="Vocabulary",
+        help="Take those of this translator.keras, to decode both models together.",
+    ),
+]
 SubwordSampling = Annotated[
     float | None,
     _vocabulary(

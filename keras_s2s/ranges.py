@@ -50,7 +50,13 @@ SUBWORD_VOCABULARY = 8000
 
 FILES = (
     *("source", "target", "data", "val_source", "val_target", "val_data"),
-    *("source_embeddings", "target_embeddings"),
+    *("tokenizers_from", "source_embeddings", "target_embeddings"),
+)
+# The settings that a vocabulary is made by.
+VOCABULARY = (
+    *("source_tokenizer", "target_tokenizer"),
+    *("source_vocabulary_size", "target_vocabulary_size"),
+    "shared_vocabulary",
 )
 FLAGS = (
     *(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_s2s.ranges import FILES
+from keras_s2s.ranges import FILES, VOCABULARY
 from keras_s2s.settings import TrainingSettings
 
 RECIPE = "recipe.toml"
@@ -88,11 +88,13 @@ class Recipe:
             `{run}` in a file name is the name of the run.
         runs: names, and the settings by which each differs.
         teachers: by run, the run before it whose models it learns from; see `distilled`. In the
-            file, `teacher` of the run.
-        seeds: each run is trained with each of them.
+            file, `teacher` of the run. Where both have the same settings of vocabularies, it takes
+            the teacher's, so that they can be decoded together.
+        seeds: each run is trained with each of them, unless it has its own.
+        own_seeds: by run. In the file, `seeds` of the run.
         evaluations: what is scored.
         average: number of last epochs whose mean of weights is scored; 0 for the best epoch.
-        ensemble: whether the translators of all seeds of a run are scored as one `Ensemble` too.
+        ensembles: by name, the runs the translators of whose seeds are scored as one `Ensemble`.
         published: what others have.
         mean_of_runs: whether the table has a row with the mean over all runs.
     """
@@ -104,10 +106,21 @@ class Recipe:
     seeds: tuple[int, ...]
     evaluations: tuple[Evaluation, ...]
     teachers: Mapping[str, str] = field(default_factory=dict)
+    own_seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     average: int = 0
-    ensemble: bool = False
+    ensembles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     published: tuple[Published, ...] = ()
     mean_of_runs: bool = False
+
+    def seeds_of(self, run: str) -> tuple[int, ...]:
+        """The seeds that a run is trained with."""
+        return self.own_seeds.get(run, self.seeds)
+
+    def same_vocabulary(self, *runs: str) -> bool:
+        """Whether runs have the same settings of their vocabularies."""
+        names = (*VOCABULARY, "tokenizers_from")
+        given = [{**self.settings, **self.runs[run]} for run in runs]
+        return all(each.get(name) == given[0].get(name) for each in given for name in names)
 
 
 def find_recipe(name: str | os.PathLike[str]) -> Path:
@@ -144,6 +157,8 @@ def read_recipe(path: Path) -> Recipe:
         given = tomllib.loads(text)
         runs = given.pop("runs", {path.parent.name: {}})
         teachers = {run: own.pop("teacher") for run, own in runs.items() if "teacher" in own}
+        own_seeds = {run: tuple(own.pop("seeds")) for run, own in runs.items() if "seeds" in own}
+        ensembles = {name: tuple(each) for name, each in given.pop("ensembles", {}).items()}
         evaluations = tuple(
             Evaluation(**{key: _tuple(value) for key, value in each.items()})
             for each in given.pop("evaluations", ())
@@ -153,32 +168,43 @@ def read_recipe(path: Path) -> Recipe:
             name=path.parent.name,
             runs=runs,
             teachers=teachers,
+            own_seeds=own_seeds,
+            ensembles=ensembles,
             evaluations=evaluations,
             published=published,
             **{key: _tuple(value) for key, value in given.items()},
         )
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise ValueError(f"`{path}` is no recipe: {error}") from error
-    if not recipe.evaluations or not recipe.seeds or not recipe.runs:
-        raise ValueError(f"`{path}` is no recipe: it needs seeds, runs and evaluations.")
-    for flag in ("ensemble", "mean_of_runs"):
-        if not isinstance(getattr(recipe, flag), bool):
-            raise ValueError(
-                f"`{path}` is no recipe: `{flag}` must be true or false; got "
-                f"{getattr(recipe, flag)!r}."
-            )
+    if wrong := _wrong(recipe):
+        raise ValueError(f"`{path}` is no recipe: {wrong}")
+    return recipe
+
+
+def _wrong(recipe: Recipe) -> str | None:
+    """What cannot be, of a recipe whose keys are all there; None where nothing is wrong."""
+    if not recipe.evaluations or not recipe.runs or not all(map(recipe.seeds_of, recipe.runs)):
+        return "it needs seeds, runs and evaluations."
+    flag: object = recipe.mean_of_runs  # of whatever type the file has
+    if not isinstance(flag, bool):
+        return f"`mean_of_runs` must be true or false; got {flag!r}."
     names = list(recipe.runs)
     for run, teacher in recipe.teachers.items():
         if teacher not in names[: names.index(run)]:
-            raise ValueError(
-                f"`{path}` is no recipe: `teacher` of {run} must be a run before it; got "
-                f"{teacher!r} of {', '.join(names)}."
+            return (
+                f"`teacher` of {run} must be a run before it; got {teacher!r} of "
+                f"{', '.join(names)}."
             )
-    if recipe.ensemble and len(recipe.seeds) < 2:
-        raise ValueError(
-            f"`{path}` is no recipe: `ensemble` needs two seeds or more; got {recipe.seeds}."
-        )
-    return recipe
+    for name, runs in recipe.ensembles.items():
+        if not runs or len(set(runs)) < len(runs) or set(runs) - set(names):
+            return f"the ensemble {name} must be of {', '.join(names)}, each once; got {runs!r}."
+        if sum(len(recipe.seeds_of(run)) for run in runs) < 2:
+            return f"the ensemble {name} needs two seeds or more; got one."
+        if len({tuple(each.files(run)) for run in runs for each in recipe.evaluations}) > len(
+            recipe.evaluations
+        ):
+            return f"the ensemble {name} is of runs that are scored on other texts."
+    return None
 
 
 def settings_of(
@@ -223,6 +249,11 @@ def settings_of(
 def in_words(seeds: Sequence[int]) -> str:
     """Seeds as one would write them: `seed 1`, `seeds 1, 2`."""
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def members_in_words(members: Mapping[str, Sequence[int]]) -> str:
+    """Runs with their seeds as one would write them: `one (seeds 1, 2) and two (seed 1)`."""
+    return " and ".join(f"{run} ({in_words(seeds)})" for run, seeds in members.items())
 
 
 def _tuple(value: Any) -> Any:

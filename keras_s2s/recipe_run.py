@@ -7,20 +7,20 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_s2s import __version__
 from keras_s2s.folder import SETTINGS, TRANSLATOR, write_json, write_lines
 from keras_s2s.reading import read_lines
-from keras_s2s.recipe import Recipe, in_words, settings_of
+from keras_s2s.recipe import Recipe, in_words, members_in_words, settings_of
 from keras_s2s.recipe_scores import evaluate
 from keras_s2s.settings import TrainingSettings
 
 RESULT = "result.json"  # of a training
 RESULTS = "results.json"  # of all
-ENSEMBLE = "ensemble.json"  # of a run's seeds together
+ENSEMBLE = "ensemble.json"  # of several together
 AVERAGE = "average.keras"
 
 
@@ -55,8 +55,8 @@ def run_recipe(
 
     Returns:
         What `results.json` holds: settings, and for each run and seed its scores, with signatures,
-        parameters, minutes, history, versions and machine; where the recipe has ensembles, those of
-        the seeds of each run that is finished.
+        parameters, minutes, history, versions and machine; where the recipe has ensembles, those
+        with a finished training of each of their runs.
 
     Raises:
         ValueError, FileNotFoundError: as `settings_of`; a name of a run that there is not, or of
@@ -73,7 +73,7 @@ def run_recipe(
         name: value for name, value in (("epochs", epochs), ("pairs", pairs)) if value is not None
     }
     changes = {} if epochs is None else {"epochs": epochs, "patience": epochs}
-    todo = [(run, seed) for run in wanted for seed in seeds or recipe.seeds]
+    todo = [(run, seed) for run in wanted for seed in seeds or recipe.seeds_of(run)]
     # All of them before the first: a mistake in the last would cost hours.
     every = {
         (run, seed): settings_of(recipe, run, seed, data, output, **changes) for run, seed in todo
@@ -103,8 +103,9 @@ def run_recipe(
         if run in recipe.teachers:
             settings, taught = _taught(recipe, run, settings, output, pairs, say)
         result = _train_and_score(recipe, run, settings, data, console)
-        # One that was made before had another translator of this seed.
-        (output / f"{run}-ensemble" / ENSEMBLE).unlink(missing_ok=True)
+        for name, runs_of_it in recipe.ensembles.items():
+            if run in runs_of_it:  # one that was made before had another translator of this seed
+                (_ensemble_folder(output, name) / ENSEMBLE).unlink(missing_ok=True)
         write_json(folder / RESULT, {**result, **taught, "shortened": shortened})
     found = _finished(output)
     results = {
@@ -113,11 +114,15 @@ def run_recipe(
         "average": recipe.average,
         "results": found,
     }
-    if recipe.ensemble:
+    if recipe.ensembles:
+        members = {
+            name: {run: [each["seed"] for each in found if each["run"] == run] for run in of}
+            for name, of in recipe.ensembles.items()
+        }
         results["ensembles"] = [
-            _ensemble(recipe, run, members, data, output / f"{run}-ensemble", say)
-            for run in recipe.runs
-            if len(members := [each for each in found if each["run"] == run]) > 1
+            _ensemble(recipe, name, of, data, output, say)
+            for name, of in members.items()
+            if all(of.values()) and sum(map(len, of.values())) > 1
         ]
     write_json(output / RESULTS, results)
     return results
@@ -125,36 +130,42 @@ def run_recipe(
 
 def _ensemble(
     recipe: Recipe,
-    run: str,
-    members: Sequence[dict[str, Any]],
+    name: str,
+    members: Mapping[str, Sequence[int]],
     data: Path,
-    folder: Path,
+    output: Path,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Scores the translators of a run's seeds as one, unless that was done of the same seeds."""
+    """Scores the translators of runs and their seeds as one, unless that was done of the same."""
     from keras_s2s.training import save_translator
 
-    seeds = [each["seed"] for each in members]
-    what = f"{run}, ensemble of {in_words(seeds)}"
+    folder = _ensemble_folder(output, name)
+    what = f"{name}, ensemble of {members_in_words(members)}"
     if (folder / ENSEMBLE).exists():
         before = _read(folder / ENSEMBLE)
-        if before["seeds"] == seeds:
+        if before["members"] == members:
             say(f"{what}: done before")
             return before
     say(what)
     folder.mkdir(exist_ok=True)
-    translator = _together(recipe, run, seeds, folder.parent)
+    translator = _together(recipe, members, output)
     save_translator(translator, folder / TRANSLATOR)
     result = {
-        "run": run,
-        "seeds": seeds,
+        "name": name,
+        "members": members,
         "parameters": translator.model.count_params(),
         "evaluations": [
-            evaluate(each, run, translator, data, folder) for each in recipe.evaluations
+            # All runs of it are scored on one text.
+            evaluate(each, next(iter(members)), translator, data, folder)
+            for each in recipe.evaluations
         ],
     }
     write_json(folder / ENSEMBLE, result)
     return result
+
+
+def _ensemble_folder(output: Path, name: str) -> Path:
+    return output / f"{name.replace(' ', '-')}-ensemble"
 
 
 def _taught(
@@ -175,17 +186,25 @@ def _taught(
     folder = output / f"{run}-taught-by-{teacher}-{'-'.join(map(str, seeds))}{cut}"
     if not folder.exists():
         say(f"{run}: its sources are translated by {teacher}, {in_words(seeds)}")
-        distilled(settings, _together(recipe, teacher, seeds, output), folder)
-    return taught_settings(settings, folder), {"teacher": {"run": teacher, "seeds": seeds}}
+        distilled(settings, _together(recipe, {teacher: seeds}, output), folder)
+    settings = taught_settings(settings, folder)
+    if recipe.same_vocabulary(run, teacher):
+        file = output / f"{teacher}-{seeds[0]}" / _scored(recipe)
+        settings = dataclasses.replace(settings, tokenizers_from=file)
+    return settings, {"teacher": {"run": teacher, "seeds": seeds}}
 
 
-def _together(recipe: Recipe, run: str, seeds: Sequence[int], output: Path) -> Any:
-    """One translator of a run's seeds."""
+def _together(recipe: Recipe, members: Mapping[str, Sequence[int]], output: Path) -> Any:
+    """One translator of those of runs and their seeds."""
     from keras_s2s.ensemble import ensemble_translators
     from keras_s2s.translator import load_translator
 
-    members = [load_translator(output / f"{run}-{seed}" / _scored(recipe)) for seed in seeds]
-    return members[0] if len(members) == 1 else ensemble_translators(members)
+    translators = [
+        load_translator(output / f"{run}-{seed}" / _scored(recipe))
+        for run, seeds in members.items()
+        for seed in seeds
+    ]
+    return translators[0] if len(translators) == 1 else ensemble_translators(translators)
 
 
 def _finished(output: Path, run: str | None = None) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from keras_s2s.recipe import Recipe, in_words
+from keras_s2s.recipe import Recipe, in_words, members_in_words
 
 _NAMES = {
     "bleu": "BLEU",
@@ -22,7 +22,7 @@ BY_LENGTH = "by-length.png"
 
 
 def table(recipe: Recipe, results: Mapping[str, Any]) -> str:
-    """The results as Markdown: a row for each run, the mean of seeds, its ensemble, the published.
+    """The results as Markdown: a row for each run, the mean of seeds, ensembles, the published.
 
     Args:
         recipe: the recipe.
@@ -212,15 +212,14 @@ def _int8_row(
 def _ensemble_rows(
     run: str, ensembles: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]]
 ) -> list[str]:
-    """The rows of a run's seeds decoded as one model; none where they were not."""
+    """The rows of the ensembles whose last run this is."""
     rows = []
     for each in ensembles:
-        if each["run"] == run:
-            name = f"{run}, ensemble"
+        if run == list(each["members"])[-1]:
+            name = f"{each['name']}, ensemble"
             scores = [_spread([_value(each, *column)]) for column in columns]
-            seeds = ", ".join(map(str, each["seeds"]))
-            what = "its seeds decoded as one model"
-            rows.append(_row(name, *scores, seeds, f"{each['parameters']:,}", "", "", what))
+            what = f"{members_in_words(each['members'])} decoded as one model"
+            rows.append(_row(name, *scores, "", f"{each['parameters']:,}", "", "", what))
             rows += _int8_row(name, [each], columns)
     return rows
 

@@ -55,6 +55,9 @@ class TrainingSettings:
         target_vocabulary_size: the same for the target; as the source's when None and both
             tokenizers are of one kind.
         shared_vocabulary: one tokenizer for both sides, trained on both.
+        tokenizers_from: translator file whose tokenizers are taken, in place of new ones, so that
+            both models can be decoded together. The settings of vocabularies must be its own; a
+            size of None takes what it has.
         subword_sampling: α of `SubwordSampling`: unigram and bpe sides of the training text are
             segmented anew in every epoch. None for one segmentation.
         ids_on_disk: keep the training text as ids in the system's temporary folder (`TMPDIR`), not
@@ -144,6 +147,7 @@ class TrainingSettings:
     source_vocabulary_size: int | None = None
     target_vocabulary_size: int | None = None
     shared_vocabulary: bool = False
+    tokenizers_from: FilePath | None = None
     subword_sampling: float | None = None
     ids_on_disk: bool = False
     embedding_size: int = 256

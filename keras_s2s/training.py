@@ -22,9 +22,9 @@ from keras_s2s.construction import (
     decoded_metrics,
     load_embeddings,
     make_model,
+    make_tokenizers,
     make_translator,
     samplings,
-    train_tokenizers,
 )
 from keras_s2s.corpus import Corpus
 from keras_s2s.decoded import DECODED_METRICS
@@ -125,7 +125,7 @@ def _train(
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     if hosts.devices > 1:
         say(f"hosts: {hosts.count}, with {hosts.devices} devices")
-    tokenizers = _saved_tokenizers(output) if resume else train_tokenizers(settings)
+    tokenizers = _saved_tokenizers(output) if resume else make_tokenizers(settings)
     hosts.check_alike("tokenizers", _as_json(tokenizers).encode())
     for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
         tokenized = getattr(settings, f"{side}_tokenizer")

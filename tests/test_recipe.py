@@ -58,7 +58,7 @@ def test_a_recipe_is_found_by_name_by_folder_and_by_file(tmp_path: Path) -> None
 
     assert find_recipe(path) == find_recipe(path.parent) == path
     assert find_recipe("cmudict") == RECIPES / "cmudict" / "recipe.toml"
-    with pytest.raises(FileNotFoundError, match=r"no recipe `cmu`.*cmudict, multi30k, sigm"):
+    with pytest.raises(FileNotFoundError, match=r"no recipe `cmu`.*cmudict, multi30k, .*sigm"):
         find_recipe("cmu")
 
 
@@ -183,20 +183,24 @@ def test_table_has_a_row_of_int8_models_where_they_were_run(tmp_path: Path) -> N
     assert lines[5].startswith("| theirs |")
 
 
-def test_table_has_the_ensemble_of_a_run_below_it(tmp_path: Path) -> None:
-    recipe = read_recipe(recipe_file(tmp_path, "ensemble = true\n" + SMALL))
-    together = result("two", 0, 0.3, seeds=[1, 2], parameters=2468)
+def test_table_has_ensembles_below_the_last_of_their_runs(tmp_path: Path) -> None:
+    one_text = SMALL.replace('"{run}/val.tsv"\nmetrics', '"val.tsv"\nmetrics')
+    text = one_text + '[ensembles]\n"the two" = ["one", "two"]\n'
+    recipe = read_recipe(recipe_file(tmp_path, text))
+    members = {"one": [1], "two": [1, 2]}
+    together = result("", 0, 0.3, name="the two", members=members, parameters=2468)
     (found,) = together["evaluations"]
     found["int8"] = {"megabytes": 6.5, "scores": {"wer": {"value": 0.31, "signature": "x"}}}
-    members = (result("one", 1, 0.1), result("two", 1, 0.4), result("two", 2, 0.5))
+    each = (result("one", 1, 0.1), result("two", 1, 0.4), result("two", 2, 0.5))
 
-    lines = table(recipe, {**results(*members), "ensembles": [together]}).splitlines()
+    lines = table(recipe, {**results(*each), "ensembles": [together]}).splitlines()
 
     assert lines[3].startswith("| two | 45.00 (40.00 to 50.00) |")
     assert lines[4] == (
-        "| two, ensemble | 30.00 | 1, 2 | 2,468 |  |  | its seeds decoded as one model |"
+        "| the two, ensemble | 30.00 |  | 2,468 |  |  | "
+        "one (seed 1) and two (seeds 1, 2) decoded as one model |"
     )
-    assert lines[5] == "| two, ensemble, int8 | 31.00 |  |  |  |  | `model.int8.onnx`, 6.5 MB |"
+    assert lines[5] == "| the two, ensemble, int8 | 31.00 |  |  |  |  | `model.int8.onnx`, 6.5 MB |"
     assert lines[6].startswith("| theirs |")
 
 
@@ -207,10 +211,29 @@ def taught(run: str, line: str) -> str:
     return SMALL.replace(head, f"{head}{line}\n")
 
 
-def test_an_ensemble_needs_seeds(tmp_path: Path) -> None:
-    one = SMALL.replace("[1, 2]", "[1]")
-    with pytest.raises(ValueError, match=r"`ensemble` needs two seeds or more; got \(1,\)"):
-        read_recipe(recipe_file(tmp_path, "ensemble = true\n" + one))
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ('["one", "three"]', r"mine must be of one, two, each once; got \('one', 'three'\)"),
+        ('["one", "one"]', "mine must be of one, two, each once"),
+        ("[]", "mine must be of one, two, each once"),
+        ('["one"]', "mine needs two seeds or more; got one"),
+        ('["one", "two"]', "mine is of runs that are scored on other texts"),
+    ],
+)
+def test_an_ensemble_is_of_runs_on_one_text_with_two_seeds(
+    tmp_path: Path, members: str, message: str
+) -> None:
+    text = taught("one", "seeds = [3]") + f"[ensembles]\nmine = {members}\n"
+    with pytest.raises(ValueError, match=message):
+        read_recipe(recipe_file(tmp_path, text))
+
+
+def test_a_run_may_have_seeds_of_its_own(tmp_path: Path) -> None:
+    recipe = read_recipe(recipe_file(tmp_path, taught("one", "seeds = [3]")))
+
+    assert (recipe.seeds_of("one"), recipe.seeds_of("two")) == ((3,), (1, 2))
+    assert "seeds" not in recipe.runs["one"]
 
 
 def test_the_teacher_of_a_run_is_no_setting_of_it(tmp_path: Path) -> None:
@@ -233,10 +256,9 @@ def test_a_teacher_is_a_run_before(tmp_path: Path, run: str, teacher: str, messa
         read_recipe(recipe_file(tmp_path, taught(run, f"teacher = {teacher}")))
 
 
-@pytest.mark.parametrize("flag", ["ensemble", "mean_of_runs"])
-def test_flags_of_a_recipe_are_true_or_false(tmp_path: Path, flag: str) -> None:
-    with pytest.raises(ValueError, match=f"`{flag}` must be true or false; got 'no'"):
-        read_recipe(recipe_file(tmp_path, f"{flag} = 'no'\n{SMALL}"))
+def test_flags_of_a_recipe_are_true_or_false(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`mean_of_runs` must be true or false; got 'no'"):
+        read_recipe(recipe_file(tmp_path, f"mean_of_runs = 'no'\n{SMALL}"))
 
 
 def test_table_says_what_is_no_whole_result(tmp_path: Path) -> None:
@@ -257,7 +279,7 @@ each_of_ours = pytest.mark.parametrize("folder", OURS, ids=lambda folder: folder
 
 def test_the_projects_recipes_are_there() -> None:
     assert {folder.name for folder in OURS} == {
-        *("attention-comparison", "cmudict", "multi30k", "sigmorphon2020"),
+        *("attention-comparison", "cmudict", "multi30k", "multi30k-cased", "sigmorphon2020"),
     }
 
 

@@ -145,24 +145,26 @@ def test_what_is_finished_is_not_done_again(whole: Path, recipe: Recipe, data: P
     assert said == ["1/2  gru, seed 3: done before", "2/2  lstm, seed 3: done before"]
 
 
-def test_seeds_of_a_run_are_scored_as_one_model(
+def test_several_trainings_are_scored_as_one_model(
     whole: Path, recipe: Recipe, data: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
     shutil.copytree(whole, output)
-    together = dataclasses.replace(recipe, ensemble=True)
+    ensembles = {"the two": ("gru", "lstm"), "lstm": ("lstm",)}
+    together = dataclasses.replace(recipe, ensembles=ensembles)
     results, said = run(together, data, output, runs=["gru"], seeds=[3, 4])
     (found,) = results["ensembles"]  # of `lstm` there is one seed only
 
-    assert said[-1] == "gru, ensemble of seeds 3, 4"
-    assert (found["run"], found["seeds"]) == ("gru", [3, 4])
-    members = [load_translator(output / f"gru-{seed}" / "average.keras") for seed in (3, 4)]
+    assert said[-1] == "the two, ensemble of gru (seeds 3, 4) and lstm (seed 3)"
+    assert (found["name"], found["members"]) == ("the two", {"gru": [3, 4], "lstm": [3]})
+    names = ("gru-3", "gru-4", "lstm-3")
+    members = [load_translator(output / name / "average.keras") for name in names]
     translator = ensemble_translators(members)
     assert found["parameters"] == translator.model.count_params()
     translator.search = translator.search.like(width=3, length_penalty=0.5)
     sources, references = group_references(read_tsv(data / "val.tsv"))
     outputs = translator(sources)
-    folder = output / "gru-ensemble"
+    folder = output / "the-two-ensemble"
     assert (folder / "held-out.out").read_text(encoding="utf-8").splitlines() == outputs
     assert load_translator(folder / "translator.keras")(sources) == members[0].with_model(
         translator.model
@@ -175,14 +177,14 @@ def test_seeds_of_a_run_are_scored_as_one_model(
 
     again, said = run(together, data, output, runs=["gru"], seeds=[3, 4])
     assert again == results
-    assert said[-1] == "gru, ensemble of seeds 3, 4: done before"
+    assert said[-1] == "the two, ensemble of gru (seeds 3, 4) and lstm (seed 3): done before"
     # Another seed is another ensemble.
     results, said = run(together, data, output, runs=["gru"], seeds=[5])
-    assert results["ensembles"][0]["seeds"] == [3, 4, 5]
+    assert results["ensembles"][0]["members"] == {"gru": [3, 4, 5], "lstm": [3]}
     # So is one of the same seeds, where one of them was trained again.
     shutil.rmtree(output / "gru-5")
     _, said = run(together, data, output, runs=["gru"], seeds=[5])
-    assert said[-1] == "gru, ensemble of seeds 3, 4, 5"
+    assert said[-1] == "the two, ensemble of gru (seeds 3, 4, 5) and lstm (seed 3)"
 
 
 def test_a_run_learns_from_the_models_of_the_run_before_it(
@@ -191,8 +193,8 @@ def test_a_run_learns_from_the_models_of_the_run_before_it(
     output = tmp_path / "out"
     shutil.copytree(whole, output)
     shutil.rmtree(output / "lstm-3")
-    taught = dataclasses.replace(recipe, teachers={"lstm": "gru"})
-    run(taught, data, output, runs=["gru"], seeds=[4])
+    taught = dataclasses.replace(recipe, teachers={"lstm": "gru"}, own_seeds={"gru": (4,)})
+    run(taught, data, output, runs=["gru"])
     results, said = run(taught, data, output, runs=["lstm"])
 
     assert said == ["1/1  lstm, seed 3", "lstm: its sources are translated by gru, seeds 3, 4"]
@@ -205,6 +207,8 @@ def test_a_run_learns_from_the_models_of_the_run_before_it(
     assert list(read_tsv(folder / "data.tsv")) == both
     settings = json.loads((output / "lstm-3" / "settings.json").read_text(encoding="utf-8"))
     assert settings["data"] == str(folder / "data.tsv")
+    # Its vocabulary is the teacher's, so that both can be decoded together.
+    assert settings["tokenizers_from"] == str(output / "gru-3" / "average.keras")
     (lstm,) = (each for each in results["results"] if each["run"] == "lstm")
     assert lstm["teacher"] == {"run": "gru", "seeds": [3, 4]}
     printed = table(taught, results)
@@ -214,6 +218,12 @@ def test_a_run_learns_from_the_models_of_the_run_before_it(
     # Another seed learns from the same text.
     _, said = run(taught, data, output, runs=["lstm"], seeds=[4])
     assert said == ["1/1  lstm, seed 4"]
+
+    # With another vocabulary than the teacher's, it makes its own.
+    runs = {**recipe.runs, "lstm": {"source_tokenizer": "word"}}
+    run(dataclasses.replace(taught, runs=runs), data, output, runs=["lstm"], seeds=[5])
+    settings = json.loads((output / "lstm-5" / "settings.json").read_text(encoding="utf-8"))
+    assert settings["tokenizers_from"] is None
 
 
 def test_a_run_whose_teacher_was_not_trained_is_refused(
@@ -297,6 +307,7 @@ def test_missing_packages_are_named_before_anything_is_trained(
         ("cmudict", ["lstm"], 2000),
         # So many that 10,000 subwords can be made of them.
         ("multi30k", ["deep", "small"], 8000),
+        ("multi30k-cased", ["small"], 8000),
         ("attention-comparison", ["general"], 8000),
     ],
 )

@@ -167,6 +167,11 @@ def test_an_empty_batch_is_an_empty_list(kind: str) -> None:
         assert graph_texts(kind, np.zeros((0, width), np.int32)) == []
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tokenizer_knows_its_kind(kind: str) -> None:
+    assert trained(kind).kind == kind
+
+
 def test_known_text_comes_back() -> None:
     chars, words = trained("char"), train_tokenizer("word", LINES)
     for made in (chars, words):

@@ -21,6 +21,7 @@ from rich.console import Console
 from keras_s2s import callbacks, construction, training
 from keras_s2s.averaging import average_translators
 from keras_s2s.corpus import CorpusError
+from keras_s2s.ensemble import ensemble_translators
 from keras_s2s.folder import check_output
 from keras_s2s.retraces import RetraceWarning
 from keras_s2s.settings import TrainingSettings
@@ -171,6 +172,41 @@ def test_every_setting_of_the_model_reaches_it(texts: Path, tmp_path: Path) -> N
     ((_, red),) = translator.source_tokenizer.encode(["dog red"])
     np.testing.assert_allclose(encoder.get_weights()[0][red], [1, 2, 3, 4, 5, 6], atol=1e-3)
     assert isinstance(translator("red dog"), str)
+
+
+def test_tokenizers_are_taken_from_another_translator(
+    whole: Path, texts: Path, tmp_path: Path
+) -> None:
+    file = whole / "translator.keras"
+    other = write(tmp_path / "other.tsv", ["a cat\teine Katze", "dog\tHund"] * 20)
+    given: dict[str, Any] = {"data": other, "tokenizers_from": file, "epochs": 1}
+    result, _ = run(settings_for(texts, tmp_path / "out", **given))
+
+    old, new = load_translator(file), load_translator(result.path)
+    assert new.source_tokenizer == old.source_tokenizer
+    assert new.target_tokenizer == old.target_tokenizer
+    assert isinstance(ensemble_translators([old, new])("red dog"), str)
+
+    wrong: list[tuple[dict[str, Any], str]] = [
+        (
+            {"target_tokenizer": "word"},
+            r"target tokenizer of `.*` is char with 20 ids; .* say word with all\. Give what",
+        ),
+        ({"source_vocabulary_size": 14}, "is char with 15 ids; .* say char with 14"),
+        ({"shared_vocabulary": True}, "`shared_vocabulary` asks for one. Leave it out"),
+    ]
+    for changes, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            run(settings_for(texts, tmp_path / "none", **given, **changes))
+    assert not any((tmp_path / "none").iterdir())
+
+
+def test_one_tokenizer_is_taken_for_both_sides(texts: Path, tmp_path: Path) -> None:
+    shared: dict[str, Any] = {"shared_vocabulary": True, "shared_embedding": True, "epochs": 1}
+    first, _ = run(settings_for(texts, tmp_path / "one", **shared))
+    second, _ = run(settings_for(texts, tmp_path / "two", **shared, tokenizers_from=first.path))
+
+    assert_same_weights(first.path, second.path)  # the same lines would have made it
 
 
 def test_output_holds_what_the_documentation_says(whole: Path) -> None:
@@ -461,7 +497,7 @@ def test_ids_on_disk_train_to_the_same_weights(texts: Path, whole: Path, tmp_pat
 def test_bfloat16_trains_and_leaves_a_float32_translator(texts: Path, tmp_path: Path) -> None:
     settings = settings_for(texts, tmp_path / "out", precision="bfloat16", moving_average=0.9)
 
-    model = construction.make_model(settings, *construction.train_tokenizers(settings))
+    model = construction.make_model(settings, *construction.make_tokenizers(settings))
     layers = [each for each in model._flatten_layers() if each.weights]
     assert {each.dtype_policy.name for each in layers} == {"mixed_bfloat16"}
 
@@ -482,7 +518,7 @@ def test_inputs_start_with_a_variance_of_one_but_pretrained_vectors_come_in_as_t
 ) -> None:
     def scales(**given: Any) -> tuple[float, float]:
         settings = settings_for(texts, tmp_path, embedding_size=16, **given)
-        model = construction.make_model(settings, *construction.train_tokenizers(settings))
+        model = construction.make_model(settings, *construction.make_tokenizers(settings))
         return model.encoder.embedding_scale, model.decoder.embedding_scale
 
     vectors = tmp_path / "vectors.txt"
@@ -502,7 +538,7 @@ def test_a_precision_that_there_is_not_is_refused(texts: Path, tmp_path: Path) -
 def test_optimizer_and_loss_are_those_of_the_settings(texts: Path, tmp_path: Path) -> None:
     def compiled(**given: Any) -> keras.Model:
         settings = settings_for(texts, tmp_path, **given)
-        return construction.make_model(settings, *construction.train_tokenizers(settings))
+        return construction.make_model(settings, *construction.make_tokenizers(settings))
 
     plain = compiled(clip_norm=0.5).optimizer
     assert (float(plain.learning_rate), plain.global_clipnorm) == (pytest.approx(0.01), 0.5)

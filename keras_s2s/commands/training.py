@@ -31,6 +31,7 @@ def train(
     source_vocabulary_size: options.SourceSize = None,
     target_vocabulary_size: options.TargetSize = None,
     shared_vocabulary: options.SharedVocabulary = False,
+    tokenizers_from: options.TokenizersFrom = None,
     subword_sampling: options.SubwordSampling = None,
     ids_on_disk: options.IdsOnDisk = False,
     max_source_length: options.MaxSourceLength = 100,

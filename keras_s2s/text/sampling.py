@@ -72,11 +72,8 @@ class SubwordSampling:
                 "Only SentencePiece models, unigram and bpe, have other segmentations to draw; got "
                 f"{type(tokenizer).__name__}."
             )
-        try:
-            tokenizer.processor.nbest_encode_as_ids("", 2)
-        except RuntimeError:  # only unigram models know the next best
-            return BPESampler(tokenizer, self.alpha)
-        return UnigramSampler(tokenizer, self.alpha)
+        kinds = {"bpe": BPESampler, "unigram": UnigramSampler}
+        return kinds[tokenizer.kind](tokenizer, self.alpha)
 
 
 class SubwordSampler:

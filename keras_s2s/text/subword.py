@@ -75,6 +75,15 @@ class SentencePieceTokenizer(Tokenizer):
             )
 
     @property
+    def kind(self) -> str:
+        """'unigram' or 'bpe'."""
+        try:
+            self.processor.nbest_encode_as_ids("", 2)
+        except RuntimeError:  # only unigram models know the next best
+            return "bpe"
+        return "unigram"
+
+    @property
     def vocabulary_size(self) -> int:
         """Number of ids, the 4 special ones included."""
         return int(self.processor.get_piece_size())

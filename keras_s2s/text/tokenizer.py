@@ -78,6 +78,11 @@ class Tokenizer(abc.ABC):
     end_id = 3
 
     @property
+    def kind(self) -> str:
+        """What `train_tokenizer` calls it; of a class of yours, its name."""
+        return type(self).__name__
+
+    @property
     @abc.abstractmethod
     def vocabulary_size(self) -> int:
         """Number of ids, the 4 special ones included."""

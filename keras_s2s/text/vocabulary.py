@@ -106,6 +106,7 @@ class CharTokenizer(VocabularyTokenizer):
         [[5, 4]]
     """
 
+    kind = "char"
     separator = ""
     token_meaning = "one Unicode code point, neither NUL nor a lone surrogate"
 
@@ -140,6 +141,7 @@ class WordTokenizer(VocabularyTokenizer):
         ['a ⁇ cat']
     """
 
+    kind = "word"
     separator = " "
     token_meaning = "a word without white space, NUL or lone surrogates"
 
