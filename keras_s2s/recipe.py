@@ -157,8 +157,8 @@ def read_recipe(path: Path) -> Recipe:
         given = tomllib.loads(text)
         runs = given.pop("runs", {path.parent.name: {}})
         teachers = {run: own.pop("teacher") for run, own in runs.items() if "teacher" in own}
-        own_seeds = {run: tuple(own.pop("seeds")) for run, own in runs.items() if "seeds" in own}
-        ensembles = {name: tuple(each) for name, each in given.pop("ensembles", {}).items()}
+        own_seeds = {run: _tuple(own.pop("seeds")) for run, own in runs.items() if "seeds" in own}
+        ensembles = {name: _tuple(each) for name, each in given.pop("ensembles", {}).items()}
         evaluations = tuple(
             Evaluation(**{key: _tuple(value) for key, value in each.items()})
             for each in given.pop("evaluations", ())
@@ -183,8 +183,11 @@ def read_recipe(path: Path) -> Recipe:
 
 def _wrong(recipe: Recipe) -> str | None:
     """What cannot be, of a recipe whose keys are all there; None where nothing is wrong."""
-    if not recipe.evaluations or not recipe.runs or not all(map(recipe.seeds_of, recipe.runs)):
+    if not recipe.evaluations or not recipe.runs or not recipe.seeds:
         return "it needs seeds, runs and evaluations."
+    for seeds in (recipe.seeds, *recipe.own_seeds.values()):
+        if not isinstance(seeds, tuple) or not seeds or not all(type(s) is int for s in seeds):
+            return f"`seeds` must be a list of whole numbers; got {seeds!r}."
     flag: object = recipe.mean_of_runs  # of whatever type the file has
     if not isinstance(flag, bool):
         return f"`mean_of_runs` must be true or false; got {flag!r}."
@@ -196,13 +199,13 @@ def _wrong(recipe: Recipe) -> str | None:
                 f"{', '.join(names)}."
             )
     for name, runs in recipe.ensembles.items():
-        if not runs or len(set(runs)) < len(runs) or set(runs) - set(names):
-            return f"the ensemble {name} must be of {', '.join(names)}, each once; got {runs!r}."
+        if not isinstance(runs, tuple) or not runs or [r for r in names if r in runs] != [*runs]:
+            order = ", ".join(names)
+            return f"the ensemble {name} must be a list of {order}, in this order; got {runs!r}."
         if sum(len(recipe.seeds_of(run)) for run in runs) < 2:
             return f"the ensemble {name} needs two seeds or more; got one."
-        if len({tuple(each.files(run)) for run in runs for each in recipe.evaluations}) > len(
-            recipe.evaluations
-        ):
+        texts = ({tuple(each.files(run)) for run in runs} for each in recipe.evaluations)
+        if any(len(each) > 1 for each in texts):
             return f"the ensemble {name} is of runs that are scored on other texts."
     return None
 

@@ -89,6 +89,9 @@ def test_a_recipe_that_averages_keeps_as_many_epochs(tmp_path: Path) -> None:
         ('["wer"]', '["meteor"]', "`metrics` must be of bleu, .*; got meteor"),
         ('data = "{run}/val.tsv"\nmetrics', "metrics", "'dev' needs `source` and `target`, or"),
         ("seeds = [1, 2]", "seeds = []", "needs seeds, runs and evaluations"),
+        ("seeds = [1, 2]", "seeds = 3", "`seeds` must be a list of whole numbers; got 3"),
+        ("units = 8", "seeds = []", r"`seeds` must be a list of whole numbers; got \(\)"),
+        ("units = 8", "seeds = ['1']", r"`seeds` must be a list of whole numbers; got \('1',\)"),
         ('name = "theirs"', 'who = "they"', "is no recipe: .*'who'"),
     ],
 )
@@ -214,9 +217,11 @@ def taught(run: str, line: str) -> str:
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ('["one", "three"]', r"mine must be of one, two, each once; got \('one', 'three'\)"),
-        ('["one", "one"]', "mine must be of one, two, each once"),
-        ("[]", "mine must be of one, two, each once"),
+        ('["one", "three"]', r"must be a list of one, two, in this order; got \('one', 'three'\)"),
+        ('["one", "one"]', "mine must be a list of one, two"),
+        ('["two", "one"]', "mine must be a list of one, two, in this order"),
+        ("[]", "mine must be a list of one, two"),
+        ("true", "mine must be a list of one, two, in this order; got True"),
         ('["one"]', "mine needs two seeds or more; got one"),
         ('["one", "two"]', "mine is of runs that are scored on other texts"),
     ],
