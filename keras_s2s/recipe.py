@@ -207,6 +207,8 @@ def _wrong(recipe: Recipe) -> str | None:
         texts = ({tuple(each.files(run)) for run in runs} for each in recipe.evaluations)
         if any(len(each) > 1 for each in texts):
             return f"the ensemble {name} is of runs that are scored on other texts."
+        if not recipe.same_vocabulary(*runs):  # else it would fail after hours of training
+            return f"the ensemble {name} is of runs with other settings of their vocabularies."
     return None
 
 

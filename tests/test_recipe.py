@@ -234,6 +234,13 @@ def test_an_ensemble_is_of_runs_on_one_text_with_two_seeds(
         read_recipe(recipe_file(tmp_path, text))
 
 
+def test_an_ensemble_is_of_runs_with_one_vocabulary(tmp_path: Path) -> None:
+    one_text = SMALL.replace('"{run}/val.tsv"\nmetrics', '"val.tsv"\nmetrics')
+    text = one_text.replace("units = 8", "source_vocabulary_size = 8")
+    with pytest.raises(ValueError, match="mine is of runs with other settings of their vocab"):
+        read_recipe(recipe_file(tmp_path, f'{text}[ensembles]\nmine = ["one", "two"]\n'))
+
+
 def test_a_run_may_have_seeds_of_its_own(tmp_path: Path) -> None:
     recipe = read_recipe(recipe_file(tmp_path, taught("one", "seeds = [3]")))
 
