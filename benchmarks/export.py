@@ -213,9 +213,10 @@ def hardware(threads: int) -> tuple[float, float]:
 
 
 def limits_of(search: str, batch: int, rate: float, bandwidth: float) -> dict[str, float]:
-    """Milliseconds below which a search cannot be: arithmetic, or reading each weight once a step.
+    """Milliseconds below which a search by the book cannot be.
 
-    Weights of 8 bits are a quarter of the bytes; their arithmetic is counted at four times the
+    That is arithmetic, or reading each weight once a step. A search may be below it where it makes
+    once what several rows or steps share. Weights of 8 bits are a quarter of the bytes; their arithmetic is counted at four times the
     rate, which is what VNNI instructions do. Weights that stay in a cache can be read faster than
     from memory, so the second is no limit where they fit.
     """

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from onnx.numpy_helper import to_array
 
 from keras_s2s.export.loops import BOOL, FLOAT, INT64, SearchLoop
+from keras_s2s.export.pieces import NEW
+from keras_s2s.export.recurrent_products import without_products
 from keras_s2s.search import BeamSearch
 from keras_s2s.search.prediction import CHUNK
 from keras_s2s.search.result import IMPOSSIBLE
@@ -21,10 +26,14 @@ class BeamLoop(SearchLoop):
     the ids so far and the rows that they went through, `(R, t)` both, which are moved when
     hypotheses change places: they are small. Scores of finished hypotheses are kept, so that no
     lengths are needed; a place without one holds `IMPOSSIBLE`.
+
+    What a step makes of the state alone is made when hypotheses were chosen, of each distinct one
+    they come from; see `recurrent_products`.
     """
 
     def _write(self) -> dict[str, str]:
         nodes, body = self.nodes, self.body
+        self.step, self.state, self.products = without_products(self.step, self.state)
         self._prepare()
         token, finished, total, score, ids, trail = (
             body.prefix + name for name in ("token", "finished", "total", "score", "ids", "trail")
@@ -72,10 +81,7 @@ class BeamLoop(SearchLoop):
             body.add("Concat", [body.add("Gather", [value, rows]), new], axis=1)
             for value, new in ((ids, column), (trail, self.row_numbers))
         )
-        states = {
-            name: (self.encoded[name], body.add("Gather", [last, rows]))
-            for name, last in self._new_states(outputs).items()
-        }
+        states = self._states(outputs, rows)
         start = self._starts()
         carried = [
             (token, start["token"], INT64),
@@ -142,6 +148,36 @@ class BeamLoop(SearchLoop):
         self.divisors = nodes.add("Pow", [bases, self.given["length_penalty"]])
         self.at_longest = nodes.add("Gather", [self.divisors, self.longest])  # (B, 1)
 
+    def _states(self, outputs: Mapping[str, str], rows: str) -> dict[str, tuple[str, str]]:
+        """Of each tensor that an iteration reads the first, and that of the chosen `rows` (R,)."""
+        nodes, body = self.nodes, self.body
+        new = {name: outputs[NEW + name] for name in self.pieces.state}
+        states = {
+            name: (self.encoded[name], body.add("Gather", [new[name], rows]))
+            for name in self.state
+            if name in new
+        }
+        if not self.products:
+            return states
+        (first, *_) = new.values()
+        distinct, place = self._distinct(rows, body.add("Shape", [first], start=0, end=1))
+        for product in self.products:
+            constants = [each and nodes.weight(to_array(each)) for each in product.constants]
+            begin = product.add(nodes, self.encoded[product.state], constants)
+            of_distinct = body.add("Gather", [new[product.state], distinct])
+            of_distinct = product.add(body, of_distinct, constants)
+            states[product.name] = (begin, body.add("Gather", [of_distinct, place]))
+        return states
+
+    def _distinct(self, rows: str, count: str) -> tuple[str, str]:
+        """Those of `count` rows that are among `rows` (R,), and at which of them each of R is."""
+        body = self.body
+        ones = body.add("Expand", [self.one, body.add("Shape", [rows])])
+        is_among = body.add("ScatterElements", [body.add("Expand", [self.zero, count]), rows, ones])
+        distinct = body.add("Reshape", [body.add("NonZero", [is_among]), self.minus])
+        place = body.add("Sub", [body.add("CumSum", [is_among, self.zero]), self.one])
+        return distinct, body.add("Gather", [place, rows])
+
     def _extensions(self, logits: str, taken: str) -> tuple[str, str]:
         """Candidates of every row `(B, K, k)`: tokens, and log-probabilities to choose by."""
         body = self.body
@@ -181,11 +217,8 @@ class BeamLoop(SearchLoop):
         maxima = body.add("ReduceMax", [by_chunk, self.minus], keepdims=0)  # (R, chunks)
         best = body.add_all("TopK", [maxima, few], 2)[1]
         best = body.add_all("TopK", [best, few], 2, largest=0)[0]  # in the order of their columns
-        flat = body.add("Reshape", [logits, nodes.constant([-1, CHUNK])])
-        count = body.add("Squeeze", [body.add("Shape", [logits], start=0, end=1)])
-        row = body.add("Range", [self.zero, count, self.one])
-        firsts = body.add("Mul", [body.add("Unsqueeze", [row, self.first]), nodes.constant(chunks)])
-        within = body.add("Gather", [flat, body.add("Add", [best, firsts])])  # (R, few, CHUNK)
+        chosen = body.add("Unsqueeze", [best, self.minus])
+        within = body.add("GatherND", [by_chunk, chosen], batch_dims=1)  # (R, few, CHUNK)
         rows = nodes.add("Concat", [self.minus, nodes.add("Mul", [few, chunk])], axis=0)
         places = body.add_all("TopK", [body.add("Reshape", [within, rows]), self.count], 2)[1]
         best = body.add("GatherElements", [best, body.add("Div", [places, chunk])], axis=1)

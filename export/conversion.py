@@ -17,6 +17,7 @@ import onnx
 import tf2onnx
 
 from keras_s2s.export.hoisting import hoist_invariants
+from keras_s2s.export.lookups import simplify_lookups
 from keras_s2s.export.recurrences import MARKER, convert_mark, marked
 from keras_s2s.export.tracing import without_cudnn
 
@@ -44,6 +45,7 @@ def converted(function: Any, model: keras.Model) -> onnx.ModelProto:
     proto.ir_version = IR_VERSION
     del proto.graph.value_info[:]  # its axes have made-up names
     hoist_invariants(proto)
+    simplify_lookups(proto)
     return proto
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keras_s2s.export.loops import BOOL, FLOAT, INT64, SearchLoop
+from keras_s2s.export.pieces import NEW
 from keras_s2s.search.result import IMPOSSIBLE
 
 
@@ -50,7 +51,7 @@ class GreedyLoop(SearchLoop):
                 (ids, self._empty(), INT64),
             ],
             [written, ended, new_total, so_far],
-            {name: (self.encoded[name], last) for name, last in self._new_states(outputs).items()},
+            {name: (self.encoded[name], outputs[NEW + name]) for name in self.state},
             self._goes_on(ended),
             scanned,
         )

@@ -16,8 +16,9 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from keras_s2s.export.folding import folded
 from keras_s2s.export.nodes import Nodes
-from keras_s2s.export.pieces import NEW, Pieces
+from keras_s2s.export.pieces import Pieces
 from keras_s2s.search import GNMT, BeamSearch, GreedySearch, NoPenalty, Search
 from keras_s2s.translator import Translator
 
@@ -86,6 +87,8 @@ class SearchLoop:
     ) -> None:
         target = translator.target_tokenizer
         self.pieces = pieces
+        self.encoder, self.step = folded(pieces)
+        self.state = pieces.state  # what an iteration reads of the one before
         self.search = search
         self.given = given
         self.nodes = nodes = Nodes(prefix)
@@ -104,7 +107,7 @@ class SearchLoop:
         """
         nodes = self.nodes
         sources = {name: self.given[name] for name in ("input_ids", "input_lengths")}
-        self.encoded = nodes.inline(self.pieces.encoder.graph, sources)
+        self.encoded = nodes.inline(self.encoder, sources)
         rows = nodes.add("Shape", [sources["input_ids"]], start=0, end=1)
         # An empty batch is encoded as one row of padding, which is taken off in the end.
         self.batch = nodes.add("Max", [rows, self.first])  # (1,)
@@ -156,9 +159,9 @@ class SearchLoop:
         """The model's step, inside the body: its outputs by name."""
         inputs = {"tokens": tokens}
         inputs |= {name: self.encoded[name] for name in self.pieces.memory}
-        inputs |= {name: self.body.prefix + name for name in self.pieces.state}
+        inputs |= {name: self.body.prefix + name for name in self.state}
         # Its constants stay outside, where a runtime can prepare them once.
-        return self.body.inline(self.pieces.step.graph, inputs, self.nodes)
+        return self.body.inline(self.step, inputs, self.nodes)
 
     def _forbidden(self, tokens: str, taken: str, shortest: str) -> str:
         """Which candidates may not be: the end too soon, and the unknown id where not allowed."""
@@ -198,7 +201,7 @@ class SearchLoop:
             The last values of what the search carries, then what was stacked.
         """
         info = helper.make_tensor_value_info
-        types = {value.name: value.type.tensor_type for value in self.pieces.step.graph.input}
+        types = {value.name: value.type.tensor_type for value in self.step.input}
         before = [info(name, kind, None) for name, _, kind in start]
         new = [info(name, kind, None) for name, (_, _, kind) in zip(after, start, strict=True)]
         for name, (_, last) in states.items():
@@ -215,9 +218,6 @@ class SearchLoop:
             body=loop,
         )
         return [*outputs[: len(start)], *outputs[len(values) :]]
-
-    def _new_states(self, outputs: Mapping[str, str]) -> dict[str, str]:
-        return {name: outputs[NEW + name] for name in self.pieces.state}
 
     def _padded(self, ids: str, real: str) -> str:
         """Ids `(B, N, t)` to `(B, N, L)`; what is not `real` `(B, N, 1)` becomes padding."""
