@@ -216,9 +216,9 @@ def limits_of(search: str, batch: int, rate: float, bandwidth: float) -> dict[st
     """Milliseconds below which a search by the book cannot be.
 
     That is arithmetic, or reading each weight once a step. A search may be below it where it makes
-    once what several rows or steps share. Weights of 8 bits are a quarter of the bytes; their arithmetic is counted at four times the
-    rate, which is what VNNI instructions do. Weights that stay in a cache can be read faster than
-    from memory, so the second is no limit where they fit.
+    once what several rows or steps share. Weights of 8 bits are a quarter of the bytes; their
+    arithmetic is counted at four times the rate, which is what VNNI instructions do. Weights that
+    stay in a cache can be read faster than from memory, so the second is no limit where they fit.
     """
     vocabulary, embedding, units = (SIZES[name] for name in ("vocabulary", "embedding", "units"))
     step = 4 * units * (embedding + units) + 2 * units * units + units * vocabulary

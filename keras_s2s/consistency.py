@@ -122,7 +122,10 @@ def _check_passes(settings: TrainingSettings) -> None:
             "`r_drop` compares whole distributions, of which `sampled_softmax` sees "
             f"{settings.sampled_softmax} ids. Leave one of the two out."
         )
-    names = ("dropout", "recurrent_dropout", "embedding_dropout", "word_dropout")
+    names = (
+        *("dropout", "recurrent_dropout", "embedding_dropout"),
+        *("word_dropout", "target_word_dropout"),
+    )
     if not any(getattr(settings, name) for name in names):
         raise ValueError(
             "`r_drop` compares two passes that differ by their dropout, and there is none; got "

@@ -89,7 +89,7 @@ def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer)
         name: getattr(settings, name)
         for name in (
             *("embedding_size", "depth", "cell", "residual", "layer_norm"),
-            *("dropout", "recurrent_dropout", "embedding_dropout", "word_dropout"),
+            *("dropout", "recurrent_dropout", "embedding_dropout"),
         )
     }
     # Inputs that start with a variance of one; pretrained vectors come in as they are.
@@ -104,6 +104,7 @@ def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer)
         bidirectional=settings.bidirectional,
         reverse_source=settings.reverse_source,
         embedding_scale=source_scale,
+        word_dropout=settings.word_dropout,
         name="encoder",
         **common,
     )
@@ -120,6 +121,7 @@ def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer)
         input_feeding=settings.input_feeding,
         tied_embedding=settings.tied_embedding,
         embedding_scale=target_scale,
+        word_dropout=settings.target_word_dropout or 0.0,
         name="decoder",
         **common,
     )

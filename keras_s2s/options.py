@@ -172,6 +172,9 @@ RecurrentDropout = Annotated[
 ]
 EmbeddingDropout = Annotated[float, _training(help="Share of the numbers in embeddings dropped.")]
 WordDropout = Annotated[float, _training(help="Share of whole embeddings dropped.")]
+TargetWordDropout = Annotated[
+    float | None, _training(help="The same for what the decoder reads. Default: as the source's.")
+]
 SentencesPerBatch = Annotated[int | None, _training("--batch-size", help="Sentences per batch.")]
 BatchTokens = Annotated[
     int | None, _training(help="In its place: ids per batch, both sides. Default: 4096.")

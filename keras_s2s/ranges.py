@@ -111,6 +111,7 @@ RANGES = {
     "recurrent_dropout": _SHARE,
     "embedding_dropout": _SHARE,
     "word_dropout": _SHARE,
+    "target_word_dropout": _SHARE,
     "subword_sampling": (0.0, 1.0, "at least 0 and at most 1"),
     "label_smoothing": _SHARE,
     "r_drop": (0.0, _HUGE, "at least 0 and finite"),

@@ -84,6 +84,9 @@ class TrainingSettings:
         recurrent_dropout: share of the state dropped where it enters the recurrent product.
         embedding_dropout: share of the numbers in each embedding dropped.
         word_dropout: share of the tokens whose whole embedding is dropped.
+        target_word_dropout: the same for the tokens that the decoder reads; as the source's when
+            None. The fewer of them it sees, the more it must look at the source: what it has said
+            alone no longer tells what comes next (Bowman et al. 2016, §3.1).
         batch_size: sentences per batch; in place of `batch_tokens`.
         batch_tokens: ids per batch, both sides and padding counted; 4096 when neither is given.
         length_multiple: pad batches up to multiples of this many ids, and with rows of padding, so
@@ -169,6 +172,7 @@ class TrainingSettings:
     recurrent_dropout: float = 0.0
     embedding_dropout: float = 0.0
     word_dropout: float = 0.0
+    target_word_dropout: float | None = None
     batch_size: int | None = None
     batch_tokens: int | None = None
     length_multiple: int | None = None
@@ -233,6 +237,8 @@ class TrainingSettings:
         resolved: dict[str, Any] = {
             "target_tokenizer": self.target_tokenizer or self.source_tokenizer
         }
+        if self.target_word_dropout is None:
+            resolved["target_word_dropout"] = self.word_dropout
         source_size, target_size = self.source_vocabulary_size, self.target_vocabulary_size
         if source_size is None and self.source_tokenizer in ("unigram", "bpe"):
             source_size = SUBWORD_VOCABULARY

@@ -63,6 +63,12 @@ def test_batches_are_of_4096_ids_unless_said_otherwise() -> None:
     assert (made(batch_size=7).batch_size, made(batch_size=7).batch_tokens) == (7, None)
 
 
+def test_the_decoder_drops_as_many_words_as_the_encoder_unless_said_otherwise() -> None:
+    assert made(word_dropout=0.1).target_word_dropout == 0.1
+    assert made(word_dropout=0.1, target_word_dropout=0.0).target_word_dropout == 0.0
+    made(r_drop=5.0, dropout=0.0, target_word_dropout=0.1)  # is dropout enough
+
+
 def test_each_direction_of_the_encoder_has_half_the_units() -> None:
     assert made(units=10).encoder_units == 5
     assert made(units=11, bidirectional=False).encoder_units == 11
@@ -96,6 +102,7 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
         ({"seed": 2**32}, "`seed` must be at least 0 and below 2³²"),
         ({"dropout": 1.0}, "`dropout` must be at least 0 and below 1; got 1.0"),
         ({"dropout": -0.1}, "`dropout` must be at least 0"),
+        ({"target_word_dropout": 1.0}, "`target_word_dropout` must be at least 0 and below 1"),
         ({"dropout": float("nan")}, "`dropout` must be at least 0"),
         ({"learning_rate": 0.0}, "`learning_rate` must be above 0"),
         ({"learning_rate": float("inf")}, "`learning_rate` must be above 0 and finite"),

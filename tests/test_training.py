@@ -148,6 +148,7 @@ def test_every_setting_of_the_model_reaches_it(texts: Path, tmp_path: Path) -> N
         recurrent_dropout=0.1,
         embedding_dropout=0.2,
         word_dropout=0.3,
+        target_word_dropout=0.4,
         epochs=1,
         learning_rate=1e-6,  # so that the embedding stays where it began
     )
@@ -159,11 +160,8 @@ def test_every_setting_of_the_model_reaches_it(texts: Path, tmp_path: Path) -> N
     for part in (encoder, decoder):
         assert part.residual
         assert part.layer_norm
-        assert (part.recurrent_dropout, part.embedding_dropout, part.word_dropout) == (
-            0.1,
-            0.2,
-            0.3,
-        )
+        assert (part.recurrent_dropout, part.embedding_dropout) == (0.1, 0.2)
+    assert (encoder.word_dropout, decoder.word_dropout) == (0.3, 0.4)
     assert decoder.input_feeding
     assert decoder.tied_embedding
     assert decoder.embedding is encoder.embedding

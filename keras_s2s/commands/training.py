@@ -57,6 +57,7 @@ def train(
     recurrent_dropout: options.RecurrentDropout = 0.0,
     embedding_dropout: options.EmbeddingDropout = 0.0,
     word_dropout: options.WordDropout = 0.0,
+    target_word_dropout: options.TargetWordDropout = None,
     batch_size: options.SentencesPerBatch = None,
     batch_tokens: options.BatchTokens = None,
     length_multiple: options.LengthMultiple = None,
