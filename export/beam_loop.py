@@ -173,7 +173,9 @@ class BeamLoop(SearchLoop):
         """Those of `count` rows that are among `rows` (R,), and at which of them each of R is."""
         body = self.body
         ones = body.add("Expand", [self.one, body.add("Shape", [rows])])
-        is_among = body.add("ScatterElements", [body.add("Expand", [self.zero, count]), rows, ones])
+        none = body.add("Expand", [self.zero, count])
+        # Rows come more than once, which ONNX allows with a reduction only.
+        is_among = body.add("ScatterElements", [none, rows, ones], reduction="max")
         distinct = body.add("Reshape", [body.add("NonZero", [is_among]), self.minus])
         place = body.add("Sub", [body.add("CumSum", [is_among, self.zero]), self.one])
         return distinct, body.add("Gather", [place, rows])

@@ -130,6 +130,9 @@ def test_every_file_has_an_int8_form_and_loops_hold_no_large_float_product(
     assert kinds.count("DynamicQuantizeMatMul") >= 3
     assert not any(node.input[1] in constants for node in products)
     assert "DynamicQuantizeLSTM" in {node.op_type for node in nodes(model.graph)}
+    # Values are projected before the loop.
+    (projection,) = (n for n in model.graph.node if n.name.endswith("memory_values_projection"))
+    assert projection.op_type == "DynamicQuantizeMatMul"
 
 
 def test_gru_layers_in_both_directions_are_close_and_their_file_opens(tmp_path: Path) -> None:
