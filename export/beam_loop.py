@@ -44,11 +44,9 @@ class BeamLoop(SearchLoop):
         # 1. Extensions of every place.
         tokens, values = self._extensions(outputs["logits"], taken)  # (B, K, k)
         last = nodes.constant([2])
-        closed = body.add("Unsqueeze", [finished, last])
         kept = body.add("And", [finished, body.add("Greater", [total, self.least])])
         totals = body.add("Add", [body.add("Unsqueeze", [total, last]), values])
         totals = body.add("Where", [body.add("Unsqueeze", [kept, last]), self.frozen, totals])
-        tokens = body.add("Where", [closed, self.end, tokens])
 
         # 2. The best of each sentence.
         totals = body.add("Reshape", [totals, self.flat])
@@ -159,8 +157,7 @@ class BeamLoop(SearchLoop):
         }
         if not self.products:
             return states
-        (first, *_) = new.values()
-        distinct, place = self._distinct(rows, body.add("Shape", [first], start=0, end=1))
+        distinct, place = self._distinct(rows)
         for product in self.products:
             constants = [each and nodes.weight(to_array(each)) for each in product.constants]
             begin = product.add(nodes, self.encoded[product.state], constants)
@@ -169,16 +166,16 @@ class BeamLoop(SearchLoop):
             states[product.name] = (begin, body.add("Gather", [of_distinct, place]))
         return states
 
-    def _distinct(self, rows: str, count: str) -> tuple[str, str]:
-        """Those of `count` rows that are among `rows` (R,), and at which of them each of R is."""
-        body = self.body
-        ones = body.add("Expand", [self.one, body.add("Shape", [rows])])
-        none = body.add("Expand", [self.zero, count])
+    def _distinct(self, rows: str) -> tuple[str, str]:
+        """The numbers that are among `rows` (R,), in order, and which of them each of R is."""
+        nodes, body = self.nodes, self.body
+        count = nodes.add("Shape", [self.row_numbers], start=0, end=1)
+        none, ones = (nodes.add("Expand", [value, count]) for value in (self.zero, self.one))
         # Rows come more than once, which ONNX allows with a reduction only.
         is_among = body.add("ScatterElements", [none, rows, ones], reduction="max")
         distinct = body.add("Reshape", [body.add("NonZero", [is_among]), self.minus])
-        place = body.add("Sub", [body.add("CumSum", [is_among, self.zero]), self.one])
-        return distinct, body.add("Gather", [place, rows])
+        before = body.add("CumSum", [is_among, self.zero], exclusive=1)
+        return distinct, body.add("Gather", [before, rows])
 
     def _extensions(self, logits: str, taken: str) -> tuple[str, str]:
         """Candidates of every row `(B, K, k)`: tokens, and log-probabilities to choose by."""

@@ -85,7 +85,7 @@ def pieces_of(translator: Translator) -> Pieces:
         count = len(state_names)
         state = keras.tree.pack_sequence_as(structures["state"], list(tensors[:count]))
         memory = keras.tree.pack_sequence_as(structures["memory"], list(tensors[count:]))
-        logits, state, weights = model.step(tf.cast(tokens, tf.int32), state, memory)
+        logits, state, weights = model.step(tokens, state, memory)
         outputs = {"logits": tf.cast(logits, tf.float32)}
         if model.attends:
             outputs["weights"] = tf.cast(weights, tf.float32)

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import onnx
 from onnx import helper
 
+from keras_s2s.export.folding import PRODUCTS
 from keras_s2s.export.names import copied, remove_unused, replace_nodes, used
 from keras_s2s.export.nodes import Nodes
-
-OPERATORS = {"MatMul", "DynamicQuantizeMatMul"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def without_products(
     results = {value.name for value in step.output}
 
     def is_product(node: onnx.NodeProto) -> bool:
-        if node.op_type not in OPERATORS or node.input[0] not in state:
+        if node.op_type not in PRODUCTS or node.input[0] not in state:
             return False
         others = [name for name in node.input[1:] if name]
         return results.isdisjoint(node.output) and all(name in constants for name in others)
