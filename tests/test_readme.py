@@ -168,8 +168,8 @@ def test_table_of_rooms_names_every_room_and_nothing_else() -> None:
 
 def folder_map(docstring: str) -> set[str]:
     """The names that a package's docstring explains: those of its list, before the colon."""
-    entries = re.findall(r"^\s*- (`\w+`(?:, `\w+`)*):", docstring, flags=re.MULTILINE)
-    return {name for entry in entries for name in re.findall(r"`(\w+)`", entry)}
+    entries = re.findall(r"^\s*- (`\w+/?`(?:(?:, | and )`\w+/?`)*):", docstring, flags=re.MULTILINE)
+    return {name for entry in entries for name in re.findall(r"\w+(?=/?`)", entry)}
 
 
 def every_package() -> list[Any]:
@@ -188,8 +188,9 @@ def test_docstring_of_a_folder_maps_its_files_and_nothing_else(package: Path) ->
 def test_map_of_a_folder_reads_single_names_and_lists_of_them() -> None:
     text = (
         "What it is. `no` entry: see below.\n\n- `one`: this.\n- `two`, `three`: those of\n  it.\n"
+        "- `four` and `five/`: a file and a room.\n"
     )
-    assert folder_map(text) == {"one", "two", "three"}
+    assert folder_map(text) == {"one", "two", "three", "four", "five"}
 
 
 # --- Names and links
