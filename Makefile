@@ -12,13 +12,15 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make quickstart  train, translate, plot and export a small model (a few minutes)"
-	@echo "make test        the quick tests"
-	@echo "make test-slow   the slow tests"
-	@echo "make test-jax    the quick tests of the modelling core, on Keras' JAX backend"
-	@echo "make lint        ruff and mypy"
-	@echo "make format      let ruff rewrite the code"
-	@echo "make clean       remove $(VENV), builds and caches"
+	@echo "make quickstart     train, export, verify and plot a small model (takes a few minutes)"
+	@echo "make test           run the quick tests"
+	@echo "make test-thorough  run every test, including the full grids of cases"
+	@echo "make test-slow      run only the tests marked as slow"
+	@echo "make test-jax       run the quick tests of the modelling core on Keras' JAX backend"
+	@echo "make lint           check style with ruff and types with mypy"
+	@echo "make types          check types with mypy"
+	@echo "make format         let ruff rewrite the code in the project's style"
+	@echo "make clean          remove $(VENV), builds and caches"
 
 quickstart: $(INSTALLED)
 	$(BIN)/keras-s2s quickstart --force
