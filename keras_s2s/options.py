@@ -204,8 +204,8 @@ Server = Annotated[
     str,
     typer.Option(
         metavar="VERSION",
-        help="Oldest version of TensorFlow Serving that should load the export; an operator that it "
-        "lacks is an error.",
+        help="Oldest version of TensorFlow Serving that should load the export; an operator that "
+        "it lacks is an error.",
     ),
 ]
 ServingName = Annotated[

@@ -183,7 +183,7 @@ class SettingFields:
         None,
         least=1,
         none="4096 without `batch_size`",
-        help="Number of ids in a batch, of both sides together and with padding.",
+        help="Number of ids in a batch, both sides and their padding counted.",
     )
     length_multiple: int | None = _batches(
         None,
