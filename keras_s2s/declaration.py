@@ -8,8 +8,8 @@ the command line and the documentation.
 
 from __future__ import annotations
 
-import math
 import os
+import sys
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from inspect import getdoc
@@ -130,7 +130,8 @@ class Setting:
             and (self.most is None or value <= self.most)
             and (self.below is None or value < self.below)
         )
-        if not within or not -math.inf < value < math.inf:
+        # A whole number may be larger than any float; NaN is within no limit.
+        if not within or not (whole or abs(value) <= sys.float_info.max):
             raise ValueError(f"`{self.name}` must be {self.range}; got {value}.")
         return value
 
@@ -157,9 +158,14 @@ def setting(default: Any = MISSING, *, help: str, panel: str, **more: Any) -> An
     return field(default=default, metadata={"help": help, "panel": panel, **more})
 
 
-@cache
 def declared(settings: type) -> dict[str, Setting]:
     """The settings that a dataclass declares, by name, in the order of its fields."""
+    return _declared(settings)
+
+
+# Apart from `declared`, because mypy takes an instance's class for no argument of a cache.
+@cache
+def _declared(settings: type) -> dict[str, Setting]:
     types = get_type_hints(settings)
     return {
         each.name: Setting(
@@ -196,4 +202,4 @@ def _without_none(annotation: Any) -> Any:
 
 def _written(number: float) -> str:
     """A limit as a person writes it."""
-    return "2³²" if number == 2**32 else f"{number:g}"
+    return "2³²" if number == 2**32 else str(number)

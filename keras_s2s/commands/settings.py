@@ -96,13 +96,13 @@ def _parameter(setting: Setting) -> inspect.Parameter:
     kind = Path if setting.is_path else setting.type
     # A flag that is off can only be switched on: it has no --no-NAME.
     names = [setting.option] if setting.type is bool and not setting.default else []
-    existing = {"exists": True, "dir_okay": False} if setting.is_file else {}
     option = typer.Option(
         *names,
         help=_help(setting),
         metavar=setting.metavar,
         rich_help_panel=setting.panel,
-        **existing,
+        exists=setting.is_file,
+        dir_okay=not setting.is_file,
     )
     required = setting.default is dataclasses.MISSING
     return inspect.Parameter(
