@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from keras_s2s.settings import TrainingSettings
+from keras_s2s.setting_fields import SettingFields
 
 
-def check_together(settings: TrainingSettings) -> None:
+def check_together(settings: SettingFields) -> None:
     """Raises ValueError for settings that no training can have together.
 
     Args:
@@ -24,7 +22,7 @@ def check_together(settings: TrainingSettings) -> None:
     _check_monitor(settings)
 
 
-def _check_sizes(settings: TrainingSettings) -> None:
+def _check_sizes(settings: SettingFields) -> None:
     if settings.shared_vocabulary and (
         settings.source_tokenizer != settings.target_tokenizer
         or settings.source_vocabulary_size != settings.target_vocabulary_size
@@ -46,7 +44,7 @@ def _check_sizes(settings: TrainingSettings) -> None:
         )
 
 
-def _check_sampling(settings: TrainingSettings) -> None:
+def _check_sampling(settings: SettingFields) -> None:
     """Raises ValueError for segmentations that cannot be drawn."""
     kinds = {settings.source_tokenizer, settings.target_tokenizer}
     if settings.subword_sampling is not None and not kinds & {"unigram", "bpe"}:
@@ -61,7 +59,7 @@ def _check_sampling(settings: TrainingSettings) -> None:
         )
 
 
-def _check_design(settings: TrainingSettings) -> None:
+def _check_design(settings: SettingFields) -> None:
     """Raises ValueError for options of the model that contradict each other."""
     wrong = [
         (
@@ -97,7 +95,7 @@ def _check_design(settings: TrainingSettings) -> None:
             raise ValueError(message)
 
 
-def _check_softmax(settings: TrainingSettings) -> None:
+def _check_softmax(settings: SettingFields) -> None:
     """Raises ValueError for a sample of the target vocabulary that cannot be drawn."""
     samples, size = settings.sampled_softmax, settings.target_vocabulary_size
     if samples and settings.label_smoothing:
@@ -113,7 +111,7 @@ def _check_softmax(settings: TrainingSettings) -> None:
         )
 
 
-def _check_passes(settings: TrainingSettings) -> None:
+def _check_passes(settings: SettingFields) -> None:
     """Raises ValueError where R-Drop has nothing to compare."""
     if not settings.r_drop:
         return
@@ -133,7 +131,7 @@ def _check_passes(settings: TrainingSettings) -> None:
         )
 
 
-def _check_rate(settings: TrainingSettings) -> None:
+def _check_rate(settings: SettingFields) -> None:
     """Raises ValueError for options of the learning rate that its schedule has no use for."""
     schedule = settings.learning_rate_schedule
     rules = (
@@ -160,7 +158,7 @@ def _check_rate(settings: TrainingSettings) -> None:
             )
 
 
-def _check_monitor(settings: TrainingSettings) -> None:
+def _check_monitor(settings: SettingFields) -> None:
     """Raises ValueError for options of a decoding that does not happen."""
     defaults = {field.name: field.default for field in fields(settings)}
     for name, needs in (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from keras_s2s.choices import FilePath
 from keras_s2s.folder import temporary_sibling, write_lines
-from keras_s2s.ranges import FilePath
 from keras_s2s.reading import has_text
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.translator import Translator

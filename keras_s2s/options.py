@@ -1,6 +1,7 @@
 """The options of the command line: their types, their help, and what is checked before a command.
 
-Ranges of training options are checked by `TrainingSettings`, so they are not repeated here.
+The options of `train` that are settings of a training are declared with the settings; see
+`commands.settings`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from keras_s2s.ranges import (
-    AttentionKind,
-    BleuTokenizer,
-    CellKind,
-    MonitorKind,
-    PrecisionKind,
-    ProbabilityKind,
-    RateKind,
-    TokenizerKind,
-)
+from keras_s2s.choices import BleuTokenizer
 
 # The base of all argument errors: click's class, wherever this version of typer keeps click.
 ArgumentError: Any = typer.BadParameter.__mro__[1]
@@ -28,336 +20,255 @@ ArgumentError: Any = typer.BadParameter.__mro__[1]
 EnsembleMean: TypeAlias = Literal["probabilities", "log_probabilities"]
 # A file to read: one that is not there is an argument error.
 _file = partial(typer.Option, exists=True, dir_okay=False)
-_text = partial(_file, rich_help_panel="Text")
-_vocabulary = partial(typer.Option, rich_help_panel="Vocabulary")
-_model = partial(typer.Option, rich_help_panel="Model")
-_training = partial(typer.Option, rich_help_panel="Training")
 _hosts = partial(typer.Option, rich_help_panel="Several hosts")
-_KINDS = "unigram, bpe, char or word."
 
 # Of several commands.
 Model = Annotated[
-    Path, typer.Argument(help="A translator.keras, or the folder that training wrote it to.")
+    Path,
+    typer.Argument(help="Saved translator: a .keras file, or the folder that a training wrote."),
 ]
 Beam = Annotated[
-    int | None, typer.Option(min=1, help="Beam width; 1 is greedy. Default: as saved.")
+    int | None,
+    typer.Option(
+        min=1, help="Width of the beam search; 1 is greedy. Default: as saved with the model."
+    ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Sentences per batch.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Number of sentences in a batch.")]
 Ensemble = Annotated[
     list[Path] | None,
-    typer.Option(metavar="OTHER", help="Decode with this model too; may be given several times."),
+    typer.Option(
+        metavar="OTHER",
+        help="Saved translator that decodes together with the first one; may be given several "
+        "times.",
+    ),
 ]
 Mean = Annotated[
     EnsembleMean | None,
     typer.Option(
         metavar="MEAN",
-        help="Of an ensemble: probabilities or log_probabilities. Default: probabilities.",
+        help="What an ensemble averages: probabilities or log_probabilities. "
+        "Default: probabilities.",
     ),
 ]
 ReplaceUnknown = Annotated[
     bool,
-    typer.Option("--replace-unknown", help="Put the most attended source word for unknown ones."),
+    typer.Option(
+        "--replace-unknown",
+        help="Replace unknown words by the source word that they attended to most.",
+    ),
 ]
 Dictionary = Annotated[
     Path | None,
-    _file(help="The same, but look words up first: lines of source word, tab, replacement."),
+    _file(
+        help="Replace unknown words as --replace-unknown does, but look the source word up in "
+        "this file first; a line is a source word, a tab and its replacement."
+    ),
 ]
 MBR = Annotated[
     bool,
-    typer.Option("--mbr", help="Of all outputs of the beam, take the one most like the others."),
+    typer.Option(
+        "--mbr",
+        help="Choose the output that is most like the others of the search (minimum Bayes risk).",
+    ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is in the output folder.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace an earlier result in the output folder.")
+]
 
-# Of `train`, by the names of its settings.
-Output = Annotated[Path, typer.Option(help="Folder that receives translator.keras.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")]
-Source = Annotated[Path | None, _text(help="Training source, a sentence a line.")]
-Target = Annotated[Path | None, _text(help="Training target, line for line.")]
-Data = Annotated[Path | None, _text(help="In place of the two: lines of source, tab, target.")]
-ValSource = Annotated[Path | None, _text(help="Validation source.")]
-ValTarget = Annotated[Path | None, _text(help="Validation target.")]
-ValData = Annotated[Path | None, _text(help="In place of the two.")]
-BothTokenizers = Annotated[
-    TokenizerKind, _vocabulary("--tokenizer", metavar="KIND", help=f"Of both sides: {_KINDS}")
-]
-SourceTokenizer = Annotated[
-    TokenizerKind | None, _vocabulary(metavar="KIND", help="Of the source alone.")
-]
-TargetTokenizer = Annotated[
-    TokenizerKind | None, _vocabulary(metavar="KIND", help="Of the target alone.")
-]
-BothSizes = Annotated[
-    int | None,
-    _vocabulary(
-        "--vocabulary-size", help="Ids of a side. Default: 8000 subwords; all characters or words."
-    ),
-]
-SourceSize = Annotated[
-    int | None, _vocabulary("--source-vocabulary-size", help="Ids of the source alone.")
-]
-TargetSize = Annotated[
-    int | None, _vocabulary("--target-vocabulary-size", help="Ids of the target alone.")
-]
-SharedVocabulary = Annotated[
-    bool, _vocabulary("--shared-vocabulary", help="One tokenizer for both sides.")
-]
-TokenizersFrom = Annotated[
-    Path | None,
-    _file(
-        rich_help_panel="Vocabulary",
-        help="Take those of this translator.keras, to decode both models together.",
-    ),
-]
-SubwordSampling = Annotated[
-    float | None,
-    _vocabulary(
-        metavar="ALPHA",
-        help="Segment unigram and bpe text anew in every epoch; unigram: 0.2 to 0.5, bpe: 0.1.",
-    ),
-]
-IdsOnDisk = Annotated[
+# Of `train`; its other options are made from the fields of `TrainingSettings`.
+Resume = Annotated[
     bool,
-    _vocabulary(
-        "--ids-on-disk", help="Keep the text in TMPDIR, not in memory: for millions of pairs."
+    typer.Option(
+        "--resume",
+        rich_help_panel="Output",
+        help="Go on with the training in the output folder, after its last finished epoch.",
     ),
 ]
-MaxSourceLength = Annotated[
-    int, _vocabulary(help="Longest source in ids; longer pairs are left out.")
-]
-MaxTargetLength = Annotated[int, _vocabulary(help="Longest target in ids, and longest output.")]
-EmbeddingSize = Annotated[int, _model(help="Width of the embeddings.")]
-Units = Annotated[int, _model(help="Width of memory and decoder.")]
-Depth = Annotated[int, _model(help="Layers of encoder and of decoder.")]
-Cell = Annotated[CellKind, _model(metavar="CELL", help="lstm, gru or layer_norm_lstm.")]
-Attention = Annotated[
-    AttentionKind,
-    _model(
-        metavar="SCORE",
-        help="dot, scaled_dot, general, scaled_general, concat (Bahdanau's), normalized_concat, "
-        "location, coverage or none.",
+ForceTraining = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        rich_help_panel="Output",
+        help="Replace an earlier training in the output folder.",
     ),
 ]
-Probability = Annotated[
-    ProbabilityKind, _model(metavar="NAME", help="softmax, sparsemax, hardmax or monotonic.")
-]
-InputFeeding = Annotated[
-    bool, _model("--input-feeding", help="Feed what a step attended to into the next.")
-]
-Residual = Annotated[bool, _model("--residual", help="Residual connections between layers.")]
-LayerNorm = Annotated[bool, _model("--layer-norm", help="Normalise the outputs of layers.")]
-SharedEmbedding = Annotated[
-    bool, _model("--shared-embedding", help="One embedding, with --shared-vocabulary.")
-]
-TiedEmbedding = Annotated[
-    bool, _model("--tied-embedding", help="Output layer and target embedding are one matrix.")
-]
-SourceEmbeddings = Annotated[
-    Path | None,
-    _file(rich_help_panel="Model", help="word2vec or GloVe text file to begin with."),
-]
-TargetEmbeddings = Annotated[
-    Path | None, _file(rich_help_panel="Model", help="The same for the target.")
-]
-Bidirectional = Annotated[bool, _model(help="Encode in both directions, or forward.")]
-ReverseSource = Annotated[
-    bool, _model("--reverse-source", help="Encode from the end of the source.")
-]
-SavedBeam = Annotated[int, _model("--beam", help="Beam width saved with the model.")]
-SavedPenalty = Annotated[
-    float, _model("--length-penalty", help="GNMT length penalty weight saved with it.")
-]
-Dropout = Annotated[float, _training(help="Share of layer inputs dropped.")]
-RecurrentDropout = Annotated[
-    float, _training(help="Share of the state dropped in the recurrent product.")
-]
-EmbeddingDropout = Annotated[float, _training(help="Share of the numbers in embeddings dropped.")]
-WordDropout = Annotated[float, _training(help="Share of whole embeddings dropped.")]
-TargetWordDropout = Annotated[
-    float | None, _training(help="The same for what the decoder reads. Default: as the source's.")
-]
-SentencesPerBatch = Annotated[int | None, _training("--batch-size", help="Sentences per batch.")]
-BatchTokens = Annotated[
-    int | None, _training(help="In its place: ids per batch, both sides. Default: 4096.")
-]
-LengthMultiple = Annotated[
-    int | None,
-    _training(
-        help="Pad lengths up to multiples of it, and rows by lengths, for compilers: few shapes. "
-        "On JAX without it: up to multiples of 8 that grow with the size."
-    ),
-]
-Epochs = Annotated[int, _training(help="Most epochs.")]
-Patience = Annotated[int, _training(help="Stop after so many epochs without improvement.")]
-Monitor = Annotated[
-    MonitorKind,
-    _training(
-        metavar="VALUE",
-        help="What decides which epoch is best: perplexity, or, of decoded validation text, bleu, "
-        "chrf, wer, per or exact_match.",
-    ),
-]
-MonitorSentences = Annotated[
-    int, _training(help="Most validation sentences decoded after an epoch.")
-]
-MonitorBeam = Annotated[int, _training(help="Beam width to decode them with; 1 is greedy.")]
-MonitorTokenize = Annotated[
-    BleuTokenizer, _training(metavar="NAME", help="sacreBLEU's tokenizer, for --monitor bleu.")
-]
-KeepCheckpoints = Annotated[
-    int, _training(help="Leave the translators of so many last epochs in epochs/, to average.")
-]
-Precision = Annotated[
-    PrecisionKind,
-    _training(
-        metavar="NAME",
-        help="float32, or bfloat16: faster with AVX-512 BF16, AMX or a GPU; saved in float32.",
-    ),
-]
-LabelSmoothing = Annotated[
-    float, _training(help="Share of each label's probability spread over the vocabulary.")
-]
-RDrop = Annotated[
-    float,
-    _training(
-        metavar="ALPHA",
-        help="Run each batch twice, with dropout of its own, and make both agree (R-Drop): 1 to 5.",
-    ),
-]
-SampledSoftmax = Annotated[
-    int,
-    _training(
-        metavar="N", help="Train on N drawn ids of a large target vocabulary; 0: on all of it."
-    ),
-]
-LearningRate = Annotated[float, _training(help="Adam's step size, the highest if it changes.")]
-LearningRateSchedule = Annotated[
-    RateKind, _training(metavar="NAME", help="plateau, constant, inverse_sqrt or exponential.")
-]
-LearningRateDecay = Annotated[
-    float,
-    _training(help="Factor on it: after epochs without improvement, or every --decay-steps."),
-]
-DecayPatience = Annotated[int, _training(help="Of plateau: epochs without improvement before it.")]
-DecaySteps = Annotated[int | None, _training(help="Of exponential: steps between factors.")]
-WarmupSteps = Annotated[
-    int, _training(help="Of inverse_sqrt and exponential: steps of rising from zero.")
-]
-WeightDecay = Annotated[
-    float, _training(help="Share of the weights lost in a step, times the learning rate.")
-]
-MovingAverage = Annotated[
-    float,
-    _training(help="Momentum of a moving average of the weights, which is saved; 0 for none."),
-]
-ClipNorm = Annotated[float, _training(help="Largest norm of the gradients.")]
-Seed = Annotated[int, _training(help="Of weights, dropout and shuffling.")]
 Hosts = Annotated[
     str | None,
     _hosts(
         metavar="LIST",
-        help="name:port of each host, with commas, the same on all; with KERAS_BACKEND=jax.",
+        help="Addresses of all hosts that train together, as name:port with commas between them; "
+        "the same on every host, with KERAS_BACKEND=jax.",
     ),
 ]
-Host = Annotated[int | None, _hosts(help="Which of them this is; 0 writes the output.")]
+Host = Annotated[
+    int | None,
+    _hosts(help="Position of this host in --hosts, from 0; host 0 writes the output."),
+]
 
 # Of the others.
 Text = Annotated[
     Path | None,
-    typer.Argument(help="Text, a sentence a line. Default, and -: standard input."),
+    typer.Argument(
+        help="File with one sentence on each line; standard input when left out, or for -."
+    ),
 ]
 NBest = Annotated[
     int | None,
-    typer.Option(min=1, help="Outputs per sentence. Default: 1; of drawn ones, all."),
+    typer.Option(
+        min=1,
+        help="Number of outputs for each sentence. Default: 1; with --samples, all that are drawn.",
+    ),
 ]
 Scores = Annotated[
-    bool, typer.Option("--scores", help="Put the score and a tab before each output.")
+    bool, typer.Option("--scores", help="Print the score of each output and a tab before it.")
 ]
-TestSource = Annotated[Path | None, _file("--source", help="Source, a sentence a line.")]
+TestSource = Annotated[
+    Path | None, _file("--source", help="File with one source sentence on each line.")
+]
 References = Annotated[
     list[Path] | None,
-    _file("--target", help="References, line for line; may be given several times."),
+    _file(
+        "--target",
+        help="File whose line n is a reference for line n of --source; may be given several times.",
+    ),
 ]
 TestData = Annotated[
     Path | None,
     _file(
         "--data",
-        help="In place of the two: lines of source, tab, reference. The references of a source on "
-        "several lines are all allowed.",
+        help="File in place of --source and --target, whose lines are a source, a tab and a "
+        "reference; a source on several lines has several references.",
     ),
 ]
-Targets = Annotated[Path | None, _file("--target", help="Targets to score, line for line.")]
+Targets = Annotated[
+    Path | None, _file("--target", help="File whose line n is the target of line n of --source.")
+]
 ScoredData = Annotated[
-    Path | None, _file("--data", help="In place of the two: lines of source, tab, target.")
+    Path | None,
+    _file(
+        "--data",
+        help="File in place of --source and --target; a line is a source, a tab and a target.",
+    ),
 ]
-Tokens = Annotated[bool, typer.Option("--tokens", help="Also the score of every token.")]
+Tokens = Annotated[
+    bool, typer.Option("--tokens", help="Print every token and its log-probability too.")
+]
 Models = Annotated[
-    list[Path], typer.Argument(help="Translators, as for the other commands.", metavar="MODEL...")
+    list[Path],
+    typer.Argument(
+        help="Saved translators: .keras files, or folders that trainings wrote.", metavar="MODEL..."
+    ),
 ]
-KerasFile = Annotated[Path, typer.Option("--output", help="The .keras file to write.")]
-ForceFile = Annotated[bool, typer.Option("--force", help="Replace the file.")]
+KerasFile = Annotated[Path, typer.Option("--output", help="Path of the .keras file to write.")]
+ForceFile = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 Weights = Annotated[
     list[float] | None,
-    typer.Option("--weight", help="Of each model, in their order; given as often. Default: equal."),
+    typer.Option(
+        "--weight",
+        help="Weight of a model in the mean; given once for each model, in their order. "
+        "Default: equal weights.",
+    ),
 ]
 BleuTokens = Annotated[
     BleuTokenizer,
     typer.Option(
-        "--tokenize", metavar="NAME", help="sacreBLEU's tokenizer; none for tokenised text."
+        "--tokenize",
+        metavar="NAME",
+        help="Tokenizer with which sacreBLEU computes BLEU; none is for text that is tokenised "
+        "already.",
     ),
 ]
-Outputs = Annotated[Path | None, typer.Option("--output", help="Write the outputs to this file.")]
-Picture = Annotated[Path, typer.Option("--output", help="Picture to write: .png, .svg or .pdf.")]
+Outputs = Annotated[
+    Path | None, typer.Option("--output", help="File to write the outputs to, one on each line.")
+]
+Picture = Annotated[
+    Path, typer.Option("--output", help="Path of the picture to write: .png, .svg or .pdf.")
+]
 Formats = Annotated[
-    str, typer.Option(metavar="LIST", help="Of serving, onnx and triton, with commas.")
+    str,
+    typer.Option(
+        metavar="LIST",
+        help="Formats to write, of serving, onnx and triton, with commas between them.",
+    ),
 ]
 ServedBeam = Annotated[
     int | None,
     typer.Option(
-        "--beam", min=1, help="Hypotheses of the signature beam. Default: the model's beam, or 5."
+        "--beam",
+        min=1,
+        help="Number of hypotheses of the exported beam search. Default: as saved with the model, "
+        "or 5 for a model without a beam.",
     ),
 ]
 Server = Annotated[
     str,
     typer.Option(
         metavar="VERSION",
-        help="Oldest TensorFlow Serving to load it; operators it lacks are refused.",
+        help="Oldest version of TensorFlow Serving that should load the export; an operator that "
+        "it lacks is an error.",
     ),
 ]
 ServingName = Annotated[
     str | None,
-    typer.Option("--name", help="NAME in serving/NAME/VERSION. Default: the folder's."),
+    typer.Option(
+        "--name",
+        help="Name of the served model, as in serving/NAME/VERSION. Default: that of the folder.",
+    ),
 ]
 Version = Annotated[
-    int | None, typer.Option(min=1, help="VERSION. Default: one more than the highest there is.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of the served version, as in serving/NAME/VERSION. Default: one more than the "
+        "highest in the folder.",
+    ),
 ]
 OriginalModel = Annotated[
     Path | None,
-    typer.Option("--model", help="The model that was exported, to ask Keras again as well."),
+    typer.Option(
+        "--model", help="Translator that was exported, to compare with Keras' own outputs again."
+    ),
 ]
 NewServer = Annotated[
     str | None,
     typer.Option(
-        "--server", metavar="VERSION", help="TensorFlow Serving. Default: that of the export."
+        "--server",
+        metavar="VERSION",
+        help="Version of TensorFlow Serving that must load the export. Default: as exported.",
     ),
 ]
-Sentences = Annotated[Path | None, _file(help="Sentences to verify with. Default: random ones.")]
+Sentences = Annotated[
+    Path | None,
+    _file(help="File with sentences to verify with, one on each line. Default: random ones."),
+]
 Int8References = Annotated[
-    Path | None, _file("--references", help="Their references, to measure int8 by.")
+    Path | None,
+    _file(
+        "--references",
+        help="File whose line n is the reference of line n of --sentences, to measure int8 by.",
+    ),
 ]
 Quantization = Annotated[
     str | None,
-    typer.Option("--quantize", metavar="int8", help="Write each ONNX model in 8 bits too: int8."),
+    typer.Option(
+        "--quantize",
+        metavar="int8",
+        help="Write each ONNX model with weights of 8 bits too; must be int8.",
+    ),
 ]
 Int8Drop = Annotated[
     float,
     typer.Option(
-        metavar="POINTS", help="BLEU or exact match that int8 may lose, 0 to 100; inf for any."
+        metavar="POINTS",
+        help="Largest loss of BLEU or exact match that int8 may have, in points from 0 to 100; inf "
+        "allows any.",
     ),
 ]
 Constraints = Annotated[
     Path | None,
     _file(
-        help="A JSON object a line for each text: prefix, forbidden, required; {} for no wishes.",
+        help="File whose line n is a JSON object for text n, with the keys prefix, forbidden and "
+        "required; {} asks for nothing.",
         rich_help_panel="Search",
     ),
 ]
@@ -365,52 +276,98 @@ Constraints = Annotated[
 # Of searches, by the names of their settings; what is not given stays as saved with the model.
 _search = partial(typer.Option, rich_help_panel="Search")
 SEARCH: dict[str, Any] = {
-    "beam": Annotated[int | None, _search(min=1, help="Beam width; 1 is greedy.")],
+    "beam": Annotated[
+        int | None, _search(min=1, help="Width of the beam search; 1 is greedy search.")
+    ],
     "length_penalty": Annotated[
         str | None,
         _search(
             metavar="PENALTY",
-            help="A number, the weight of GNMT's; or none, gnmt, tfa, opennmt_tf, joeynmt, "
-            "google_seq2seq, sockeye or marian, with arguments as in 'marian(normalize=0.7)'.",
+            help="Length penalty: a number, the weight of GNMT's; or none, gnmt, tfa, opennmt_tf, "
+            "joeynmt, google_seq2seq, sockeye or marian, with arguments as in "
+            "'marian(normalize=0.7)'.",
         ),
     ],
     "coverage_penalty": Annotated[
-        float | None, _search(min=0, help="Weight of GNMT's coverage penalty.")
+        float | None,
+        _search(
+            min=0,
+            help="Weight of GNMT's coverage penalty, which prefers outputs that attend to the "
+            "whole source.",
+        ),
     ],
     "stop": Annotated[
         str | None,
         _search(
             metavar="WHEN",
-            help="exact: when no better output can come; first: when the first one is complete.",
+            help="When the beam search stops: exact, as soon as no better output can come; first, "
+            "as soon as one output is complete.",
         ),
     ],
-    "groups": Annotated[int | None, _search(min=1, help="Diverse beam search in so many groups.")],
+    "groups": Annotated[
+        int | None, _search(min=1, help="Number of groups of a diverse beam search.")
+    ],
     "diversity": Annotated[
-        float | None, _search(min=0, help="How strongly groups avoid each other's tokens.")
+        float | None,
+        _search(
+            min=0,
+            help="How strongly the groups of a diverse beam search avoid each other's tokens.",
+        ),
     ],
-    "samples": Annotated[int | None, _search(min=1, help="Draw so many outputs a text.")],
+    "samples": Annotated[
+        int | None, _search(min=1, help="Number of outputs that are drawn at random for each text.")
+    ],
     "temperature": Annotated[
-        float | None, _search(help="Of draws: below 1 sharper, above 1 flatter.")
+        float | None,
+        _search(
+            help="Temperature of drawing: below 1 prefers probable tokens, above 1 evens them out."
+        ),
     ],
-    "top_k": Annotated[int | None, _search(min=1, help="Draw from so many tokens.")],
-    "top_p": Annotated[float | None, _search(help="Draw from so much of the probability.")],
-    "epsilon": Annotated[float | None, _search(help="Draw from tokens at least so probable.")],
-    "seed": Annotated[int | None, _search(min=0, help="Draw the same every time.")],
-    "max_length": Annotated[int | None, _search(min=1, help="Longest output in ids.")],
+    "top_k": Annotated[
+        int | None, _search(min=1, help="Draw from this many most probable tokens.")
+    ],
+    "top_p": Annotated[
+        float | None,
+        _search(help="Draw from the most probable tokens that hold this share of the probability."),
+    ],
+    "epsilon": Annotated[
+        float | None, _search(help="Draw from tokens of at least this probability.")
+    ],
+    "seed": Annotated[
+        int | None, _search(min=0, help="Seed of drawing, for the same outputs every time.")
+    ],
+    "max_length": Annotated[int | None, _search(min=1, help="Largest number of ids in an output.")],
     "min_length": Annotated[
-        str | None, _search(metavar="B|A,B", help="At least B, or A·S + B, ids of an output.")
+        str | None,
+        _search(
+            metavar="B|A,B",
+            help="Least number of ids in an output: B, or A·S + B for a source of S ids.",
+        ),
     ],
     "length_limit": Annotated[
-        str | None, _search(metavar="A,B", help="At most A·S + B ids for S ids of source.")
+        str | None,
+        _search(
+            metavar="A,B",
+            help="Largest number of ids in an output as A·S + B, for a source of S ids.",
+        ),
     ],
     "allow_unknown": Annotated[
-        bool | None, _search("--allow-unknown/--no-unknown", help="Whether to say unknown words.")
+        bool | None,
+        _search("--allow-unknown/--no-unknown", help="Whether outputs may have unknown words."),
     ],
     "repetition_penalty": Annotated[
         float | None,
-        _search(min=1, help="Factor on the log-probability of tokens that were said."),
+        _search(
+            min=1,
+            help="Factor that makes tokens less probable if the output has them already; 1 changes "
+            "nothing.",
+        ),
     ],
     "no_repeat_ngram": Annotated[
-        int | None, _search(min=0, help="Never say so many tokens twice; 0 for no such rule.")
+        int | None,
+        _search(
+            min=0,
+            help="Length of token sequences that an output has only once; 0 allows repetition.",
+        ),
     ],
 }

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_s2s.ranges import FILES, VOCABULARY
-from keras_s2s.settings import TrainingSettings
+from keras_s2s.settings import FILES, VOCABULARY, TrainingSettings
 
 RECIPE = "recipe.toml"
 METRICS = ("bleu", "chrf", "exact_match", "wer", "per")

@@ -32,9 +32,8 @@ from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS, TRANSLATOR
 from keras_s2s.folder import make_room as make_room
 from keras_s2s.hosts import Hosts
 from keras_s2s.moving_average import EvaluateMovingAverage
-from keras_s2s.ranges import FILES
 from keras_s2s.retraces import RetraceWarning
-from keras_s2s.settings import TrainingSettings
+from keras_s2s.settings import FILES, TrainingSettings
 from keras_s2s.text import Tokenizer
 from keras_s2s.translator import Translator
 

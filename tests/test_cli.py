@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from typer.main import get_command
 
 from keras_s2s import cli
+from keras_s2s.declaration import declared
 from keras_s2s.risk import expected_utilities
 from keras_s2s.settings import TrainingSettings
 
@@ -498,6 +500,63 @@ def test_options_of_train_have_the_defaults_of_its_settings() -> None:
         if field.name not in ("output", "source_tokenizer"):
             assert options[field.name].default == field.default, field.name
     assert options["tokenizer"].default == "unigram"
+    assert options["output"].default is inspect.Parameter.empty
+
+
+def test_options_of_train_are_its_settings_and_those_of_the_command_line_alone() -> None:
+    group = get_command(cli.app)
+    options = {
+        name: option
+        for option in group.commands["train"].params  # type: ignore[attr-defined]
+        for name in option.opts
+    }
+    alone = {"--tokenizer", "--vocabulary-size", "--hosts", "--host", "--resume", "--force"}
+
+    assert set(options) == {each.option for each in declared(TrainingSettings).values()} | alone
+    for name, option in options.items():
+        # A sentence that stands alone, in a panel, with settings named as options.
+        assert re.match(r"[A-Z].*\.$", option.help), name
+        assert "`" not in option.help, name
+        assert option.rich_help_panel, name
+
+
+def test_every_option_of_every_command_has_a_sentence_of_help(command: Command) -> None:
+    for name, each in get_command(cli.app).commands.items():  # type: ignore[attr-defined]
+        for parameter in each.params:
+            assert re.match(r"[A-Z].{10,}\.$", parameter.help or ""), (name, parameter.name)
+
+
+@pytest.mark.parametrize(
+    ("given", "source", "target"),
+    [
+        ("", ("unigram", 8000), ("unigram", 8000)),
+        ("--tokenizer char", ("char", None), ("char", None)),
+        ("--source-tokenizer char", ("char", None), ("unigram", 8000)),
+        ("--tokenizer bpe --target-tokenizer word", ("bpe", 8000), ("word", None)),
+        ("--vocabulary-size 90", ("unigram", 90), ("unigram", 90)),
+        ("--vocabulary-size 90 --target-vocabulary-size 80", ("unigram", 90), ("unigram", 80)),
+        ("--source-vocabulary-size 90", ("unigram", 90), ("unigram", 90)),
+    ],
+)
+def test_an_option_for_both_sides_yields_to_that_of_one(
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    texts: Path,
+    given: str,
+    source: tuple[str, int | None],
+    target: tuple[str, int | None],
+) -> None:
+    seen: list[TrainingSettings] = []
+
+    def stop(settings: TrainingSettings, **_: Any) -> None:
+        seen.append(settings)
+        raise OSError("seen")
+
+    monkeypatch.setattr("keras_s2s.commands.training.check_output", stop)
+    assert command("train", *tsv(texts), "--output", "m", *given.split()).code == 1
+    (settings,) = seen
+    assert source == (settings.source_tokenizer, settings.source_vocabulary_size)
+    assert target == (settings.target_tokenizer, settings.target_vocabulary_size)
 
 
 def one_line(err: str) -> str:

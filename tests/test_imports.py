@@ -93,9 +93,11 @@ TABLE = {
     ),
     "ensemble": Rule("keras numpy", "checks inference model search translator"),
     "averaging": Rule("numpy", "ensemble translator"),
-    "ranges": Rule(),
-    "consistency": Rule("", "settings"),
-    "settings": Rule("", "consistency ranges reading"),
+    "choices": Rule(),
+    "declaration": Rule(),
+    "setting_fields": Rule("", "choices declaration"),
+    "consistency": Rule("", "setting_fields"),
+    "settings": Rule("", "choices consistency declaration reading setting_fields"),
     "rates": Rule("keras", "checks"),
     "moving_average": Rule("keras numpy"),
     "retraces": Rule("keras", "steps"),
@@ -107,7 +109,7 @@ TABLE = {
     ),
     "training": Rule(
         "keras rich",
-        "callbacks construction corpus decoded folder hosts moving_average ranges retraces "
+        "callbacks construction corpus decoded folder hosts moving_average retraces "
         "settings text "
         "translator",
     ),
@@ -119,17 +121,17 @@ TABLE = {
     "__init__": Rule("keras wrapt", ANY),
     "__main__": Rule("", "cli"),
     "terminal": Rule("rich"),
-    "options": Rule("typer", "ranges"),
+    "options": Rule("typer", "choices"),
     "commands": Rule(ANY, ANY),
     "cli": Rule(ANY, ANY),
     "quickstart": Rule(ANY, ANY),
-    "recipe": Rule("", "ranges settings"),
+    "recipe": Rule("", "settings"),
     "recipe_run": Rule(
         "",
         "averaging distillation ensemble export folder reading recipe recipe_scores settings "
         "training translator",
     ),
-    "distillation": Rule("", "folder ranges reading settings translator"),
+    "distillation": Rule("", "choices folder reading settings translator"),
     "recipe_scores": Rule("", "export folder reading recipe scores"),
     "recipe_table": Rule("", "plots recipe"),
     # The exporters see the library from outside.

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from keras_s2s.ranges import FILES
 from keras_s2s.recipe import RECIPES, Recipe, find_recipe, read_recipe, settings_of
 from keras_s2s.recipe_run import RESULTS
 from keras_s2s.recipe_table import BY_LENGTH, LEARNING_CURVE, table
+from keras_s2s.settings import FILES
 
 SMALL = """
 title = "letters"

@@ -1,12 +1,16 @@
 import dataclasses
+import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from keras_s2s import ranges
-from keras_s2s.settings import TrainingSettings
+from keras_s2s.commands.settings import parameters
+from keras_s2s.declaration import Setting, declared, documented, setting
+from keras_s2s.settings import FILES as FILES_TO_READ
+from keras_s2s.settings import VOCABULARY, TrainingSettings
 
 FILES = {"output": "out", "data": "train.tsv", "val_data": "val.tsv"}
 
@@ -106,6 +110,7 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
         ({"dropout": float("nan")}, "`dropout` must be at least 0"),
         ({"learning_rate": 0.0}, "`learning_rate` must be above 0"),
         ({"learning_rate": float("inf")}, "`learning_rate` must be above 0 and finite"),
+        ({"learning_rate": 10**400}, "`learning_rate` must be above 0 and finite"),
         ({"learning_rate_decay": 0.0}, "`learning_rate_decay` must be above 0 and at most 1"),
         ({"learning_rate_decay": 1.1}, "`learning_rate_decay` must be above 0 and at most 1"),
         ({"clip_norm": 0.0}, "`clip_norm` must be above 0"),
@@ -193,16 +198,110 @@ def test_settings_of_another_type_are_refused(given: dict[str, Any], message: st
         made(**given)
 
 
-def test_every_setting_is_checked() -> None:
-    checked = {
-        "output",
-        *ranges.FILES,
-        *ranges.FLAGS,
-        *ranges.CHOICES,
-        *ranges.LEAST,
-        *ranges.RANGES,
-    }
-    assert checked == {field.name for field in dataclasses.fields(TrainingSettings)}
+SETTINGS = declared(TrainingSettings)
+each_setting = pytest.mark.parametrize("declaration", SETTINGS.values(), ids=SETTINGS)
+
+
+def test_every_field_declares_a_setting() -> None:
+    assert [*SETTINGS] == [field.name for field in dataclasses.fields(TrainingSettings)]
+
+
+@each_setting
+def test_every_setting_is_checked(declaration: Setting) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^`{declaration.name}` must be "):
+        made(**{declaration.name: object()})
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [each for each in SETTINGS.values() if each.type in (int, float)],
+    ids=lambda each: each.name,
+)
+def test_every_number_has_a_range_and_its_limits_are_those_of_its_message(
+    declaration: Setting,
+) -> None:
+    whole = declaration.type is int
+    assert (declaration.least is None) != (declaration.above is None)
+    for lowest, step in ((declaration.least, 1), (declaration.above, 0)):
+        if lowest is not None:
+            with pytest.raises(ValueError, match=f"must be {declaration.range}; got"):
+                declaration.checked(lowest - step)
+            assert declaration.checked(lowest + 1 - step) is not None
+    for highest, step in ((declaration.most, 1), (declaration.below, 0)):
+        if highest is not None:
+            with pytest.raises(ValueError, match=f"must be {declaration.range}; got"):
+                declaration.checked(highest + step)
+            assert declaration.checked(highest - (1 - step) * (1 if whole else 1e-9)) is not None
+    with pytest.raises((TypeError, ValueError)):
+        declaration.checked(float("nan"))
+
+
+@each_setting
+def test_every_default_is_a_value_that_the_setting_may_have(declaration: Setting) -> None:
+    if declaration.default is not dataclasses.MISSING:
+        assert declaration.checked(declaration.default) == declaration.default
+
+
+@each_setting
+def test_every_setting_has_a_sentence_of_help_and_a_panel(declaration: Setting) -> None:
+    assert re.fullmatch(r"[A-Z].{15,}[^. ]\.", declaration.help)
+    assert declaration.panel
+    for text in (declaration.help, declaration.none or ""):
+        assert set(re.findall(r"`(\w+)`", text)) <= set(SETTINGS) - {declaration.name}
+    # What None stands for is said of settings that may be None, of no others.
+    assert declaration.none is None or (declaration.optional and declaration.default is None)
+
+
+def test_docstring_has_the_help_of_every_setting() -> None:
+    documentation = " ".join((TrainingSettings.__doc__ or "").split())
+    for declaration in SETTINGS.values():
+        assert f"{declaration.name}: {declaration.help}" in documentation
+
+
+def test_files_to_read_and_settings_of_vocabularies_are_asked_of_the_fields() -> None:
+    assert FILES_TO_READ == (
+        *("source", "target", "data", "val_source", "val_target", "val_data"),
+        *("tokenizers_from", "source_embeddings", "target_embeddings"),
+    )
+    assert VOCABULARY == (
+        *("source_tokenizer", "target_tokenizer"),
+        *("source_vocabulary_size", "target_vocabulary_size", "shared_vocabulary"),
+    )
+
+
+@documented
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Extended(TrainingSettings):
+    """One setting more."""
+
+    gain: float = setting(1.0, above=0, most=9, help="Gain of every cell.", panel="Model")
+
+
+def test_a_new_setting_needs_one_field_alone() -> None:
+    with pytest.raises(ValueError, match=r"^`gain` must be above 0 and at most 9; got 0\.$"):
+        Extended(**FILES, gain=0)
+    with pytest.raises(TypeError, match=r"^`gain` must be a number; got 'much'\.$"):
+        Extended(**FILES, gain="much")
+    assert Extended(**FILES, gain=2).gain == 2
+    (option,) = (each for each in parameters(Extended) if each.name == "gain")
+    kind, info = get_args(option.annotation)
+    assert (option.default, kind) == (1.0, float)
+    assert (info.help, info.rich_help_panel) == ("Gain of every cell.", "Model")
+    assert "gain: Gain of every cell." in (Extended.__doc__ or "")
+
+
+def test_page_of_settings_lists_every_setting() -> None:
+    root = Path(__file__).resolve().parent.parent
+    spec = importlib.util.spec_from_file_location("settings_table", root / "docs/settings_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    written = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(written)
+    page = written.PAGE.read_text(encoding="utf-8")
+
+    for declaration in SETTINGS.values():
+        assert re.search(rf"^\| `{declaration.name}` \| .* \| .* \| .*\. \|$", page, re.MULTILINE)
+    assert page == written.page(), "run: python docs/settings_table.py"
 
 
 def test_choices_are_those_of_the_modules_that_own_them() -> None:
@@ -211,11 +310,11 @@ def test_choices_are_those_of_the_modules_that_own_them() -> None:
     from keras_s2s.recurrent import CELLS
     from keras_s2s.text import training
 
-    assert set(ranges.CHOICES["source_tokenizer"]) == set(get_args(training.Kind))
-    assert set(ranges.CHOICES["cell"]) == set(CELLS)
-    assert set(ranges.CHOICES["monitor"]) == {*DECODED_METRICS, "perplexity"}
-    assert set(ranges.CHOICES["attention"]) == {*SCORES, "none"}
-    assert set(ranges.CHOICES["probability"]) == set(PROBABILITIES)
+    assert set(SETTINGS["source_tokenizer"].choices) == set(get_args(training.Kind))
+    assert set(SETTINGS["cell"].choices) == set(CELLS)
+    assert set(SETTINGS["monitor"].choices) == {*DECODED_METRICS, "perplexity"}
+    assert set(SETTINGS["attention"].choices) == {*SCORES, "none"}
+    assert set(SETTINGS["probability"].choices) == set(PROBABILITIES)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ FORMATS = {"serving", "onnx", "triton"}
 
 def export(
     model: options.Model,
-    output: Annotated[Path, typer.Option(help="Folder that receives serving/ and onnx/.")],
+    output: Annotated[
+        Path, typer.Option(help="Folder that receives the export, in serving/ and onnx/.")
+    ],
     formats: options.Formats = "serving,onnx,triton",
     name: options.ServingName = None,
     version: options.Version = None,
@@ -64,7 +66,9 @@ def export(
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(help="What export wrote.", metavar="DIR")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder that the command export wrote.", metavar="DIR")
+    ],
     model: options.OriginalModel = None,
     server: options.NewServer = None,
 ) -> None:

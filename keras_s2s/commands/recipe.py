@@ -17,20 +17,30 @@ TABLE = "table.md"
 
 
 def recipe(
-    name: Annotated[str, typer.Argument(help="A folder of recipes/, or the path of another one.")],
-    data: Annotated[
-        Path, typer.Option(exists=True, file_okay=False, help="Folder with the recipe's data.")
+    name: Annotated[
+        str, typer.Argument(help="Name of a folder of recipes/, or the path of another.")
     ],
-    output: Annotated[Path, typer.Option(help="Folder that receives models, scores and table.")],
+    data: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="Folder with the data of the recipe.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder that receives models, scores and a table.")],
     run: Annotated[
-        list[str] | None, typer.Option(help="Only this run; may be given several times.")
+        list[str] | None, typer.Option(help="Run to train, not all; may be given several times.")
     ] = None,
     seed: Annotated[
-        list[int] | None, typer.Option(min=0, help="In place of the recipe's; several times.")
+        list[int] | None,
+        typer.Option(
+            min=0, help="Seed in place of those of the recipe; may be given several times."
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Shorten: so many epochs.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Largest number of epochs, to shorten the trainings.")
+    ] = None,
     pairs: Annotated[
-        int | None, typer.Option(min=1, help="Shorten: so many first training pairs.")
+        int | None,
+        typer.Option(
+            min=1, help="Number of training pairs that are read, to shorten the trainings."
+        ),
     ] = None,
 ) -> None:
     """Train and score a published task, and print its table.

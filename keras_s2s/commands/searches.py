@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from keras_s2s import options
+from keras_s2s.commands.signature import own_parameters, signed
 from keras_s2s.options import ArgumentError
 
 if TYPE_CHECKING:
@@ -22,19 +23,13 @@ def with_search(command: Callable[..., None]) -> Callable[..., None]:
         search = {name: given.pop(name) for name in options.SEARCH}
         command(**given, search=search)
 
-    # What typer reads the options from.
-    own = inspect.signature(command, eval_str=True)
-    parameters = [
-        *(p.replace(kind=p.KEYWORD_ONLY) for name, p in own.parameters.items() if name != "search"),
-        *(
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-            for name, kind in options.SEARCH.items()
-        ),
-    ]
-    wrapped.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
-    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
-    return wrapped
+    own = own_parameters(command)
+    del own["search"]
+    searched = (
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in options.SEARCH.items()
+    )
+    return signed(wrapped, command, [*own.values(), *searched])
 
 
 def check_search(given: dict[str, Any], n_best: int | None = None) -> None:

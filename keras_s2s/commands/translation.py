@@ -154,7 +154,7 @@ def score(
 
 def explain(
     model: options.Model,
-    text: Annotated[str, typer.Argument(help="The sentence.")],
+    text: Annotated[str, typer.Argument(help="Source sentence to translate.")],
     output: options.Picture,
     beam: options.Beam = None,
 ) -> None:

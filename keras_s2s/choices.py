@@ -1,0 +1,42 @@
+"""The types of settings: the names among which a user chooses, and paths.
+
+The names are written out because the modules that own them import Keras, which the help of the
+command line must not wait for. A test compares them with their owners.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, TypeAlias
+
+FilePath: TypeAlias = str | os.PathLike[str]
+TokenizerKind: TypeAlias = Literal["unigram", "bpe", "char", "word"]
+CellKind: TypeAlias = Literal["lstm", "gru", "layer_norm_lstm"]
+AttentionKind: TypeAlias = Literal[
+    "dot",
+    "scaled_dot",
+    "general",
+    "scaled_general",
+    "concat",
+    "normalized_concat",
+    "location",
+    "coverage",
+    "none",
+]
+ProbabilityKind: TypeAlias = Literal["softmax", "sparsemax", "hardmax", "monotonic"]
+RateKind: TypeAlias = Literal["plateau", "constant", "inverse_sqrt", "exponential"]
+PrecisionKind: TypeAlias = Literal["float32", "bfloat16"]
+MonitorKind: TypeAlias = Literal["perplexity", "bleu", "chrf", "wer", "per", "exact_match"]
+BleuTokenizer: TypeAlias = Literal[
+    "13a",
+    "none",
+    "intl",
+    "char",
+    "zh",
+    "ja-mecab",
+    "ko-mecab",
+    "spm",
+    "flores101",
+    "flores200",
+    "spBLEU-1K",
+]
