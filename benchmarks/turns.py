@@ -37,7 +37,7 @@ MATMUL_FLOP = 2 * 2048**3
 # without a pause they take a core from the next one.
 PAUSE = 0.3
 
-# The environment that does what `keras_s2s.allocation.keep_freed_memory` does.
+# The environment that does what `keras_s2s.keep_freed_memory` does.
 MEMORY_KEPT = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),

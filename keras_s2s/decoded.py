@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 
-from keras_s2s.checks import check_optional_size, check_size
 from keras_s2s.moving_average import averaged_weights
 from keras_s2s.scores import (
     References,
@@ -24,6 +23,7 @@ from keras_s2s.scores import (
     word_error_rate,
 )
 from keras_s2s.search import Search
+from keras_s2s.system.checks import check_optional_size, check_size
 from keras_s2s.translator import Translator
 
 

@@ -9,8 +9,8 @@ from keras import ops
 
 from keras_s2s import stack
 from keras_s2s.attention import Encoded
-from keras_s2s.checks import check_choice, check_flags, check_positive, check_shares
 from keras_s2s.stack import State, check_stack
+from keras_s2s.system.checks import check_choice, check_flags, check_positive, check_shares
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

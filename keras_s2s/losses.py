@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_s2s.candidates import DISTRIBUTIONS, Candidates, draw_candidates, proposal
-from keras_s2s.checks import check_positive, check_shares
+from keras_s2s.system.checks import check_positive, check_shares
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

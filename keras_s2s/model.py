@@ -11,7 +11,6 @@ from keras_s2s import cudnn
 from keras_s2s.adam import FusedAdam
 from keras_s2s.attention import Memory
 from keras_s2s.bridge import Bridge, bridge_between
-from keras_s2s.checks import check_flags
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
 from keras_s2s.losses import GuidedAlignment, TokenCrossEntropy
@@ -19,6 +18,7 @@ from keras_s2s.metrics import Perplexity, TokenAccuracy
 from keras_s2s.schedules import Schedule, mixed_tokens
 from keras_s2s.stack import State
 from keras_s2s.steps import TokenSteps
+from keras_s2s.system.checks import check_flags
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from keras_s2s import __version__
+from keras_s2s.system.version import __version__
 
 # For each output one text, or one or more of which any will do.
 References: TypeAlias = Sequence[str] | Sequence[Sequence[str]]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_s2s import checks
+from keras_s2s.system import checks
 
 
 @pytest.mark.parametrize("value", [0, -2, 1.5, True, "8", None])

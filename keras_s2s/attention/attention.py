@@ -12,7 +12,7 @@ from keras_s2s.attention.memory import Memory, Shape, values_shape, weights_dtyp
 from keras_s2s.attention.probability import PROBABILITIES, Probability
 from keras_s2s.attention.scores import SCORES, Score
 from keras_s2s.attention.windows import Window
-from keras_s2s.checks import check_shares
+from keras_s2s.system.checks import check_shares
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_s2s.attention.memory import Shape
 from keras_s2s.attention.scores import ConcatScore, named_score
-from keras_s2s.checks import check_size
 from keras_s2s.scan import Tensors
+from keras_s2s.system.checks import check_size
 
 
 @named_score("location")

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_number, check_size
 from keras_s2s.search.candidates import ends_allowed, forced_tokens
 from keras_s2s.search.hypotheses import Hypotheses, append
 from keras_s2s.search.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE, is_real
 from keras_s2s.search.search import Search
+from keras_s2s.system.checks import check_number, check_size
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_size
 from keras_s2s.search.result import SearchResult, check_if_known, finish
 from keras_s2s.search.search import Search, Step
 from keras_s2s.search.tfa_beams import Decoding
+from keras_s2s.system.checks import check_size
 
 
 class TFAResult(NamedTuple):
