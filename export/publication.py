@@ -19,7 +19,6 @@ from keras_s2s.export.expectation import (
     SERVED_TASKS,
     tasks_of,
     write_expected,
-    write_json,
 )
 from keras_s2s.export.facts import write_readme
 from keras_s2s.export.places import (
@@ -47,6 +46,7 @@ from keras_s2s.export.summary import parity_markdown
 from keras_s2s.export.triton import write_triton
 from keras_s2s.export.version import replay_warmup, write_version
 from keras_s2s.search import Search
+from keras_s2s.system.files import write_json
 from keras_s2s.translator import Translator
 
 if TYPE_CHECKING:
@@ -225,7 +225,8 @@ def export_translator(
         if quantize and parity.passed:
             tell("Measuring int8")
             parity.about["int8"] = _int8(temporary / "onnx", tasks, sentences, references)
-        write_json(temporary / REPORT, parity.to_json())
+        report = parity.to_json()
+        write_json(temporary / REPORT, report, indent=1, ensure_ascii=True, allow_nan=False)
         if not parity.passed:
             os.replace(temporary / REPORT, output / FAILED_REPORT)
             raise _parity_error(parity, output / FAILED_REPORT)

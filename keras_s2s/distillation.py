@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from keras_s2s.folder import temporary_sibling, write_lines
 from keras_s2s.ranges import FilePath
 from keras_s2s.reading import has_text
 from keras_s2s.settings import TrainingSettings
+from keras_s2s.system.files import replacing, write_lines
 from keras_s2s.translator import Translator
 
 DATA, SOURCE, TARGET = "data.tsv", "source", "target"
@@ -58,14 +58,13 @@ def distilled(
     found = teacher.stream(sources, batch_size=64)
     outputs = [" ".join(hypotheses[0].text.split()) for hypotheses in found]
     taught = [pair for pair in zip(sources, outputs, strict=True) if has_text(*pair)]
-    temporary = temporary_sibling(folder)
-    temporary.mkdir(parents=True, exist_ok=True)
-    if settings.data is not None:
-        write_lines(temporary / DATA, map("\t".join, (*pairs, *taught)))
-    else:
-        for name, side in zip((SOURCE, TARGET), zip(*pairs, *taught, strict=True), strict=True):
-            write_lines(temporary / name, side)
-    temporary.replace(folder)
+    with replacing(folder) as temporary:
+        temporary.mkdir(parents=True, exist_ok=True)
+        if settings.data is not None:
+            write_lines(temporary / DATA, map("\t".join, (*pairs, *taught)))
+        else:
+            for name, side in zip((SOURCE, TARGET), zip(*pairs, *taught, strict=True), strict=True):
+                write_lines(temporary / name, side)
     return taught_settings(settings, folder)
 
 

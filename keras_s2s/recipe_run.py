@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_s2s.folder import SETTINGS, TRANSLATOR, write_json, write_lines
+from keras_s2s.folder import SETTINGS, TRANSLATOR
 from keras_s2s.reading import read_lines
 from keras_s2s.recipe import Recipe, in_words, members_in_words, settings_of
 from keras_s2s.recipe_scores import evaluate
 from keras_s2s.settings import TrainingSettings
+from keras_s2s.system.files import write_json, write_lines
 from keras_s2s.system.version import __version__
 
 RESULT = "result.json"  # of a training

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 import keras_s2s
+from keras_s2s.system.files import replacing, write_text
 
 PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib")
 
@@ -45,9 +46,7 @@ def write_json(path: Path, value: Any) -> None:
     """JSON with records as objects, six digits to a number and a list of numbers to a line."""
     text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
     flat = re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
-    sibling = _sibling(path)
-    sibling.write_text(flat + "\n", encoding="utf-8")
-    os.replace(sibling, path)
+    write_text(path, flat + "\n")
 
 
 def plain(value: Any) -> Any:
@@ -63,13 +62,5 @@ def plain(value: Any) -> Any:
 
 def write_figure(path: Path, figure: Any) -> None:
     """A figure as PNG."""
-    sibling = _sibling(path)
-    try:
-        figure.savefig(sibling, format="png", dpi=figure.dpi)
-        os.replace(sibling, path)
-    finally:
-        sibling.unlink(missing_ok=True)
-
-
-def _sibling(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=figure.dpi)

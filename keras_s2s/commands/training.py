@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from keras_s2s import options
-from keras_s2s.folder import SETTINGS, check_output, find_translator, temporary_sibling
+from keras_s2s.folder import SETTINGS, check_output, find_translator
 from keras_s2s.options import ArgumentError
 from keras_s2s.settings import TrainingSettings
+from keras_s2s.system.files import replacing
 from keras_s2s.terminal import console, quiet_start, say
 
 
@@ -168,9 +169,8 @@ def average(
     with quiet_start():
         from keras_s2s.averaging import average_translators
     translator = average_translators(models, weight or None)
-    temporary = temporary_sibling(output)
-    translator.save(temporary)
-    temporary.replace(output)
+    with replacing(output) as temporary:
+        translator.save(temporary)
     print(f"{output}: the mean of {len(models)} models")
 
 
