@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import re
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import tensorflow as tf
 
 import keras_s2s
 from keras_s2s.system.files import replacing, write_text
+from keras_s2s.system.machine import machine, versions
 
 PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib")
 
@@ -23,23 +23,13 @@ def circumstances() -> dict[str, Any]:
     """Versions, backend and machine."""
     return {
         "keras_s2s": keras_s2s.__version__,
-        **{package: version(package) for package in PACKAGES},
+        **versions(PACKAGES),
         "backend": keras.backend.backend(),
         "python": platform.python_version(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
+        **machine(),
         "threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "load_average_before": [round(x, 2) for x in os.getloadavg()],
     }
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")  # Linux; elsewhere what Python knows
-    if information.is_file():
-        found = re.search(r"^model name\s*:\s*(.+)$", information.read_text(), flags=re.MULTILINE)
-        if found:
-            return found[1]
-    return platform.processor() or platform.machine()
 
 
 def write_json(path: Path, value: Any) -> None:
