@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_s2s.ranges import FilePath
 from keras_s2s.reading import has_text
 from keras_s2s.settings import TrainingSettings
+from keras_s2s.system.checks import check_instance
 from keras_s2s.system.files import replacing, write_lines
 from keras_s2s.translator import Translator
 
@@ -48,8 +49,7 @@ def distilled(
         train(distilled(settings, teacher, Path("taught")))
         ```
     """
-    if not isinstance(teacher, Translator):
-        raise TypeError(f"`teacher` must be a Translator; got {type(teacher).__name__}.")
+    check_instance("teacher", teacher, Translator)
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"`{folder}` is there already. Name another folder, or remove it.")

@@ -341,6 +341,11 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert loaded_after("import keras_s2s") == set()
 
 
+@pytest.mark.parametrize("module", [name for name in modules() if room_of(name) == "system"])
+def test_the_system_room_loads_nothing_heavy(module: str) -> None:
+    assert loaded_after(f"import {module}") == set()
+
+
 def test_help_of_the_command_line_loads_nothing_heavy() -> None:
     code = "sys.argv = ['keras-s2s', '--help']; from keras_s2s.cli import main; main()"
     assert loaded_after(code) == set()
