@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from turns import PAUSE, PEERS, torch_python
+from turns import PAUSE, PEERS, machine, torch_python
 
 SIZES = {"vocabulary": 8000, "embedding": 256, "units": 512, "steps": 24, "width": 4}
 SOURCE_LENGTH = 16
@@ -228,17 +227,6 @@ def limits_of(search: str, batch: int, rate: float, bandwidth: float) -> dict[st
     arithmetic = 2e-6 * products / rate
     reading = 4e-6 * (SIZES["steps"] * step + encoder) / bandwidth
     return {"float32": max(arithmetic, reading), "int8": max(arithmetic, reading) / 4}
-
-
-def machine() -> dict[str, Any]:
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        names = {line.split(":")[1].strip() for line in lines if line.startswith("model name")}
-    return {
-        "processor": sorted(names),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg(),
-        "python": platform.python_version(),
-    }
 
 
 if __name__ == "__main__":

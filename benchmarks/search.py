@@ -24,7 +24,6 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -36,6 +35,7 @@ import numpy as np
 from keras import ops
 
 from keras_s2s import BeamSearch, GreedySearch
+from keras_s2s.system.machine import machine, versions
 
 ROWS = 64  # of the table; tokens lead from one to another
 END = 3
@@ -196,16 +196,11 @@ def about() -> dict[str, Any]:
         check=True,
         cwd=Path(__file__).parent,
     )
-    processor = platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next((x.split(": ")[1] for x in lines if x.startswith("model name")), processor)
     return {
         "backend": keras.backend.backend(),
-        "versions": {name: version(name) for name in ("keras", "tensorflow", "numpy")},
+        "versions": versions(("keras", "tensorflow", "numpy")),
         "python": platform.python_version(),
-        "processor": processor,
-        "cores": os.cpu_count(),
+        **machine(),
         "commit": commit.stdout.strip(),
     }
 

@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_s2s.system import machine as facts
+
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / "peers"
 
@@ -37,7 +39,7 @@ MATMUL_FLOP = 2 * 2048**3
 # without a pause they take a core from the next one.
 PAUSE = 0.3
 
-# The environment that does what `keras_s2s.allocation.keep_freed_memory` does.
+# The environment that does what `keras_s2s.keep_freed_memory` does.
 MEMORY_KEPT = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
@@ -169,15 +171,9 @@ def peer_python(environment: str, *arguments: str) -> list[str]:
 
 def machine() -> dict[str, Any]:
     """What the times were measured on."""
-    model = platform.processor()
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
     return {
-        "processor": model,
-        "cores": os.cpu_count(),
+        **facts.machine(),
         "load": round(os.getloadavg()[0], 1),
-        "system": platform.platform(),
         "python": platform.python_version(),
     }
 

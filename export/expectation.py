@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.ids_tasks import IdsTask
@@ -19,6 +19,7 @@ from keras_s2s.export.signatures import ALIGNMENTS, BEAM, IDS, TEXT
 from keras_s2s.export.tasks import Task
 from keras_s2s.export.text_tasks import AlignmentsTask, BeamTask, TextTask
 from keras_s2s.search import Search
+from keras_s2s.system.files import write_json
 from keras_s2s.translator import Translator
 
 # The task of each signature; that of text to text is shared with ONNX models.
@@ -75,7 +76,8 @@ def write_expected(
     used = {entry["task"] for entry in found}
     described = {name: task.to_json() for name, task in tasks.items() if name in used}
     content = {"server": server, "artefacts": found, "tasks": described}
-    write_json(path, content, indent=None)
+    # ASCII, since texts that are no UTF-8 are among them.
+    write_json(path, content, indent=None, ensure_ascii=True, allow_nan=False)
 
 
 def read_expected(folder: Path) -> Expectation:
@@ -102,9 +104,3 @@ def task_name(artefact: Artefact) -> str:
         return artefact.task
     plain = artefact.ids is None and artefact.spec is None
     return SERVED_TASKS[TEXT] if plain else artefact.name
-
-
-def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
-    """Writes JSON; texts that are no UTF-8 are escaped."""
-    text = json.dumps(content, indent=indent, ensure_ascii=True, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")

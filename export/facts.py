@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from keras_s2s.export.comparison import ParityReport
@@ -20,6 +19,7 @@ from keras_s2s.export.sentences import AWKWARD
 from keras_s2s.export.signatures import TEXT, signature_specs
 from keras_s2s.export.tasks import Task
 from keras_s2s.search import Search
+from keras_s2s.system.machine import cores, processor
 from keras_s2s.translator import Translator
 
 TEXT_MODELS = ("onnx/model.onnx", "onnx/model.int8.onnx")
@@ -84,7 +84,7 @@ def write_readme(
         extensions=needs_extensions(translator),
         triton="triton" in formats,
         latencies=latencies,
-        machine=machine(),
+        machine=f"{cores()} cores of {processor()}, {platform.system()}",
         parity=verdict(parity),
     )
     (runtimes.folder / README).write_text(guide(facts), encoding="utf-8")
@@ -111,21 +111,6 @@ def in_words(settings: Mapping[str, Any]) -> str:
         if name != "kind" and value not in (None, OFF.get(name))
     ]
     return settings["kind"] + (f" ({', '.join(told)})" if told else "")
-
-
-def machine() -> str:
-    """The machine in a few words."""
-    return f"{_processor()}, {platform.system()}"
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    if path.exists():
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        if models:
-            return f"{len(models)} cores of {models[0]}"
-    return platform.processor() or platform.machine()
 
 
 def verdict(parity: ParityReport) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
-from keras_s2s import __version__
 from keras_s2s.search import Search
+from keras_s2s.system.version import __version__
 from keras_s2s.text import Tokenizer
 from keras_s2s.translator import Translator
 

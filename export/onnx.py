@@ -13,7 +13,6 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from keras_s2s import __version__
 from keras_s2s.export.beam_loop import BeamLoop
 from keras_s2s.export.conversion import IR_VERSION, OPSET, converted
 from keras_s2s.export.errors import ExportError
@@ -30,6 +29,7 @@ from keras_s2s.export.quantization import OPERATORS
 from keras_s2s.export.spec import DTYPES, Declaration, Value
 from keras_s2s.export.strings import FIRST_OPSET, add_pieces, decode_model, encode_model
 from keras_s2s.search import BeamSearch, Search
+from keras_s2s.system.version import __version__
 from keras_s2s.translator import Translator
 
 # Operators outside ONNX's own domains that a text model may hold: ONNX Runtime's and its

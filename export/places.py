@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from keras_s2s.system.checks import check_whole
+
 README = "README.md"
 EXPECTED = "parity.expected.json"  # what was compared, and what Keras gave for it
 MARK = "<!-- Made by keras-s2s export, which replaces it. -->"
@@ -41,7 +43,8 @@ def version_folder(output: Path, name: str, version: int | None, force: bool) ->
         The folder; it may exist only with `force`.
 
     Raises:
-        ValueError: If the version cannot be one.
+        TypeError: If the version is no whole number.
+        ValueError: If it is below 1 or too large.
         FileExistsError: If the version exists and `force` is not given.
     """
     model = output / "serving" / name
@@ -49,8 +52,7 @@ def version_folder(output: Path, name: str, version: int | None, force: bool) ->
         present = model.iterdir() if model.is_dir() else ()
         numbers = [int(path.name) for path in present if path.name.isdecimal()]
         return model / str(max(numbers, default=0) + 1)
-    if isinstance(version, bool) or not isinstance(version, int) or not 0 < version < 2**63:
-        raise ValueError(f"`version` must be a positive integer; got {version!r}.")
+    check_whole("version", version, 1, below=2**63)  # TensorFlow Serving's numbers
     folder = model / str(version)
     if folder.exists() and not force:
         raise FileExistsError(

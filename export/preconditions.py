@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from keras_s2s.export.signatures import beam_search
 from keras_s2s.search import Search
+from keras_s2s.system.checks import check_optional_size
 from keras_s2s.text import SentencePieceTokenizer
 from keras_s2s.translator import Translator
 
@@ -25,8 +26,7 @@ def checked_beam(translator: Translator, width: int | None) -> Search:
     Raises:
         ValueError: If there is none of that width.
     """
-    if width is not None and (isinstance(width, bool) or not isinstance(width, int) or width < 1):
-        raise ValueError(f"`beam` must be a positive integer; got {width!r}.")
+    check_optional_size("beam", width)
     size = translator.target_tokenizer.vocabulary_size
     search = beam_search(translator.search, width)
     if search.width > size:

@@ -7,8 +7,6 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,6 @@ from keras_s2s.export.expectation import (
     SERVED_TASKS,
     tasks_of,
     write_expected,
-    write_json,
 )
 from keras_s2s.export.facts import write_readme
 from keras_s2s.export.places import (
@@ -47,6 +44,8 @@ from keras_s2s.export.summary import parity_markdown
 from keras_s2s.export.triton import write_triton
 from keras_s2s.export.version import replay_warmup, write_version
 from keras_s2s.search import Search
+from keras_s2s.system.files import write_json
+from keras_s2s.system.machine import machine, versions
 from keras_s2s.translator import Translator
 
 if TYPE_CHECKING:
@@ -205,7 +204,7 @@ def export_translator(
             artefacts += _served(runtimes, path)
         if onnx:
             (temporary / "onnx").mkdir()
-            origin = {"versions": _versions(PACKAGES), "training": training}
+            origin = {"versions": versions(PACKAGES), "training": training}
             artefacts += _make_onnx(
                 translator,
                 temporary / "onnx",
@@ -225,7 +224,8 @@ def export_translator(
         if quantize and parity.passed:
             tell("Measuring int8")
             parity.about["int8"] = _int8(temporary / "onnx", tasks, sentences, references)
-        write_json(temporary / REPORT, parity.to_json())
+        report = parity.to_json()
+        write_json(temporary / REPORT, report, indent=1, ensure_ascii=True, allow_nan=False)
         if not parity.passed:
             os.replace(temporary / REPORT, output / FAILED_REPORT)
             raise _parity_error(parity, output / FAILED_REPORT)
@@ -296,25 +296,11 @@ def _verify(
     comparisons = compare(translator, artefacts, texts, tell, tasks)
     about = {
         "settings": settings_of(translator, translator.search),
-        "versions": {"python": platform.python_version(), **_versions(PACKAGES)},
-        "machine": {
-            "platform": platform.platform(),
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-        },
+        "versions": {"python": platform.python_version(), **versions(PACKAGES)},
+        "machine": machine(),
     }
     origin = {"count": len(texts), "given": len(given or [])}
     return ParityReport(origin, comparisons, about, time.monotonic() - begin), tasks
-
-
-def _versions(packages: Sequence[str]) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for package in packages:
-        try:
-            found[package] = package_version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found
 
 
 def _parity_error(parity: ParityReport, report: Path) -> ParityError:

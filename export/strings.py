@@ -16,6 +16,7 @@ import onnx
 from onnx import helper
 
 from keras_s2s.export.nodes import Nodes
+from keras_s2s.system.checks import check_size
 from keras_s2s.text import CharTokenizer, SentencePieceTokenizer, Tokenizer, WordTokenizer
 from keras_s2s.text.tokenizer import FIRST_ID, UNKNOWN_TEXT
 from keras_s2s.text.vocabulary import WORD_PATTERN, VocabularyTokenizer
@@ -53,8 +54,7 @@ def encode_model(
         >>> [value.name for value in [*model.graph.input, *model.graph.output]]
         ['text', 'input_ids']
     """
-    if not isinstance(max_length, int) or max_length < 1:
-        raise ValueError(f"`max_length` must be an integer of at least 1; got {max_length!r}.")
+    check_size("max_length", max_length)
     checked = _checked(tokenizer, opset)
     nodes = Nodes("encode/")
     # ONNX Runtime's Tokenizer gives an empty batch another rank: add an empty text, drop it later.

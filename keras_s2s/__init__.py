@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
+from keras_s2s.system import allocation as allocation
+from keras_s2s.system.allocation import keep_freed_memory as keep_freed_memory
+from keras_s2s.system.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from keras_s2s.adam import FusedAdam as FusedAdam
     from keras_s2s.attention import Attention as Attention
@@ -110,7 +114,8 @@ if TYPE_CHECKING:
     from keras_s2s.translator import load_translator as load_translator
     from keras_s2s.unknowns import UnknownReplacement as UnknownReplacement
 
-__version__ = "0.1.0"
+# Programs import `keep_freed_memory` from this module too; it needs neither Keras nor TensorFlow.
+sys.modules[f"{__name__}.allocation"] = allocation
 
 # Each public name and its module, imported on first use, so that `import keras_s2s` and the command
 # line's help and argument errors do not wait for TensorFlow.
@@ -247,7 +252,7 @@ _MODULES = {
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted([*_HOMES, "__version__"])
+__all__ = sorted([*_HOMES, "__version__", "keep_freed_memory"])
 
 
 def __getattr__(name: str) -> Any:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from numbers import Integral
 from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_s2s.length_order import LengthOrder
+from keras_s2s.system.checks import check_whole
 
 Whole = TypeVar("Whole", int, NDArray[np.int64])
 
@@ -101,10 +101,10 @@ class BatchPlan:
         shuffle_seed: int | None,
     ) -> None:
         if batch_size is not None and batch_tokens is None:
-            check_whole_number("batch_size", batch_size, least=1)
+            check_whole("batch_size", batch_size, least=1)
             reach: _Reach = partial(_reach_by_pairs, batch_size=batch_size)
         elif batch_tokens is not None and batch_size is None:
-            check_whole_number("batch_tokens", batch_tokens, least=1)
+            check_whole("batch_tokens", batch_tokens, least=1)
             reach = partial(_reach_by_tokens, batch_tokens=batch_tokens)
         else:
             raise ValueError(
@@ -112,7 +112,7 @@ class BatchPlan:
                 f"got batch_size={batch_size}, batch_tokens={batch_tokens}."
             )
         if shuffle_seed is not None:
-            check_whole_number("shuffle_seed", shuffle_seed, least=0)
+            check_whole("shuffle_seed", shuffle_seed, least=0)
         self.shuffle_seed = shuffle_seed
         self._order = order
         mixed = 1 if shuffle_seed is None else _MIXED_BATCHES
@@ -138,7 +138,7 @@ class BatchPlan:
             A sequence of `len(self)` int64 arrays, each made when it is asked for; together they
             hold each of the N rows once.
         """
-        check_whole_number("epoch", epoch, least=0)
+        check_whole("epoch", epoch, least=0)
         return EpochRows(self, epoch)
 
     def padding(self, epoch: int = 0) -> float:
@@ -271,11 +271,3 @@ def _reach_by_tokens(ahead: _Ahead, mixed: int, *, batch_tokens: int) -> tuple[i
 
 def _ceil_divide(dividend: Whole, divisor: int) -> Whole:
     return -(-dividend // divisor)
-
-
-def check_whole_number(name: str, value: object, *, least: int) -> None:
-    """Raise TypeError or ValueError unless `value` is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
-    if int(value) < least:
-        raise ValueError(f"`{name}` must be at least {least}; got {value}.")

@@ -9,8 +9,8 @@ from keras import ops
 
 from keras_s2s.attention import Encoded
 from keras_s2s.attention.memory import check_memory
-from keras_s2s.checks import check_activation, is_size
 from keras_s2s.stack import State
+from keras_s2s.system.checks import check_activation, is_size
 
 Sizes = tuple[tuple[int, ...], ...]
 

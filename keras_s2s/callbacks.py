@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from keras_s2s.moving_average import averaged_weights
+from keras_s2s.system.checks import check_positive, check_size, check_whole
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -65,11 +66,9 @@ class Checkpoint(keras.callbacks.Callback):
         decay_patience: int = 1,
     ) -> None:
         super().__init__()
-        for name, value in (("patience", patience), ("decay_patience", decay_patience)):
-            if value < 1:
-                raise ValueError(f"`{name}` must be at least 1; got {value}.")
-        if not 0 < decay <= 1:
-            raise ValueError(f"`decay` must be above 0 and at most 1; got {decay}.")
+        check_size("patience", patience)
+        check_size("decay_patience", decay_patience)
+        check_positive("decay", decay, most=1)
         self.folder = folder
         self.save_best = save_best
         self.monitor = monitor
@@ -179,8 +178,7 @@ class LastEpochs(keras.callbacks.Callback):
         monitor: str = "val_perplexity",
     ) -> None:
         super().__init__()
-        if count < 0:
-            raise ValueError(f"`count` must be at least 0; got {count}.")
+        check_whole("count", count, 0)
         self.folder = folder
         self.save = save
         self.count = count

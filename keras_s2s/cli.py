@@ -15,12 +15,12 @@ from typing import Annotated
 
 import typer
 
-from keras_s2s.allocation import keep_freed_memory
 from keras_s2s.commands.export import export, verify
 from keras_s2s.commands.recipe import recipe
 from keras_s2s.commands.training import average, compress, quickstart, train
 from keras_s2s.commands.translation import evaluate, explain, score, translate
 from keras_s2s.options import ArgumentError
+from keras_s2s.system.allocation import keep_freed_memory
 from keras_s2s.terminal import one_line_warnings, say_error
 
 app = typer.Typer(

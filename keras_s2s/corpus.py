@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from keras_s2s.batches import BatchPlan, check_whole_number
+from keras_s2s.batches import BatchPlan
 from keras_s2s.length_order import LengthOrder
 from keras_s2s.pairs import Batch, IdPairs
 from keras_s2s.reading import CorpusError, has_text
 from keras_s2s.resampling import SampledPairs, SampledSide
 from keras_s2s.shapes import BoundedShapes
+from keras_s2s.system.checks import check_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -344,7 +345,7 @@ class Corpus:
         """
         import tensorflow as tf
 
-        check_whole_number("first_epoch", first_epoch, least=0)
+        check_whole("first_epoch", first_epoch, least=0)
         plan = self.plan(
             batch_size=batch_size,
             batch_tokens=batch_tokens,
@@ -385,7 +386,7 @@ class Corpus:
     def _order(self, length_multiple: int | None) -> LengthOrder:
         """The pairs by their lengths, or by their lengths rounded up."""
         if length_multiple is not None:
-            check_whole_number("length_multiple", length_multiple, least=1)
+            check_whole("length_multiple", length_multiple, least=1)
         if length_multiple not in self._orders:
             lengths = self._pairs.lengths
             if length_multiple is not None:
@@ -428,5 +429,5 @@ def _limit(name: str, value: int | None) -> float:
     """The longest length that is allowed; no text fits into less than one id and the end id."""
     if value is None:
         return math.inf
-    check_whole_number(name, value, least=2)
+    check_whole(name, value, least=2)
     return value

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
+from keras_s2s.system.checks import check_whole
+
 Pair = tuple[str, str]
 
 FIRST_YEAR = 1950
@@ -134,9 +136,9 @@ def generate_dates(
         ```
     """
     for name, value in (("count", count), ("seed", seed)):
-        _check_integer(name, value, minimum=0)
+        check_whole(name, value, least=0)
     days = _days(first_year, last_year)
-    return _pairs(count, days, _forms(locales), random.Random(seed))
+    return _pairs(count, days, _forms(locales), random.Random(int(seed)))
 
 
 def date_corpus(
@@ -177,9 +179,9 @@ def date_corpus(
     """
     numbers = {"train": train, "validation": validation, "test": test, "seed": seed}
     for name, value in numbers.items():
-        _check_integer(name, value, minimum=0)
+        check_whole(name, value, least=0)
     days, forms = _days(first_year, last_year), _forms(locales)
-    rng = random.Random(seed)
+    rng = random.Random(int(seed))
     rng.shuffle(days)
     tenth = len(days) // 10
     return DateCorpus(
@@ -288,16 +290,9 @@ def _forms(locales: Sequence[str]) -> list[_Form]:
 
 
 def _days(first_year: int, last_year: int) -> list[date]:
-    _check_integer("first_year", first_year, minimum=1000)
-    _check_integer("last_year", last_year, minimum=first_year)
+    check_whole("first_year", first_year, least=1000)
+    check_whole("last_year", last_year, least=first_year)
     if last_year > date.max.year:
         raise ValueError(f"`last_year` must be at most {date.max.year}; got {last_year}.")
     start = date(first_year, 1, 1)
     return [start + timedelta(n) for n in range((date(last_year, 12, 31) - start).days + 1)]
-
-
-def _check_integer(name: str, value: int, *, minimum: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"`{name}` must be an int; got {value!r} of type {type(value).__name__}.")
-    if value < minimum:
-        raise ValueError(f"`{name}` must be at least {minimum}; got {value}.")

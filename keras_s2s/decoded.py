@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 
-from keras_s2s.checks import check_optional_size, check_size
 from keras_s2s.moving_average import averaged_weights
 from keras_s2s.scores import (
     References,
@@ -24,6 +23,7 @@ from keras_s2s.scores import (
     word_error_rate,
 )
 from keras_s2s.search import Search
+from keras_s2s.system.checks import check_instance, check_optional_size, check_several, check_size
 from keras_s2s.translator import Translator
 
 
@@ -78,9 +78,8 @@ class DecodedValidation:
                 f"`translator` must be a Translator; got {type(translator).__name__}. Put model "
                 "and tokenizers into one: Translator(model, source_tokenizer, target_tokenizer)."
             )
-        for name, value in (("sources", sources), ("references", references)):
-            if isinstance(value, str):
-                raise TypeError(f"`{name}` must be a list; got one str. Pass [text].")
+        check_several("sources", sources)
+        check_several("references", references)
         if not sources or len(sources) != len(references):
             raise ValueError(
                 "There must be sources, and a reference or a list of them for each; got "
@@ -138,10 +137,7 @@ class DecodedMetric(keras.callbacks.Callback):
 
     def __init__(self, validation: DecodedValidation, *, name: str | None = None) -> None:
         super().__init__()
-        if not isinstance(validation, DecodedValidation):
-            raise TypeError(
-                f"`validation` must be a DecodedValidation; got {type(validation).__name__}."
-            )
+        check_instance("validation", validation, DecodedValidation)
         self.validation = validation
         self.name = self.metric_name if name is None else name
         self.signature: str | None = None

@@ -9,9 +9,9 @@ from keras import ops
 
 from keras_s2s.attending import AttendingStack
 from keras_s2s.attention import Encoded, Mechanism, Memory, Score
-from keras_s2s.checks import check_flags, check_positive, check_shares
 from keras_s2s.projection import columns
 from keras_s2s.stack import State, check_stack, embedding, embedding_dropouts, scaled
+from keras_s2s.system.checks import check_flags, check_positive, check_shares
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

@@ -12,7 +12,7 @@ import keras
 
 from keras_s2s import stack
 from keras_s2s.attention import mechanism, values_shape
-from keras_s2s.checks import (
+from keras_s2s.system.checks import (
     check_activation,
     check_choice,
     check_flags,

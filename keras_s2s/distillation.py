@@ -6,9 +6,10 @@ import dataclasses
 from pathlib import Path
 
 from keras_s2s.choices import FilePath
-from keras_s2s.folder import temporary_sibling, write_lines
 from keras_s2s.reading import has_text
 from keras_s2s.settings import TrainingSettings
+from keras_s2s.system.checks import check_instance
+from keras_s2s.system.files import replacing, write_lines
 from keras_s2s.translator import Translator
 
 DATA, SOURCE, TARGET = "data.tsv", "source", "target"
@@ -48,8 +49,7 @@ def distilled(
         train(distilled(settings, teacher, Path("taught")))
         ```
     """
-    if not isinstance(teacher, Translator):
-        raise TypeError(f"`teacher` must be a Translator; got {type(teacher).__name__}.")
+    check_instance("teacher", teacher, Translator)
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"`{folder}` is there already. Name another folder, or remove it.")
@@ -58,14 +58,13 @@ def distilled(
     found = teacher.stream(sources, batch_size=64)
     outputs = [" ".join(hypotheses[0].text.split()) for hypotheses in found]
     taught = [pair for pair in zip(sources, outputs, strict=True) if has_text(*pair)]
-    temporary = temporary_sibling(folder)
-    temporary.mkdir(parents=True, exist_ok=True)
-    if settings.data is not None:
-        write_lines(temporary / DATA, map("\t".join, (*pairs, *taught)))
-    else:
-        for name, side in zip((SOURCE, TARGET), zip(*pairs, *taught, strict=True), strict=True):
-            write_lines(temporary / name, side)
-    temporary.replace(folder)
+    with replacing(folder) as temporary:
+        temporary.mkdir(parents=True, exist_ok=True)
+        if settings.data is not None:
+            write_lines(temporary / DATA, map("\t".join, (*pairs, *taught)))
+        else:
+            for name, side in zip((SOURCE, TARGET), zip(*pairs, *taught, strict=True), strict=True):
+                write_lines(temporary / name, side)
     return taught_settings(settings, folder)
 
 

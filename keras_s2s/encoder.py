@@ -9,8 +9,8 @@ from keras import ops
 
 from keras_s2s import stack
 from keras_s2s.attention import Encoded
-from keras_s2s.checks import check_choice, check_flags, check_positive, check_shares
 from keras_s2s.stack import State, check_stack
+from keras_s2s.system.checks import check_choice, check_flags, check_positive, check_shares, is_size
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -262,7 +262,7 @@ def _checked_features(features: Any) -> tuple[tuple[int, int], ...]:
     except (TypeError, ValueError):
         pairs = ((0, 0),)
     for value in (number for pair in pairs for number in pair):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not is_size(value):
             raise ValueError(
                 "`source_features` must be pairs of positive integers, (vocabulary size, "
                 f"embedding size); got source_features={features!r}."

@@ -10,9 +10,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_choice
 from keras_s2s.inference import Decodable
 from keras_s2s.model import Seq2Seq
+from keras_s2s.system.checks import check_choice
 from keras_s2s.translator import Translator
 
 # Taken from log-probabilities in place of −inf, where no member gives a token any probability.

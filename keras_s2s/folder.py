@@ -12,9 +12,10 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from keras_s2s.system.files import temporary_sibling
 
 if TYPE_CHECKING:
     from keras_s2s.settings import TrainingSettings
@@ -192,25 +193,3 @@ def _check_resumable(settings: TrainingSettings) -> None:
             f"A resumed training needs the settings it began with; {'; '.join(differing)}. Give "
             "those again, or begin anew with --force."
         )
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a value as JSON, as `write_text` does."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Writes texts that hold no line end, each as a line, as `write_text` does."""
-    write_text(path, "".join(f"{line}\n" for line in lines))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file that is either whole or not there: a temporary sibling, then a rename."""
-    temporary = temporary_sibling(path)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def temporary_sibling(path: Path) -> Path:
-    """Where to write what is then renamed to `path`; `remove_leftovers` finds it."""
-    return path.with_name(f".tmp-{os.getpid()}-{path.name}")

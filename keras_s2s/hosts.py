@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_s2s.folder import temporary_sibling
 from keras_s2s.pairs import Batch
+from keras_s2s.system.files import replacing
 
 # Sizes of batches are multiples of it: few shapes to compile, and the same on 1, 2, 4 or 8 devices.
 _UNIT = 8
@@ -138,9 +138,8 @@ class Hosts:
         distribution = keras.distribution.distribution()
         keras.distribution.set_distribution(None)
         try:
-            temporary = temporary_sibling(Path(path))
-            model.save(temporary)
-            temporary.replace(path)
+            with replacing(path) as temporary:
+                model.save(temporary)
         finally:
             keras.distribution.set_distribution(distribution)
 

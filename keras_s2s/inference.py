@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_s2s.search import GreedySearch, Search, SearchResult
+from keras_s2s.system.checks import check_instance
 
 # Of the inputs, what a search takes for each sentence.
 CONTROLS = ("prefix", "forbidden", "required", "noise")
@@ -103,9 +104,8 @@ class InferenceModel(keras.Model):
     ) -> None:
         super().__init__(**kwargs)
         search = GreedySearch() if search is None else search
-        for name, value, kind in (("seq2seq", seq2seq, Decodable), ("search", search, Search)):
-            if not isinstance(value, kind):
-                raise TypeError(f"`{name}` must be a {kind.__name__}; got {type(value).__name__}.")
+        check_instance("seq2seq", seq2seq, Decodable)
+        check_instance("search", search, Search)
         search.check_vocabulary(seq2seq.target_vocabulary_size, end_id)
         self.seq2seq = seq2seq
         self.search = search

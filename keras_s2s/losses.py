@@ -9,7 +9,13 @@ import keras
 from keras import ops
 
 from keras_s2s.candidates import DISTRIBUTIONS, Candidates, draw_candidates, proposal
-from keras_s2s.checks import check_positive, check_shares
+from keras_s2s.system.checks import (
+    check_choice,
+    check_positive,
+    check_shares,
+    check_size,
+    check_whole,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -142,22 +148,12 @@ class SampledTokenCrossEntropy(TokenCrossEntropy):
         seed: int | None = None,
     ) -> None:
         super().__init__(pad_id, name)
-        if distribution not in DISTRIBUTIONS:
-            known = ", ".join(map(repr, DISTRIBUTIONS))
-            raise ValueError(
-                f"`distribution` must be one of {known}; got distribution={distribution!r}."
-            )
+        check_choice("distribution", distribution, DISTRIBUTIONS)
         seed = random.randrange(2**31) if seed is None else seed
-        for label, value, least in (("samples", samples, 1), ("seed", seed, 0)):
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if not whole or not least <= value < 2**32:
-                raise ValueError(
-                    f"`{label}` must be a whole number, at least {least} and below 2³²; got "
-                    f"{label}={value!r}."
-                )
+        check_size("samples", samples)
         self.samples = samples
         self.distribution = distribution
-        self.seed = seed
+        self.seed = check_whole("seed", seed, 0, below=2**32)
 
     def check_vocabulary(self, size: int) -> None:
         """Raises ValueError for a vocabulary with fewer ids than are to be drawn."""
@@ -257,9 +253,7 @@ class GuidedAlignment:
     """
 
     def __init__(self, kind: str = "cross_entropy", weight: float = 1.0) -> None:
-        if kind not in KINDS:
-            known = ", ".join(map(repr, KINDS))
-            raise ValueError(f"`kind` must be one of {known}; got kind={kind!r}.")
+        check_choice("kind", kind, KINDS)
         check_positive("weight", weight)
         self.kind = kind
         self.weight = weight

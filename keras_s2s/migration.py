@@ -24,6 +24,7 @@ from keras_s2s.attention import (
 )
 from keras_s2s.decoder import Decoder
 from keras_s2s.recurrent import GRU, LSTM
+from keras_s2s.system.checks import check_instance
 
 ANY = "any"
 Shape = tuple[int | str, ...]
@@ -84,8 +85,7 @@ def load_tfa_decoder(decoder: Decoder, weights: Mapping[str, Any]) -> None:
     ...     print(str(error).splitlines()[1])
     - 'embedding' is missing; expected an array of shape (9, 4).
     """
-    if not isinstance(decoder, Decoder):
-        raise TypeError(f"`decoder` must be a Decoder; got {type(decoder).__name__}.")
+    check_instance("decoder", decoder, Decoder)
     _raise("This decoder computes what no tfa decoder does:", _foreign_options(decoder))
     arrays = {name: np.asarray(value) for name, value in weights.items()}
     mechanisms = _mechanisms(decoder)

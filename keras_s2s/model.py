@@ -11,7 +11,6 @@ from keras_s2s import cudnn
 from keras_s2s.adam import FusedAdam
 from keras_s2s.attention import Memory
 from keras_s2s.bridge import Bridge, bridge_between
-from keras_s2s.checks import check_flags
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
 from keras_s2s.losses import GuidedAlignment, TokenCrossEntropy
@@ -19,6 +18,7 @@ from keras_s2s.metrics import Perplexity, TokenAccuracy
 from keras_s2s.schedules import Schedule, mixed_tokens
 from keras_s2s.stack import State
 from keras_s2s.steps import TokenSteps
+from keras_s2s.system.checks import check_flags, check_instance
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -71,20 +71,20 @@ class Seq2Seq(TokenSteps):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value, kind in (("encoder", encoder, Encoder), ("decoder", decoder, Decoder)):
-            _check_type(name, value, kind)
+        check_instance("encoder", encoder, Encoder)
+        check_instance("decoder", decoder, Decoder)
         _check_cells(encoder, decoder)
         if bridge is None:
             # In the decoder's dtype, so that the state a search loops over never changes dtype.
             bridge = bridge_between(
                 encoder.state_sizes, decoder.state_sizes, dtype=decoder.dtype_policy
             )
-        _check_type("bridge", bridge, Bridge)
+        check_instance("bridge", bridge, Bridge)
         check_flags(shared_embedding=shared_embedding)
         if teacher_forcing is not None:
-            _check_type("teacher_forcing", teacher_forcing, Schedule)
+            check_instance("teacher_forcing", teacher_forcing, Schedule)
         if guided_alignment is not None:
-            _check_type("guided_alignment", guided_alignment, GuidedAlignment)
+            check_instance("guided_alignment", guided_alignment, GuidedAlignment)
             if decoder.attention is None:
                 raise ValueError("`guided_alignment` needs a decoder with attention; it has none.")
         self.encoder = encoder
@@ -324,11 +324,6 @@ def _share_embedding(encoder: Encoder, decoder: Decoder) -> None:
         )
     del decoder.embedding  # or Keras goes on counting it among the decoder's layers
     decoder.embedding = encoder.embedding
-
-
-def _check_type(name: str, value: Any, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise TypeError(f"`{name}` must be a {kind.__name__}; got {type(value).__name__}.")
 
 
 def _on_any_backend(config: Any) -> Any:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_s2s import glyphs
+from keras_s2s.system.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -307,10 +308,5 @@ def _write_values(axes: Axes, values: np.ndarray) -> None:
 
 
 def _write(figure: Figure, file: Path) -> None:
-    """Writes beside `file`, then renames, so that a reader never meets half a picture."""
-    sibling = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        figure.savefig(sibling, format=file.suffix[1:].lower(), dpi=figure.dpi)
-        os.replace(sibling, file)
-    finally:
-        sibling.unlink(missing_ok=True)
+    with replacing(file) as temporary:
+        figure.savefig(temporary, format=file.suffix[1:].lower(), dpi=figure.dpi)

@@ -11,6 +11,7 @@ from rich.console import Console
 from keras_s2s import folder
 from keras_s2s.dates import EXAMPLES, date_corpus
 from keras_s2s.settings import TrainingSettings
+from keras_s2s.system.files import write_text
 
 TRAINING_PAIRS = 24_000
 HELD_OUT_PAIRS = 2_000
@@ -119,4 +120,4 @@ def _check_free(output: Path, force: bool) -> None:
 
 def write_tsv(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
     """Writes pairs as lines of `text<TAB>iso`."""
-    folder.write_text(path, "".join(f"{text}\t{iso}\n" for text, iso in pairs))
+    write_text(path, "".join(f"{text}\t{iso}\n" for text, iso in pairs))

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_number, check_size
+from keras_s2s.system.checks import check_number, check_size
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_s2s import __version__
-from keras_s2s.folder import SETTINGS, TRANSLATOR, write_json, write_lines
+from keras_s2s.folder import SETTINGS, TRANSLATOR
 from keras_s2s.reading import read_lines
 from keras_s2s.recipe import Recipe, in_words, members_in_words, settings_of
 from keras_s2s.recipe_scores import evaluate
 from keras_s2s.settings import TrainingSettings
+from keras_s2s.system.files import write_json, write_lines
+from keras_s2s.system.machine import machine, versions
+from keras_s2s.system.version import __version__
 
 RESULT = "result.json"  # of a training
 RESULTS = "results.json"  # of all
 ENSEMBLE = "ensemble.json"  # of several together
 AVERAGE = "average.keras"
+PACKAGES = ("tensorflow", "keras", "numpy", "sentencepiece", "sacrebleu")  # in the results
 
 
 def run_recipe(
@@ -246,8 +248,12 @@ def _train_and_score(
         "epochs": trained.epochs,
         "best_epoch": trained.best_epoch,
         "monitor": settings.monitor,
-        "machine": _machine(),
-        "versions": _versions(),
+        "machine": machine(),
+        "versions": {
+            "keras_s2s": __version__,
+            "python": platform.python_version(),
+            **versions(PACKAGES),
+        },
         # Of a training that was taken up again, only the last part was measured.
         "minutes": None if begun else round(wall / 60, 2),
         "processor_minutes": None if begun else round(processor / 60, 2),
@@ -270,26 +276,3 @@ def _cut(settings: TrainingSettings, pairs: int) -> TrainingSettings:
             lines = [line for _, line in zip(range(pairs), read_lines(file), strict=False)]
             write_lines(Path(changes[name]), lines)
     return dataclasses.replace(settings, **changes)
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("tensorflow", "keras", "numpy", "sentencepiece", "sacrebleu")
-    return {
-        "keras_s2s": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in names},
-    }
-
-
-def _machine() -> dict[str, Any]:
-    model = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"processor": model, "cores": cores}

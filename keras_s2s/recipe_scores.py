@@ -7,9 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from keras_s2s.folder import write_lines
 from keras_s2s.reading import group_references, read_references, read_tsv
 from keras_s2s.recipe import Evaluation
+from keras_s2s.system.files import write_lines
 
 
 def evaluate(

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from keras_s2s.checks import check_positive
 from keras_s2s.losses import TokenCrossEntropy
+from keras_s2s.system.checks import check_positive
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_s2s.steps import TokenSteps
+from keras_s2s.system.checks import check_size
 
 
 class RetraceWarning(keras.callbacks.Callback):
@@ -46,8 +47,7 @@ class RetraceWarning(keras.callbacks.Callback):
 
     def __init__(self, limit: int = 32, say: Callable[[str], Any] | None = None) -> None:
         super().__init__()
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise ValueError(f"`limit` must be a whole number from 1; got limit={limit!r}.")
+        check_size("limit", limit)
         self.limit = limit
         self.say = say
         self.compilations = 0

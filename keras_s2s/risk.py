@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_s2s.system.checks import check_choice
 from keras_s2s.translation import Translation
 
 METRICS = ("chrf",)
@@ -44,8 +45,7 @@ class MinimumBayesRisk:
     """
 
     def __init__(self, metric: str = "chrf") -> None:
-        if metric not in METRICS:
-            raise ValueError(f"`metric` must be one of {', '.join(METRICS)}; got {metric!r}.")
+        check_choice("metric", metric, METRICS)
         self.metric = metric
 
     def __call__(self, hypotheses: Sequence[Translation]) -> list[Translation]:

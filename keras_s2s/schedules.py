@@ -11,6 +11,7 @@ from keras_s2s.attention import Memory
 from keras_s2s.decoder import Decoder
 from keras_s2s.scan import Tensors, scan
 from keras_s2s.stack import State
+from keras_s2s.system.checks import check_number
 
 
 class Schedule:
@@ -41,7 +42,7 @@ class ConstantSchedule(Schedule):
     """
 
     def __init__(self, probability: float) -> None:
-        _check("probability", probability, 0.0, 1.0)
+        check_number("probability", probability, 0, most=1)
         self.probability = probability
 
     def __call__(self, step: Any) -> Any:
@@ -66,9 +67,9 @@ class LinearSchedule(Schedule):
     """
 
     def __init__(self, slope: float, start: float = 1.0, minimum: float = 0.0) -> None:
-        _check("slope", slope, 0.0, 1.0)
-        _check("start", start, 0.0, 1.0)
-        _check("minimum", minimum, 0.0, start)
+        check_number("slope", slope, 0, most=1)
+        check_number("start", start, 0, most=1)
+        check_number("minimum", minimum, 0, most=start)
         self.slope = slope
         self.start = start
         self.minimum = minimum
@@ -93,7 +94,7 @@ class ExponentialSchedule(Schedule):
     """
 
     def __init__(self, base: float) -> None:
-        _check("base", base, 0.0, 1.0)
+        check_number("base", base, 0, most=1)
         self.base = base
 
     def __call__(self, step: Any) -> Any:
@@ -116,7 +117,7 @@ class InverseSigmoidSchedule(Schedule):
     """
 
     def __init__(self, k: float) -> None:
-        _check("k", k, 1.0, float("inf"))
+        check_number("k", k, 1)
         self.k = k
 
     def __call__(self, step: Any) -> Any:
@@ -179,11 +180,3 @@ def mixed_tokens(
     # The start token is drawn by nobody: it begins the state and so stands in for itself.
     _, (mixed,) = scan(step, begun, tuple(columns), (1,), ("int32",))
     return ops.stop_gradient(ops.transpose(mixed[:, :, 0]))
-
-
-def _check(name: str, value: Any, low: float, high: float) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not low <= value <= high:
-        raise ValueError(
-            f"`{name}` must be a number from {low:g} to {high:g}; got {name}={value!r}."
-        )

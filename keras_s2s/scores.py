@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from keras_s2s import __version__
+from keras_s2s.system.checks import check_several
+from keras_s2s.system.version import __version__
 
 # For each output one text, or one or more of which any will do.
 References: TypeAlias = Sequence[str] | Sequence[Sequence[str]]
@@ -186,9 +187,8 @@ def edit_distance(left: Sequence[str], right: Sequence[str]) -> int:
 
 def _checked(outputs: Sequence[str], references: References) -> list[list[str]]:
     """The references of every output, as a list each."""
-    for name, value in (("outputs", outputs), ("references", references)):
-        if isinstance(value, str):
-            raise TypeError(f"`{name}` must be a list of strings; got one str. Pass [text].")
+    check_several("outputs", outputs)
+    check_several("references", references)
     if len(outputs) != len(references):
         raise ValueError(
             "There must be one reference per output, or one list of them; got "

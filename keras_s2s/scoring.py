@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from keras_s2s.inference import Decodable
+from keras_s2s.system.checks import check_several
 from keras_s2s.translation import padded
 
 
@@ -118,9 +119,8 @@ def check_pairs(sources: Sequence[str], targets: Sequence[str]) -> None:
         TypeError: one string in place of a sequence.
         ValueError: counts differ.
     """
-    for name, texts in (("sources", sources), ("targets", targets)):
-        if isinstance(texts, str):
-            raise TypeError(f"`{name}` must be a sequence of strings; got one string. Pass [text].")
+    check_several("sources", sources)
+    check_several("targets", targets)
     if len(sources) != len(targets):
         raise ValueError(
             f"There must be one target for each source; got {len(sources)} sources and "

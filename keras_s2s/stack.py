@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 
-from keras_s2s.checks import check_size
 from keras_s2s.recurrent import CELLS, RecurrentBlock
 from keras_s2s.recurrent.foreign import cell_width, check_cell
 from keras_s2s.scan import Tensors
+from keras_s2s.system.checks import check_size
 
 State = tuple[Tensors, ...]
 

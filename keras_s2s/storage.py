@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from keras_s2s.folder import temporary_sibling
+from keras_s2s.system.files import replacing
 
 WEIGHTS = "model.weights.h5"  # of an archive that Keras writes
 COMPACT_WEIGHTS = "model.weights.int8.h5"
@@ -69,8 +69,7 @@ def _rewrite(path: Any, output: Any, old: str, new: str, convert: Any) -> None:
             h5py.File(Path(folder, new), "w") as target,
         ):
             _copy(source, target, convert)
-        temporary = temporary_sibling(Path(output))
-        with zipfile.ZipFile(temporary, "w") as written:
+        with replacing(output) as temporary, zipfile.ZipFile(temporary, "w") as written:
             for entry in archive.infolist():
                 if entry.filename == old:
                     # Whole numbers become smaller; float32 would only take its time.
@@ -79,7 +78,6 @@ def _rewrite(path: Any, output: Any, old: str, new: str, convert: Any) -> None:
                     written.write(Path(folder, new), new, method)
                 else:
                     written.writestr(entry, archive.read(entry))
-        temporary.replace(output)
 
 
 def _copy(source: h5py.Group, target: h5py.Group, convert: Any) -> None:

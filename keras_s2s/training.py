@@ -34,6 +34,7 @@ from keras_s2s.hosts import Hosts
 from keras_s2s.moving_average import EvaluateMovingAverage
 from keras_s2s.retraces import RetraceWarning
 from keras_s2s.settings import FILES, TrainingSettings
+from keras_s2s.system.files import replacing, write_json, write_text
 from keras_s2s.text import Tokenizer
 from keras_s2s.translator import Translator
 
@@ -170,9 +171,9 @@ def _train(
         folder.remove_leftovers(output)
     else:
         make_room(output, force)
-    folder.write_json(output / SETTINGS, dataclasses.asdict(settings))
+    write_json(output / SETTINGS, dataclasses.asdict(settings))
     (output / CHECKPOINT).mkdir(exist_ok=True)
-    folder.write_text(output / CHECKPOINT / folder.TOKENIZERS, _as_json(tokenizers))
+    write_text(output / CHECKPOINT / folder.TOKENIZERS, _as_json(tokenizers))
 
     if checkpoint.epoch < settings.epochs and not checkpoint.finished:
         bar = ProgressBar(settings.epochs, console)
@@ -207,7 +208,7 @@ def _train(
             say(f"{metric.name}: {metric.signature}")
     else:
         say("nothing left to train: the run had ended")
-    folder.write_json(output / HISTORY, checkpoint.history)
+    write_json(output / HISTORY, checkpoint.history)
     if not checkpoint.best_epoch:
         raise RuntimeError(
             f"The training diverged: none of {checkpoint.epoch} epochs brought a finite validation "
@@ -233,9 +234,8 @@ def save_translator(translator: Translator, path: Path) -> None:
         translator: what to save; it is not changed.
         path: a file name that ends with `.keras`.
     """
-    temporary = folder.temporary_sibling(path)
-    translator.copy(mixed=False).save(temporary)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        translator.copy(mixed=False).save(temporary)
 
 
 def _check_hosts(settings: TrainingSettings, hosts: Hosts, resume: bool) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_s2s.checks import check_size
 from keras_s2s.constraints import Constraints, Controls
 from keras_s2s.folder import TRANSLATOR, find_translator
 from keras_s2s.inference import Decodable, InferenceModel
@@ -20,6 +19,7 @@ from keras_s2s.risk import MinimumBayesRisk
 from keras_s2s.scoring import ScoringModel, TargetScore, check_pairs, score_rows
 from keras_s2s.search import BeamSearch, Search, SearchResult
 from keras_s2s.storage import is_compact, write_whole
+from keras_s2s.system.checks import check_instance, check_several, check_size
 from keras_s2s.text import Tokenizer
 from keras_s2s.translation import Alignment, Translation, in_batches, padded, source_rows
 from keras_s2s.unknowns import UnknownReplacement
@@ -114,8 +114,8 @@ class Translator(keras.Model):
     def __setattr__(self, name: str, value: Any) -> None:
         kind = _SETTINGS.get(name)
         if kind is not None:
-            if not isinstance(value, kind) and (value is not None or name == "search"):
-                raise TypeError(f"`{name}` must be a {kind.__name__}; got {type(value).__name__}.")
+            if value is not None or name == "search":
+                check_instance(name, value, kind)
             if name == "search":
                 self._cache.model = None
             if name == "unknown_replacement" and value is not None and not self.model.attends:
@@ -227,8 +227,7 @@ class Translator(keras.Model):
         For texts that are too many to hold all their alignments: at most 64 batches are kept at a
         time. Arguments and errors are those of `translate`; texts are checked at once.
         """
-        if isinstance(texts, str):
-            raise TypeError("`texts` must be a sequence of strings; got one string. Pass [text].")
+        check_several("texts", texts)
         check_size("batch_size", batch_size)
         rows = self._source_rows(texts)
         controls = Controls(len(rows), constraints, self.target_tokenizer, self.search)

@@ -13,11 +13,11 @@ import typer
 
 from keras_s2s.export.onnx_files import write_int8
 from keras_s2s.export.quality import outputs_of
-from keras_s2s.folder import write_json
 from keras_s2s.model import Seq2Seq
 from keras_s2s.reading import group_references, read_tsv
 from keras_s2s.scores import phone_error_rate, word_error_rate
 from keras_s2s.storage import write_compact
+from keras_s2s.system.files import write_json
 from keras_s2s.text import CharTokenizer
 from keras_s2s.training import save_translator
 from keras_s2s.translator import Translator, load_translator

@@ -11,7 +11,7 @@ ROUNDS = """
 import ctypes
 import resource
 import numpy as np
-from keras_s2s.allocation import keep_freed_memory
+from keras_s2s import keep_freed_memory
 kept = {call}
 ctypes.CDLL(None).mallopt(-1, 128 * 1024)  # as TensorFlow does for datasets of generators
 def fill():
@@ -44,3 +44,14 @@ def test_memory_that_was_freed_is_not_asked_for_again() -> None:
     if not kept:
         pytest.skip("another C library than glibc")
     assert pages < 100 < 5 * 16_000 < run("False")[1]  # 64 MiB are 16,384 pages of 4 KiB
+
+
+def test_the_face_offers_it_without_loading_keras() -> None:
+    code = (
+        "import sys, keras_s2s\n"
+        "from keras_s2s.allocation import keep_freed_memory\n"
+        "assert keras_s2s.keep_freed_memory is keras_s2s.allocation.keep_freed_memory\n"
+        "assert keep_freed_memory is keras_s2s.keep_freed_memory\n"
+        "assert 'keras' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -214,9 +214,9 @@ def test_corpus_does_not_depend_on_the_system_locale_or_on_hash_order() -> None:
     ("arguments", "error", "message"),
     [
         ({"count": -1}, ValueError, "`count` must be at least 0; got -1"),
-        ({"count": 2.5}, TypeError, "`count` must be an int; got 2.5 of type float"),
-        ({"count": True}, TypeError, "`count` must be an int"),
-        ({"seed": None}, TypeError, "`seed` must be an int; got None"),
+        ({"count": 2.5}, TypeError, "`count` must be a whole number; got 2.5"),
+        ({"count": True}, TypeError, "`count` must be a whole number; got True"),
+        ({"seed": None}, TypeError, "`seed` must be a whole number; got None"),
         ({"seed": -4}, ValueError, "`seed` must be at least 0"),
         ({"first_year": 2000, "last_year": 1999}, ValueError, "`last_year` must be at least 2000"),
         ({"first_year": 999}, ValueError, "`first_year` must be at least 1000; got 999"),

@@ -178,7 +178,7 @@ def test_a_translator_of_another_model_is_refused(translator: Translator) -> Non
     ("given", "error", "message"),
     [
         ({"translator": None}, TypeError, "`translator` must be a Translator; got NoneType"),
-        ({"sources": "text"}, TypeError, "`sources` must be a list; got one str"),
+        ({"sources": "text"}, TypeError, "`sources` must be a list of strings; got one str"),
         ({"references": "text"}, TypeError, "`references` must be a list"),
         ({"sources": [], "references": []}, ValueError, "got 0 sources and 0 references"),
         ({"sources": SOURCES[:2]}, ValueError, "got 2 sources and 5 references"),

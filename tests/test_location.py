@@ -79,7 +79,9 @@ def test_sizes_must_be_positive_integers(name, value):
 
 @pytest.mark.parametrize("value", [0, 1, "yes", None])
 def test_cumulative_must_be_a_bool(value):
-    with pytest.raises(TypeError, match=f"`cumulative` must be True or False; got {value!r}"):
+    with pytest.raises(
+        TypeError, match=f"`cumulative` must be True or False; got cumulative={value!r}"
+    ):
         LocationScore(cumulative=value)
 
 

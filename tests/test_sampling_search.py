@@ -177,8 +177,8 @@ def step4(tokens, state):
         ({"top_k": 0}, "`top_k` must be a positive integer"),
         ({"top_p": 0}, "`top_p` must be above 0 and at most 1; got top_p=0"),
         ({"top_p": 1.1}, "`top_p` must be above 0 and at most 1; got top_p=1.1"),
-        ({"epsilon": 1}, "`epsilon` must be below 1; got epsilon=1"),
-        ({"seed": -1}, "`seed` must be an integer from 0 on, or None; got seed=-1"),
+        ({"epsilon": 1}, "`epsilon` must be at least 0 and below 1; got epsilon=1"),
+        ({"seed": -1}, "`seed` must be at least 0; got -1"),
     ],
 )
 def test_bad_settings_are_errors(options, message):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_s2s import __version__, options
+from keras_s2s import options
 from keras_s2s.scores import (
     bleu,
     edit_distance,
@@ -13,6 +13,7 @@ from keras_s2s.scores import (
     score_outputs,
     word_error_rate,
 )
+from keras_s2s.system.version import __version__
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=6)
 

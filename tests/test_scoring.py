@@ -106,8 +106,8 @@ def test_nothing_gives_nothing(translator: Translator) -> None:
 @pytest.mark.parametrize(
     ("sources", "targets", "options", "kind", "message"),
     [
-        ("a", ["a"], {}, TypeError, r"`sources` must be a sequence of strings; got one string"),
-        (["a"], "a", {}, TypeError, r"`targets` must be a sequence of strings; got one string"),
+        ("a", ["a"], {}, TypeError, r"`sources` must be a list of strings; got one str"),
+        (["a"], "a", {}, TypeError, r"`targets` must be a list of strings; got one str"),
         (["a", "b"], ["a"], {}, ValueError, "got 2 sources and 1 targets"),
         (["a", 1], ["a", "b"], {}, TypeError, "got int at 1"),
         (["a"], [None], {}, TypeError, "got NoneType"),

@@ -262,7 +262,7 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match=r"`opset` must be at least 20.*got 18"):
         decode_model(words, opset=18)
     for max_length in (0, -1, 2.0):
-        with pytest.raises(ValueError, match="`max_length` must be an integer of at least 1"):
+        with pytest.raises(ValueError, match="`max_length` must be a positive integer"):
             encode_model(words, max_length=max_length)  # type: ignore[arg-type]
 
 

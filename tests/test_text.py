@@ -360,7 +360,7 @@ def test_sentencepiece_needs_a_size(kind: Any) -> None:
 
 
 def test_training_refuses_wrong_kinds_and_types() -> None:
-    with pytest.raises(ValueError, match="'unigram', 'bpe', 'char', 'word'; got 'BPE'"):
+    with pytest.raises(ValueError, match="'unigram', 'bpe', 'char', 'word'; got kind='BPE'"):
         train_tokenizer("BPE", LINES, 10)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="iterable of lines; got one str"):
         train_tokenizer("char", "the cat")

@@ -128,7 +128,7 @@ def test_what_is_no_text_is_refused(translator: Translator, texts: Any, message:
 
 
 def test_translate_takes_no_single_string(translator: Translator) -> None:
-    with pytest.raises(TypeError, match=r"got one string\. Pass \[text\]"):
+    with pytest.raises(TypeError, match=r"got one str\. Pass \[text\]"):
         translator.translate("a cab")
 
 

@@ -237,5 +237,5 @@ def test_model_without_attention_is_refused() -> None:
     tokenizers = deaf.source_tokenizer, deaf.target_tokenizer
     with pytest.raises(ValueError, match="goes by attention, and this model has none"):
         Translator(deaf.model, *tokenizers, unknown_replacement=UnknownReplacement())
-    with pytest.raises(TypeError, match="must be a UnknownReplacement; got bool"):
+    with pytest.raises(TypeError, match="must be an UnknownReplacement; got bool"):
         deaf.unknown_replacement = True

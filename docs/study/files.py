@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import re
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ import keras
 import tensorflow as tf
 
 import keras_s2s
+from keras_s2s.system.files import replacing, write_text
+from keras_s2s.system.machine import machine, versions
 
 PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib")
 
@@ -22,32 +23,20 @@ def circumstances() -> dict[str, Any]:
     """Versions, backend and machine."""
     return {
         "keras_s2s": keras_s2s.__version__,
-        **{package: version(package) for package in PACKAGES},
+        **versions(PACKAGES),
         "backend": keras.backend.backend(),
         "python": platform.python_version(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
+        **machine(),
         "threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "load_average_before": [round(x, 2) for x in os.getloadavg()],
     }
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")  # Linux; elsewhere what Python knows
-    if information.is_file():
-        found = re.search(r"^model name\s*:\s*(.+)$", information.read_text(), flags=re.MULTILINE)
-        if found:
-            return found[1]
-    return platform.processor() or platform.machine()
 
 
 def write_json(path: Path, value: Any) -> None:
     """JSON with records as objects, six digits to a number and a list of numbers to a line."""
     text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
     flat = re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
-    sibling = _sibling(path)
-    sibling.write_text(flat + "\n", encoding="utf-8")
-    os.replace(sibling, path)
+    write_text(path, flat + "\n")
 
 
 def plain(value: Any) -> Any:
@@ -63,13 +52,5 @@ def plain(value: Any) -> Any:
 
 def write_figure(path: Path, figure: Any) -> None:
     """A figure as PNG."""
-    sibling = _sibling(path)
-    try:
-        figure.savefig(sibling, format="png", dpi=figure.dpi)
-        os.replace(sibling, path)
-    finally:
-        sibling.unlink(missing_ok=True)
-
-
-def _sibling(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=figure.dpi)

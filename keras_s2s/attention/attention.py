@@ -7,12 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.attention.mechanism import Mechanism, State, named, part
+from keras_s2s.attention.mechanism import Mechanism, State, part
 from keras_s2s.attention.memory import Memory, Shape, values_shape, weights_dtype
 from keras_s2s.attention.probability import PROBABILITIES, Probability
 from keras_s2s.attention.scores import SCORES, Score
 from keras_s2s.attention.windows import Window
-from keras_s2s.checks import check_shares
+from keras_s2s.system.checks import check_instance, check_shares
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -56,8 +56,7 @@ class Attention(Mechanism):
         policy = self.dtype_policy
         self.score = part("score", score, Score, SCORES, policy)
         self.probability = part("probability", probability, Probability, PROBABILITIES, policy)
-        if window is not None and not isinstance(window, Window):
-            raise TypeError(f"`window` must be a Window or None; got {named(window)}.")
+        check_instance("window", window, Window, None)
         check_shares(dropout=dropout)
         self.window = window
         self.dropout = dropout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any, ClassVar
 
 from keras import ops
@@ -10,6 +9,7 @@ from keras import ops
 from keras_s2s.attention.memory import Shape
 from keras_s2s.attention.scores import ConcatScore, named_score
 from keras_s2s.scan import Tensors
+from keras_s2s.system.checks import check_positive
 
 
 @named_score("coverage")
@@ -49,11 +49,8 @@ class CoverageScore(ConcatScore):
         self, units: int | None = None, fertility: float | None = None, **kwargs: Any
     ) -> None:
         super().__init__(units, **kwargs)
-        is_number = isinstance(fertility, (int, float)) and not isinstance(fertility, bool)
-        if fertility is not None and not (is_number and 0 < fertility < inf):
-            raise ValueError(
-                f"`fertility` must be a finite number above 0 or None; got fertility={fertility!r}."
-            )
+        if fertility is not None:
+            check_positive("fertility", fertility)
         self.fertility = fertility
 
     def build(self, query_shape: Shape, values_shape: Shape) -> None:

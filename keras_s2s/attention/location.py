@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_s2s.attention.memory import Shape
 from keras_s2s.attention.scores import ConcatScore, named_score
-from keras_s2s.checks import check_size
 from keras_s2s.scan import Tensors
+from keras_s2s.system.checks import check_flags, check_size
 
 
 @named_score("location")
@@ -58,8 +58,7 @@ class LocationScore(ConcatScore):
         super().__init__(units, **kwargs)
         check_size("filters", filters)
         check_size("width", width)
-        if not isinstance(cumulative, bool):
-            raise TypeError(f"`cumulative` must be True or False; got {cumulative!r}.")
+        check_flags(cumulative=cumulative)
         self.filters = filters
         self.width = width
         self.cumulative = cumulative

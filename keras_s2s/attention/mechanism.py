@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_s2s.attention.memory import Encoded, Memory, check_memory, check_query, weights_dtype
 from keras_s2s.scan import Tensors, scan
+from keras_s2s.system.checks import type_in_words
 
 Part = TypeVar("Part", bound=keras.layers.Layer)
 State = Any  # nested tuples of tensors; () where there is none
@@ -203,12 +204,6 @@ def part(name: str, given: Any, kind: type[Part], known: dict[str, type[Part]], 
             )
         return known[given](dtype=dtype)
     if not isinstance(given, kind):
-        raise TypeError(f"`{name}` must be a name or a {kind.__name__}; got {named(given)}.")
+        received = type_in_words(given)
+        raise TypeError(f"`{name}` must be a name or a {kind.__name__}; got {received}.")
     return given
-
-
-def named(given: Any) -> str:
-    """What an error says of an argument of the wrong type."""
-    if isinstance(given, type):
-        return f"the class {given.__name__}, not {given.__name__}(...)"
-    return type(given).__name__

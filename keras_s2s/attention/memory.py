@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_s2s.checks import check_mask
+from keras_s2s.system.checks import check_mask
 
 Shape = tuple[int | None, ...]
 

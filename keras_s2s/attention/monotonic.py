@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any, ClassVar
 
 import keras
@@ -11,6 +10,7 @@ from keras import ops
 from keras_s2s.attention.memory import first_real
 from keras_s2s.attention.probability import LOWEST, Probability, named_probability
 from keras_s2s.scan import Tensors, scan
+from keras_s2s.system.checks import check_choice, check_number
 
 MODES = ("recursive", "parallel", "hard")
 
@@ -62,17 +62,14 @@ class Monotonic(Probability):
         self, mode: str = "parallel", noise: float = 0.0, bias: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if mode not in MODES:
-            raise ValueError(f"`mode` must be one of {', '.join(map(repr, MODES))}; got {mode!r}.")
-        if not isinstance(noise, (int, float)) or isinstance(noise, bool) or not 0 <= noise < inf:
-            raise ValueError(f"`noise` must be a finite number of at least 0; got noise={noise!r}.")
+        check_choice("mode", mode, MODES)
+        check_number("noise", noise, 0)
         if mode == "hard" and noise:
             raise ValueError(
                 f"Hard mode takes no noise; got mode='hard', noise={noise!r}. Train with "
                 "mode='parallel' and noise, then decode with mode='hard'."
             )
-        if not isinstance(bias, (int, float)) or isinstance(bias, bool) or not abs(bias) < inf:
-            raise ValueError(f"`bias` must be a finite number; got bias={bias!r}.")
+        check_number("bias", bias)
         self.mode = mode
         self.deviation = noise
         self.bias = bias

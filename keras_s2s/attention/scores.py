@@ -13,8 +13,8 @@ import keras
 from keras import ops
 
 from keras_s2s.attention.memory import Shape
-from keras_s2s.checks import check_optional_size
 from keras_s2s.scan import Tensors
+from keras_s2s.system.checks import check_optional_size
 
 SCORES: dict[str, type[Score]] = {}
 

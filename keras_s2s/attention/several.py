@@ -14,7 +14,7 @@ from keras_s2s.attention.memory import Memory, Shape, values_shape
 from keras_s2s.attention.probability import PROBABILITIES, Probability
 from keras_s2s.attention.scores import SCORES, Score
 from keras_s2s.attention.windows import Window
-from keras_s2s.checks import check_size
+from keras_s2s.system.checks import check_size
 
 
 class Group(Mechanism):

@@ -8,8 +8,8 @@ import keras
 from keras import ops
 
 from keras_s2s.attention.memory import Shape, positions, weights_dtype
-from keras_s2s.checks import check_optional_size, check_size
 from keras_s2s.scan import Tensors
+from keras_s2s.system.checks import check_optional_size, check_size
 
 
 class Window(keras.layers.Layer):

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from keras_s2s.folder import write_text
 from keras_s2s.recipe import find_recipe, read_recipe, settings_of
 from keras_s2s.recipe_run import run_recipe
 from keras_s2s.recipe_table import plots, table
+from keras_s2s.system.files import write_text
 from keras_s2s.terminal import console, quiet_start, say
 
 TABLE = "table.md"

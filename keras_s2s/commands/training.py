@@ -9,9 +9,10 @@ import typer
 
 from keras_s2s import options
 from keras_s2s.commands.settings import with_settings
-from keras_s2s.folder import SETTINGS, check_output, find_translator, temporary_sibling
+from keras_s2s.folder import SETTINGS, check_output, find_translator
 from keras_s2s.options import ArgumentError
 from keras_s2s.settings import TrainingSettings
+from keras_s2s.system.files import replacing
 from keras_s2s.terminal import console, quiet_start, say
 
 
@@ -84,9 +85,8 @@ def average(
     with quiet_start():
         from keras_s2s.averaging import average_translators
     translator = average_translators(models, weight or None)
-    temporary = temporary_sibling(output)
-    translator.save(temporary)
-    temporary.replace(output)
+    with replacing(output) as temporary:
+        translator.save(temporary)
     print(f"{output}: the mean of {len(models)} models")
 
 

@@ -13,8 +13,8 @@ import typer
 from keras_s2s import options
 from keras_s2s.commands.models import check_models, load_models
 from keras_s2s.commands.searches import check_search, search_for, with_search
-from keras_s2s.folder import write_lines
 from keras_s2s.options import ArgumentError
+from keras_s2s.system.files import write_lines
 from keras_s2s.terminal import say
 
 if TYPE_CHECKING:

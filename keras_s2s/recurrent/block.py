@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_flags
 from keras_s2s.recurrent.foreign import CellRecurrent, check_cell
 from keras_s2s.recurrent.layer import CELLS, Recurrent
 from keras_s2s.scan import Tensors
+from keras_s2s.system.checks import check_flags
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_mask
 from keras_s2s.scan import Tensors
+from keras_s2s.system.checks import check_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from keras_s2s import cudnn
-from keras_s2s.checks import check_mask, check_shares, check_size
 from keras_s2s.scan import Tensors, scan
+from keras_s2s.system.checks import check_mask, check_shares, check_size
 
 CELLS: dict[str, type[Recurrent]] = {}
 

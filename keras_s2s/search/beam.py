@@ -7,7 +7,6 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_choice, check_size
 from keras_s2s.search import penalties, required
 from keras_s2s.search.candidates import Candidates, candidates
 from keras_s2s.search.hypotheses import Hypotheses, append
@@ -16,6 +15,7 @@ from keras_s2s.search.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE, SearchResult, is_real
 from keras_s2s.search.search import Search
+from keras_s2s.system.checks import check_choice, check_size
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

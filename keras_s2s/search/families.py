@@ -5,11 +5,13 @@ Log-probabilities are at most 0, lengths at least 1; a length counts the end tok
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from keras import ops
 
-from keras_s2s.search.penalties import LengthPenalty, named_penalty, number
+from keras_s2s.search.penalties import LengthPenalty, named_penalty
+from keras_s2s.system.checks import check_number
 
 
 @named_penalty("none")
@@ -40,7 +42,7 @@ class GNMT(LengthPenalty):
     """
 
     def __init__(self, weight: float = 1.0) -> None:
-        self.weight = number("weight", weight, 0, 100)
+        self.weight = _number("weight", weight, 0, below=100)
 
     def __call__(self, log_probs: Any, lengths: Any, source_lengths: Any = None) -> Any:
         log_probs = ops.cast(log_probs, "float32")
@@ -154,10 +156,10 @@ class Sockeye(LengthPenalty):
         brevity_weight: float = 0.0,
         length_ratio: float = 1.0,
     ) -> None:
-        self.alpha = number("alpha", alpha, 0, 100)
-        self.beta = number("beta", beta, 0)
-        self.brevity_weight = number("brevity_weight", brevity_weight, 0)
-        self.length_ratio = number("length_ratio", length_ratio, 0)
+        self.alpha = _number("alpha", alpha, 0, below=100)
+        self.beta = _number("beta", beta, 0)
+        self.brevity_weight = _number("brevity_weight", brevity_weight, 0)
+        self.length_ratio = _number("length_ratio", length_ratio, 0)
 
     def __call__(self, log_probs: Any, lengths: Any, source_lengths: Any = None) -> Any:
         lengths = ops.cast(lengths, "float32")
@@ -203,8 +205,8 @@ class Marian(LengthPenalty):
     """
 
     def __init__(self, normalize: float = 1.0, word_penalty: float = 0.0) -> None:
-        self.normalize = number("normalize", normalize, 0, 100)
-        self.word_penalty = number("word_penalty", word_penalty)
+        self.normalize = _number("normalize", normalize, 0, below=100)
+        self.word_penalty = _number("word_penalty", word_penalty)
 
     def __call__(self, log_probs: Any, lengths: Any, source_lengths: Any = None) -> Any:
         lengths = ops.cast(lengths, "float32")
@@ -227,3 +229,8 @@ class Marian(LengthPenalty):
 
     def get_config(self) -> dict[str, Any]:
         return {"normalize": self.normalize, "word_penalty": self.word_penalty}
+
+
+def _number(name: str, value: Any, least: float = -math.inf, below: float = math.inf) -> float:
+    """A checked argument of a length penalty."""
+    return check_number(name, value, least, below=below, of="length penalty")

@@ -7,12 +7,13 @@ Log-probabilities are at most 0, lengths at least 1; a length counts the end tok
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
+
+from keras_s2s.system.checks import check_number
 
 PENALTIES: dict[str, type[LengthPenalty]] = {}
 
@@ -156,7 +157,7 @@ class GNMTCoverage(CoveragePenalty):
     """
 
     def __init__(self, weight: float = 0.2) -> None:
-        self.weight = number("weight", weight, 0, what="coverage penalty")
+        self.weight = check_number("weight", weight, 0, of="coverage penalty")
 
     def __call__(self, coverage: Any, mask: Any) -> Any:
         covered = ops.clip(ops.cast(coverage, "float32"), LEAST_COVERAGE, 1.0)
@@ -165,20 +166,3 @@ class GNMTCoverage(CoveragePenalty):
 
     def get_config(self) -> dict[str, Any]:
         return {"weight": self.weight}
-
-
-def number(
-    name: str,
-    value: Any,
-    least: float = -math.inf,
-    below: float = math.inf,
-    what: str = "length penalty",
-) -> float:
-    """`value` as a float, where it is a finite number within these ends."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and math.isfinite(value) and least <= value < below:
-        return float(value)
-    wanted = "a finite number"
-    if least > -math.inf:
-        wanted = f"a number from {least}" + (f" to below {below}" if below < math.inf else " on")
-    raise ValueError(f"The {what}'s `{name}` must be {wanted}; got {name}={value!r}.")

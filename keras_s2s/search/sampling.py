@@ -7,13 +7,19 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_number, check_size
 from keras_s2s.search.candidates import ends_allowed, forced_tokens
 from keras_s2s.search.hypotheses import Hypotheses, append
 from keras_s2s.search.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE, is_real
 from keras_s2s.search.search import Search
+from keras_s2s.system.checks import (
+    check_number,
+    check_positive,
+    check_shares,
+    check_size,
+    check_whole,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -76,21 +82,15 @@ class SamplingSearch(Search):
         if top_k is not None:
             check_size("top_k", top_k)
         if top_p is not None:
-            check_number("top_p", top_p, 0)
-            if not 0 < top_p <= 1:
-                raise ValueError(f"`top_p` must be above 0 and at most 1; got top_p={top_p}.")
+            check_positive("top_p", top_p, most=1)
         if epsilon is not None:
-            check_number("epsilon", epsilon, 0)
-            if epsilon >= 1:
-                raise ValueError(f"`epsilon` must be below 1; got epsilon={epsilon}.")
-        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
-            raise ValueError(f"`seed` must be an integer from 0 on, or None; got seed={seed!r}.")
+            check_shares(epsilon=epsilon)
         self.samples = samples
         self.temperature = float(temperature)
         self.top_k = top_k
         self.top_p = top_p
         self.epsilon = epsilon
-        self.seed = seed
+        self.seed = None if seed is None else check_whole("seed", seed, 0)
         self.width = self.n_best = samples
 
     @property

@@ -11,7 +11,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_flags, check_number, check_size
 from keras_s2s.search import loop, phrases, required
 from keras_s2s.search.controls import controlled
 from keras_s2s.search.history import blank, read
@@ -25,6 +24,7 @@ from keras_s2s.search.result import (
     finish,
     is_real,
 )
+from keras_s2s.system.checks import check_flags, check_number, check_size
 
 Step = Callable[[Any, Any], tuple[Any, ...]]
 

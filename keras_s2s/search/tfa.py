@@ -6,16 +6,15 @@ without its way of counting is `TFA` in `families`; the beams are in `tfa_beams`
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from keras_s2s.checks import check_size
 from keras_s2s.search.result import SearchResult, check_if_known, finish
 from keras_s2s.search.search import Search, Step
 from keras_s2s.search.tfa_beams import Decoding
+from keras_s2s.system.checks import check_number, check_size
 
 
 class TFAResult(NamedTuple):
@@ -102,8 +101,10 @@ class TFABeamSearch(Search):
         super().__init__(max_length)
         check_size("width", width)
         self.width = self.n_best = width
-        self.length_penalty_weight = _weight("length_penalty_weight", length_penalty_weight)
-        self.coverage_penalty_weight = _weight("coverage_penalty_weight", coverage_penalty_weight)
+        self.length_penalty_weight = check_number("length_penalty_weight", length_penalty_weight)
+        self.coverage_penalty_weight = check_number(
+            "coverage_penalty_weight", coverage_penalty_weight
+        )
 
     @property
     def needs_weights(self) -> bool:
@@ -235,10 +236,3 @@ class TFABeamSearch(Search):
         if initial is None:
             initial = ops.zeros((batch_size, ops.shape(source_mask)[1]), dtype="float32")
         return ops.repeat(ops.cast(initial, "float32"), self.width, axis=0)
-
-
-def _weight(name: str, value: Any) -> float:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value):
-        raise ValueError(f"`{name}` must be a finite number; got {name}={value!r}.")
-    return float(value)

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_s2s.system.checks import check_several
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -133,11 +135,7 @@ class Tokenizer(abc.ABC):
             >>> CharTokenizer(["a", "b"]).encode(["ab", "bx", ""])
             [[4, 5], [5, 1], []]
         """
-        if isinstance(texts, str | bytes):
-            raise TypeError(
-                f"`texts` must be a list of strings; got one {type(texts).__name__}. Put it in a "
-                "list."
-            )
+        check_several("texts", texts)
         for index, text in enumerate(texts):
             if not isinstance(text, str):
                 raise TypeError(

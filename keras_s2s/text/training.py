@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal, get_args
 
+from keras_s2s.system.checks import check_choice
 from keras_s2s.text.subword import SentencePieceTokenizer
 from keras_s2s.text.tokenizer import FIRST_ID, UNKNOWN_TEXT, Tokenizer, valid_text
 from keras_s2s.text.vocabulary import CharTokenizer, VocabularyTokenizer, WordTokenizer
@@ -55,9 +56,7 @@ def train_tokenizer(
         >>> train_tokenizer("word", ["the cat", "the dog"], 6).vocabulary
         ['the', 'cat']
     """
-    if kind not in get_args(Kind):
-        names = ", ".join(map(repr, get_args(Kind)))
-        raise ValueError(f"`kind` must be one of {names}; got {kind!r}.")
+    check_choice("kind", kind, get_args(Kind))
     if vocabulary_size is not None and (
         not isinstance(vocabulary_size, int) or vocabulary_size <= FIRST_ID
     ):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_s2s.system.checks import check_several
 from keras_s2s.text.tokenizer import FIRST_ID, UNKNOWN_TEXT, Tokenizer, valid_text
 
 if TYPE_CHECKING:
@@ -36,10 +37,7 @@ class VocabularyTokenizer(Tokenizer):
     token_meaning: str  # what a token must be, for errors
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
-        if isinstance(vocabulary, str | bytes):
-            raise TypeError(
-                f"`vocabulary` must be a list of strings; got one {type(vocabulary).__name__}."
-            )
+        check_several("vocabulary", vocabulary)
         self.vocabulary = list(vocabulary)
         self._ids: dict[str, int] = {}
         for position, token in enumerate(self.vocabulary):

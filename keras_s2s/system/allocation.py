@@ -31,9 +31,9 @@ def keep_freed_memory() -> bool:
 
     Example:
         ```python
-        from keras_s2s.allocation import keep_freed_memory
+        import keras_s2s
 
-        keep_freed_memory()
+        keras_s2s.keep_freed_memory()
         ```
     """
     try:
