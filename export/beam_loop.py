@@ -11,7 +11,7 @@ from keras_s2s.export.loops import BOOL, FLOAT, INT64, SearchLoop
 from keras_s2s.export.pieces import NEW
 from keras_s2s.export.recurrent_products import without_products
 from keras_s2s.search import BeamSearch
-from keras_s2s.search.prediction import CHUNK
+from keras_s2s.search.state.prediction import CHUNK
 from keras_s2s.search.result import IMPOSSIBLE
 
 WIDEST = 64  # places that a caller may ask for

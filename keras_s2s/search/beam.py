@@ -8,11 +8,12 @@ import keras
 from keras import ops
 
 from keras_s2s.checks import check_choice, check_size
-from keras_s2s.search import penalties, required
-from keras_s2s.search.candidates import Candidates, candidates
-from keras_s2s.search.hypotheses import Hypotheses, append
+from keras_s2s.search import penalties
+from keras_s2s.search.constraints import required
+from keras_s2s.search.constraints.candidates import Candidates, candidates
+from keras_s2s.search.state.hypotheses import Hypotheses, append
 from keras_s2s.search.penalties import CoveragePenalty, GNMTCoverage, LengthPenalty
-from keras_s2s.search.prediction import Prediction
+from keras_s2s.search.state.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE, SearchResult, is_real
 from keras_s2s.search.search import Search
@@ -33,7 +34,7 @@ class BeamSearch(Search):
        phrases before those that do not.
 
     With required phrases the places go to hypotheses that have come more or less far with them; see
-    `keras_s2s.search.required`. Each then holds them all if they fit `max_length` and the model
+    `keras_s2s.search.constraints.required`. Each then holds them all if they fit `max_length` and the model
     gives them any probability; `satisfied` says which do.
 
     Args:

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_s2s.checks import check_number, check_size
 from keras_s2s.search.beam import BeamSearch
-from keras_s2s.search.candidates import Candidates
+from keras_s2s.search.constraints.candidates import Candidates
 from keras_s2s.search.penalties import LengthPenalty
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.search.candidates import candidates
-from keras_s2s.search.hypotheses import Hypotheses, append
-from keras_s2s.search.prediction import Prediction
+from keras_s2s.search.constraints.candidates import candidates
+from keras_s2s.search.state.hypotheses import Hypotheses, append
+from keras_s2s.search.state.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.search import Search
 

@@ -8,9 +8,9 @@ import keras
 from keras import ops
 
 from keras_s2s.checks import check_number, check_size
-from keras_s2s.search.candidates import ends_allowed, forced_tokens
-from keras_s2s.search.hypotheses import Hypotheses, append
-from keras_s2s.search.prediction import Prediction
+from keras_s2s.search.constraints.candidates import ends_allowed, forced_tokens
+from keras_s2s.search.state.hypotheses import Hypotheses, append
+from keras_s2s.search.state.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE, is_real
 from keras_s2s.search.search import Search

@@ -12,11 +12,12 @@ import keras
 from keras import ops
 
 from keras_s2s.checks import check_flags, check_number, check_size
-from keras_s2s.search import loop, phrases, required
-from keras_s2s.search.controls import controlled
-from keras_s2s.search.history import blank, read
-from keras_s2s.search.hypotheses import Hypotheses, end_broken
-from keras_s2s.search.prediction import Prediction
+from keras_s2s.search import loop
+from keras_s2s.search.constraints import phrases, required
+from keras_s2s.search.constraints.controls import controlled
+from keras_s2s.search.state.history import blank, read
+from keras_s2s.search.state.hypotheses import Hypotheses, end_broken
+from keras_s2s.search.state.prediction import Prediction
 from keras_s2s.search.request import Line, Request, length_on, line_of, source_lengths
 from keras_s2s.search.result import (
     IMPOSSIBLE,

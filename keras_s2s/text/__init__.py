@@ -7,10 +7,10 @@ segmentations, `training` makes tokenizers from text, `graph` is their TensorFlo
 form is `keras_s2s.export.strings`.
 """
 
-from keras_s2s.text.sampling import SubwordSampling
+from keras_s2s.text.subword_sampling import SubwordSampling
 from keras_s2s.text.subword import SentencePieceTokenizer
 from keras_s2s.text.tokenizer import Tokenizer, valid_text
-from keras_s2s.text.training import train_tokenizer
+from keras_s2s.text.trainer import train_tokenizer
 from keras_s2s.text.vocabulary import CharTokenizer, WordTokenizer
 
 __all__ = [

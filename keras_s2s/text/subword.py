@@ -90,7 +90,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def module(self) -> tf.Module:
         """The same tokenizer as TensorFlow operations; see `Tokenizer.module`."""
-        from keras_s2s.text.graph import SentencePieceModule
+        from keras_s2s.text.graph_modules import SentencePieceModule
 
         return SentencePieceModule(self)
 

@@ -120,7 +120,7 @@ class CharTokenizer(VocabularyTokenizer):
 
     def module(self) -> tf.Module:
         """The same tokenizer as TensorFlow operations; see `Tokenizer.module`."""
-        from keras_s2s.text.graph import CharModule
+        from keras_s2s.text.graph_modules import CharModule
 
         return CharModule(self)
 
@@ -155,6 +155,6 @@ class WordTokenizer(VocabularyTokenizer):
 
     def module(self) -> tf.Module:
         """The same tokenizer as TensorFlow operations; see `Tokenizer.module`."""
-        from keras_s2s.text.graph import WordModule
+        from keras_s2s.text.graph_modules import WordModule
 
         return WordModule(self)

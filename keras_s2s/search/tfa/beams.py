@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_s2s.search import loop
-from keras_s2s.search.history import History, blank, read, write
+from keras_s2s.search.state.history import History, blank, read, write
 from keras_s2s.search.result import IMPOSSIBLE, is_real
 from keras_s2s.search.search import Step
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_s2s.search import phrases
+from keras_s2s.search.constraints import phrases
 from keras_s2s.search.result import IMPOSSIBLE, is_real
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_s2s.search import phrases
+from keras_s2s.search.constraints import phrases
 from keras_s2s.search.result import IMPOSSIBLE
 
 

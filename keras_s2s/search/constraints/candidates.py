@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras import ops
 
-from keras_s2s.search import required
-from keras_s2s.search.prediction import Prediction, largest
+from keras_s2s.search.constraints import required
+from keras_s2s.search.state.prediction import Prediction, largest
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE
 
 if TYPE_CHECKING:
-    from keras_s2s.search.hypotheses import Hypotheses
+    from keras_s2s.search.state.hypotheses import Hypotheses
 
 
 class Candidates(NamedTuple):

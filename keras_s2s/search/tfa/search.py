@@ -15,7 +15,7 @@ from keras import ops
 from keras_s2s.checks import check_size
 from keras_s2s.search.result import SearchResult, check_if_known, finish
 from keras_s2s.search.search import Search, Step
-from keras_s2s.search.tfa_beams import Decoding
+from keras_s2s.search.tfa.beams import Decoding
 
 
 class TFAResult(NamedTuple):

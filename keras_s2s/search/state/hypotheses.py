@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_s2s.search.history import History, write
-from keras_s2s.search.prediction import Prediction
+from keras_s2s.search.state.history import History, write
+from keras_s2s.search.state.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import is_real
 
