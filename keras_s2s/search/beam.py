@@ -11,16 +11,16 @@ from keras_s2s.checks import check_choice, check_size
 from keras_s2s.search import penalties
 from keras_s2s.search.constraints import required
 from keras_s2s.search.constraints.candidates import Candidates, candidates
-from keras_s2s.search.state.hypotheses import Hypotheses, append
 from keras_s2s.search.penalties import CoveragePenalty, GNMTCoverage, LengthPenalty
-from keras_s2s.search.state.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE, SearchResult, is_real
 from keras_s2s.search.search import Search
+from keras_s2s.search.state.hypotheses import Hypotheses, append, read_result
+from keras_s2s.search.state.prediction import Prediction
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class BeamSearch(Search):
+class BeamSearch(Search, name="beam"):
     """Keeps the `width` most probable hypotheses of each sentence.
 
     1. Every live hypothesis is extended by every token; the most probable extensions fill the free
@@ -207,7 +207,8 @@ class BeamSearch(Search):
             )
         first_rows = ops.arange(request.batch_size, dtype="int32")[:, None] * self.width
         rows = ops.reshape(first_rows + ops.cast(places, "int32")[:, : self.n_best], (-1,))
-        result = self._read(end, rows, ops.reshape(best[:, : self.n_best], (-1,)), request)
+        scores = ops.reshape(best[:, : self.n_best], (-1,))
+        result = read_result(end, rows, scores, request, self.n_best)
         return result, request.by_sentence(end.broken)[:, :1]
 
     def get_config(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from keras_s2s.search.result import IMPOSSIBLE
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class DiverseBeamSearch(BeamSearch):
+class DiverseBeamSearch(BeamSearch, name="diverse"):
     """Beam search in groups, each kept from what those before it say (Vijayakumar et al. 2018).
 
     The `width` places are divided into `groups`. At every step the groups choose one after the

@@ -8,14 +8,14 @@ import keras
 from keras import ops
 
 from keras_s2s.search.constraints.candidates import candidates
-from keras_s2s.search.state.hypotheses import Hypotheses, append
-from keras_s2s.search.state.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.search import Search
+from keras_s2s.search.state.hypotheses import Hypotheses, append
+from keras_s2s.search.state.prediction import Prediction
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class GreedySearch(Search):
+class GreedySearch(Search, name="greedy"):
     """Takes the most probable token at every step.
 
     The arguments are those of `Search`. Phrases cannot be required of it: they need a beam.
@@ -40,6 +40,16 @@ class GreedySearch(Search):
                 "them; greedy search has none. Use BeamSearch."
             )
         return super().__call__(*args, **kwargs)
+
+    def like(self, **changes: Any) -> Search:
+        """Returns this search with some settings changed; see `Search.like`.
+
+        A `width` and an `n_best` of 1 ask for what greedy search does, and change nothing.
+        """
+        beam = ("width", "n_best")
+        if all(changes.get(name) in (None, 1) for name in beam):
+            changes = {name: value for name, value in changes.items() if name not in beam}
+        return super().like(**changes)
 
     def _advance(
         self, t: Any, hypotheses: Hypotheses, prediction: Prediction, request: Request

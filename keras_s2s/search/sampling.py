@@ -9,15 +9,15 @@ from keras import ops
 
 from keras_s2s.checks import check_number, check_size
 from keras_s2s.search.constraints.candidates import ends_allowed, forced_tokens
-from keras_s2s.search.state.hypotheses import Hypotheses, append
-from keras_s2s.search.state.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE, is_real
 from keras_s2s.search.search import Search
+from keras_s2s.search.state.hypotheses import Hypotheses, append
+from keras_s2s.search.state.prediction import Prediction
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class SamplingSearch(Search):
+class SamplingSearch(Search, name="sampling"):
     """Draws each token from `softmax(log_probs / temperature)`, cut and normalised anew.
 
     A token is kept if it passes all cuts that are given, each of which sees the distribution under

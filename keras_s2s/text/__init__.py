@@ -7,8 +7,8 @@ segmentations, `training` makes tokenizers from text, `graph` is their TensorFlo
 form is `keras_s2s.export.strings`.
 """
 
-from keras_s2s.text.subword_sampling import SubwordSampling
 from keras_s2s.text.subword import SentencePieceTokenizer
+from keras_s2s.text.subword_sampling import SubwordSampling
 from keras_s2s.text.tokenizer import Tokenizer, valid_text
 from keras_s2s.text.trainer import train_tokenizer
 from keras_s2s.text.vocabulary import CharTokenizer, WordTokenizer

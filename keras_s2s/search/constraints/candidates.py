@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from keras import ops
 
 from keras_s2s.search.constraints import required
-from keras_s2s.search.state.prediction import Prediction, largest
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE
+from keras_s2s.search.state.prediction import Prediction, largest
 
 if TYPE_CHECKING:
     from keras_s2s.search.state.hypotheses import Hypotheses

@@ -2,7 +2,7 @@
 
 | file | holds |
 |---|---|
-| `length.py` | `LengthPenalty`, the registry of penalties by name, `named_penalty`, `length_penalty` |
+| `length.py` | `LengthPenalty`, the penalties by name, `named_penalty`, `length_penalty` |
 | `toolkits.py` | the length penalties of other toolkits, one class for each formula |
 | `coverage.py` | `CoveragePenalty` and `GNMTCoverage`, which look at the attention weights |
 

@@ -1,4 +1,4 @@
-"""Predictions: what a step says of the next token, and the largest of many logits."""
+"""Predictions: what a step says of the next token, and a fast choice of the largest logits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-# Logits that share a maximum. Of the vocabularies and widths measured, 64 cost least.
+# Columns that share a maximum. Of the sizes measured for several vocabularies and widths, 64 was
+# the fastest.
 CHUNK = 64
 
 
@@ -16,9 +17,9 @@ class Prediction(NamedTuple):
     Attributes:
         logits: `(R, V)` float32.
         normalizer: `(R, 1)` float32, their log-sum-exp.
-        values: `(R, V)` float32, logits to choose by under controls, with the same normaliser; or
-            `()` where they are the model's.
-        weights: `(R, S)` float32, or `()`.
+        values: `(R, V)` float32, the logits that the search chooses by, with the same normaliser;
+            `()` where it chooses by the model's logits.
+        weights: `(R, S)` float32 attention weights, or `()`.
     """
 
     logits: Any
@@ -27,36 +28,52 @@ class Prediction(NamedTuple):
     weights: Any
 
     def log_probs(self, tokens: Any) -> Any:
-        """Of `(R, k)` tokens, as the model has them."""
+        """Returns the model's log-probabilities of `(R, k)` tokens, `(R, k)` float32."""
         return ops.take_along_axis(self.logits, tokens, axis=-1) - self.normalizer
 
     def chosen_by(self, tokens: Any) -> Any:
-        """Of `(R, k)` tokens, as the search is to see them."""
+        """Returns the log-probabilities that the search chooses `(R, k)` tokens by."""
         if isinstance(self.values, tuple):
             return self.log_probs(tokens)
         return ops.take_along_axis(self.values, tokens, axis=-1) - self.normalizer
 
 
+def predict(logits: Any, weights: Any) -> Prediction:
+    """Makes a prediction of the output of a step, with the model's own logits to choose by.
+
+    Args:
+        logits: `(R, V)` of any float dtype.
+        weights: `(R, S)` attention weights, or `()`.
+    """
+    logits = ops.cast(logits, "float32")
+    normalizer = ops.logsumexp(logits, axis=-1, keepdims=True)
+    if not isinstance(weights, tuple):
+        weights = ops.cast(weights, "float32")
+    return Prediction(logits, normalizer, (), weights)
+
+
 def largest(x: Any, count: int) -> tuple[Any, Any]:
-    """`ops.top_k` of `(R, V)`, several times faster for many columns on TensorFlow's CPU kernels.
+    """Computes `ops.top_k` of `(R, V)`, several times faster on TensorFlow's CPU kernels.
 
-    TensorFlow (2.21) takes the top k of a row number by number, and its maximum many at a time. So:
+    TensorFlow (2.21) reads a row one number at a time for `top_k`, and many at a time for a
+    maximum. Therefore:
 
-    1. The maximum of every chunk of 64 columns.
-    2. The `count` chunks of the largest maxima: outside of them there are `count` numbers, those
-       maxima, that are as large as any, so the largest are within.
-    3. The `count` largest of what is in these chunks, in the order of their columns, so that of
-       equals the first come first, as in `top_k` (but on Torch, which promises no order of them).
+    1. Take the maximum of every chunk of 64 columns.
+    2. Choose the `count` chunks with the largest maxima. They hold the `count` largest numbers: a
+       number in another chunk is at most as large as each of these `count` maxima.
+    3. Choose the `count` largest numbers of these chunks, with the chunks in the order of their
+       columns. Of equal numbers the first comes first, as in `ops.top_k`; Torch alone promises no
+       order.
 
     Args:
         x: `(R, V)` float32.
-        count: how many.
+        count: the number of values to find.
 
     Returns:
-        Values and int32 columns, `(R, count)` each, in falling order.
+        Values and int32 columns, `(R, count)` each, the largest first.
     """
     size = x.shape[-1]
-    # One number needs no help: for it, `top_k` is a maximum. No rows have no maximum on Torch.
+    # For one number `top_k` is a maximum already. Torch takes no maximum of an array without rows.
     if size is None or count == 1 or size < 4 * CHUNK * count or x.shape[0] == 0:
         values, places = ops.top_k(x, count)
         return values, ops.cast(places, "int32")
@@ -65,12 +82,13 @@ def largest(x: Any, count: int) -> tuple[Any, Any]:
         x = ops.pad(x, ((0, 0), (0, chunks * CHUNK - size)), constant_values=-float("inf"))
     x = ops.reshape(x, (-1, chunks, CHUNK))
     _, best = ops.top_k(ops.max(x, axis=-1), count)
-    # In rising order; floats, since tf2onnx (1.17) has TopK of no integers, and exact to 2^24.
+    # Sorted in rising order, as floats: tf2onnx (1.17) converts no TopK of integers, and float32 is
+    # exact up to 2^24.
     best = ops.cast(-ops.top_k(-ops.cast(best, "float32"), count)[0], "int32")  # (R, count)
     first = ops.arange(ops.shape(x)[0], dtype="int32")[:, None] * chunks
     within = ops.take(ops.reshape(x, (-1, CHUNK)), first + best, axis=0)  # (R, count, CHUNK)
     values, places = ops.top_k(ops.reshape(within, (-1, count * CHUNK)), count)
     places = ops.cast(places, "int32")
     columns = ops.take_along_axis(best, places // CHUNK, axis=-1) * CHUNK + places % CHUNK
-    # Where fewer than `count` logits are above -inf, padding may be among them.
+    # Where fewer than `count` logits are above -inf, a column of padding may be among them.
     return values, ops.minimum(ops.cast(columns, "int32"), size - 1)

@@ -8,9 +8,9 @@ import keras
 from keras import ops
 
 from keras_s2s.search import loop
-from keras_s2s.search.state.history import History, blank, read, write
 from keras_s2s.search.result import IMPOSSIBLE, is_real
 from keras_s2s.search.search import Step
+from keras_s2s.search.state.history import History, blank, read, write
 
 LOWEST = -3.4028234663852886e38  # of float32; what tfa gives a finished beam's other tokens
 
