@@ -13,9 +13,9 @@ so the same code runs eagerly, compiled and exported.
 | `registry.py` | the kinds of search by name, and their settings |
 | `loop.py` | the loop that every search runs |
 | `constraints/` | the tokens a hypothesis may go on with; prefixes, phrases, repetitions |
-| `state/` | what the loop carries: hypotheses, their history, the model's prediction |
+| `state/` | the state of the loop: hypotheses, their history, the model's prediction |
 | `penalties/` | the scores that hypotheses are ranked by |
-| `request.py` | `Request`, what one call asks for: special ids, lengths, phrases |
+| `request.py` | `Request`, the arguments of one call: special ids, lengths, phrases |
 | `result.py` | `SearchResult`, and the error for logits that are not finite |
 
 Imports run downwards in this table. A new kind of search is one file with a subclass of `Search`.

@@ -1,4 +1,4 @@
-"""What one call asks of a search: special ids, lengths, and the constraints of each sentence.
+"""The arguments of one call of a search: special ids, lengths, constraints of each sentence.
 
 A length that depends on the source is a line `a·S + b` of the source length `S`.
 """

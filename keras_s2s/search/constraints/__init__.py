@@ -1,4 +1,4 @@
-"""Constraints: what a search may say next, must not say, should rather not say, and has to say.
+"""Constraints: the tokens and phrases that a search may, must, must not or should not choose.
 
 | file | holds |
 |---|---|

@@ -1,7 +1,9 @@
-"""Candidates: for each hypothesis the few tokens it may be continued with.
+"""Candidates: the few tokens that each hypothesis may be continued with.
 
-A search that keeps `W` hypotheses needs no more than `W` tokens of each, so the vocabulary is read
-once for its normaliser and once for its largest entries, and never sorted.
+This module joins the model's prediction with all constraints: prefixes, least and greatest lengths,
+the unknown token, required phrases. A search with `W` hypotheses needs no more than `W` tokens of
+each, so the vocabulary is read once for its normaliser and once for its largest entries, and never
+sorted.
 """
 
 from __future__ import annotations
@@ -20,14 +22,16 @@ if TYPE_CHECKING:
 
 
 class Candidates(NamedTuple):
-    """`k` tokens of each of `R` hypotheses.
+    """The `k` tokens that each of `R` hypotheses may be continued with.
 
     Attributes:
         tokens: `(R, k)` int32.
-        log_probs: `(R, k)` float32, the model's.
-        values: `(R, k)` float32, what they are chosen by; `IMPOSSIBLE` where they may not be.
-        banks: `(R, k)` int32, see `required`, or `()` where no phrases are required.
-        met: `(R, k, C)` bool, required phrases met with the token, or `()`.
+        log_probs: `(R, k)` float32, the model's log-probabilities.
+        values: `(R, k)` float32, the numbers that the search chooses by; `IMPOSSIBLE` for tokens
+            that are not allowed.
+        banks: `(R, k)` int32, see `Required.after`, or `()` where no phrases are required.
+        met: `(R, k, C)` bool, the required phrases that the hypothesis holds with the token, or
+            `()`.
     """
 
     tokens: Any
@@ -45,12 +49,20 @@ def candidates(
     request: Request,
     allow_unknown: bool,
 ) -> Candidates:
-    """At least the `count` best tokens of each hypothesis that are allowed, best first.
+    """Returns at least the `count` best tokens of each hypothesis that are allowed, best first.
 
-    Where a token is forced, by a prefix or because only the end fits, it is the first and the
-    others are impossible.
+    Where a prefix or the greatest length forces a token, it is the first one and the others are
+    impossible.
+
+    Args:
+        count: number of allowed tokens that the search needs.
+        prediction: the model's prediction.
+        hypotheses: the hypotheses that are continued.
+        t: the step, an int32 scalar.
+        request: the arguments of the call.
+        allow_unknown: whether the unknown token is allowed.
     """
-    # As many more as may turn out to be forbidden.
+    # The end and the unknown token may turn out to be forbidden.
     ends_late = request.shortest is not None or request.required is not None
     count = count + ends_late + (not allow_unknown)
     vocabulary = prediction.logits.shape[-1]
@@ -59,28 +71,28 @@ def candidates(
     by_model = isinstance(prediction.values, tuple)
     top, tokens = largest(prediction.logits if by_model else prediction.values, count)
     values = top - prediction.normalizer
-    found = Candidates(tokens, values if by_model else prediction.log_probs(tokens), values)
+    best = Candidates(tokens, values if by_model else prediction.log_probs(tokens), values)
     phrases = None
     if request.required is not None:
         ids = request.by_row(request.required)
         phrases = required.required(ids, hypotheses.met, hypotheses.said, t)
-        found = _with_leading(found, phrases, prediction, request)
-    found = found._replace(
+        best = _with_leading(best, phrases, prediction, request)
+    best = best._replace(
         values=ops.where(
-            _allowed(found.tokens, hypotheses, t, request, allow_unknown), found.values, IMPOSSIBLE
+            _allowed(best.tokens, hypotheses, t, request, allow_unknown), best.values, IMPOSSIBLE
         )
     )
-    found = _forced(found, prediction, t, request)
+    best = _forced(best, prediction, t, request)
     if phrases is not None:
-        met, banks = phrases.after(found.tokens)
-        found = found._replace(met=met, banks=banks)
-    return found
+        met, banks = phrases.after(best.tokens)
+        best = best._replace(met=met, banks=banks)
+    return best
 
 
 def _allowed(
     tokens: Any, hypotheses: Hypotheses, t: Any, request: Request, allow_unknown: bool
 ) -> Any:
-    """`(R, k)` bool, or True."""
+    """Returns which tokens `(R, k)` int32 may be chosen: `(R, k)` bool, or True for all."""
     allowed: Any = True
     ends = ends_allowed(hypotheses, t, request)
     if ends is not True:
@@ -91,7 +103,7 @@ def _allowed(
 
 
 def ends_allowed(hypotheses: Hypotheses, t: Any, request: Request) -> Any:
-    """Whether a hypothesis may end at step `t`: `(R, 1)` bool, or True."""
+    """Returns which hypotheses may end at step `t`: `(R, 1)` bool, or True for all."""
     allowed: Any = True
     if request.shortest is not None:
         allowed = request.by_row(t + 1 >= request.shortest)
@@ -101,7 +113,7 @@ def ends_allowed(hypotheses: Hypotheses, t: Any, request: Request) -> Any:
 
 
 def forced_tokens(t: Any, request: Request) -> Any:
-    """The token that must follow at step `t`, `(R, 1)` int32; -1 where there is a choice."""
+    """Returns the token that must follow at step `t`, `(R, 1)` int32; -1 where none must."""
     forced = ops.where(t + 1 >= request.longest, request.end_id, -1)
     if request.prefix is not None:
         last = ops.shape(request.prefix)[1] - 1
@@ -111,36 +123,38 @@ def forced_tokens(t: Any, request: Request) -> Any:
     return request.by_row(ops.cast(forced, "int32"))
 
 
-def _forced(found: Candidates, prediction: Prediction, t: Any, request: Request) -> Candidates:
+def _forced(best: Candidates, prediction: Prediction, t: Any, request: Request) -> Candidates:
+    """Returns the candidates with forced tokens in the first place of their rows."""
     token = forced_tokens(t, request)
     forced = token >= 0
-    first = ops.equal(ops.arange(ops.shape(found.tokens)[-1]), 0)[None]
+    first = ops.equal(ops.arange(ops.shape(best.tokens)[-1]), 0)[None]
     token = ops.where(forced, token, request.end_id)
-    its = prediction.log_probs(token)
+    log_probs = prediction.log_probs(token)
     here = ops.logical_and(forced, first)
-    instead = ops.where(first, its, IMPOSSIBLE)
-    tokens = ops.where(here, token, found.tokens)
-    return found._replace(
+    values = ops.where(first, log_probs, IMPOSSIBLE)
+    tokens = ops.where(here, token, best.tokens)
+    return best._replace(
         tokens=tokens,
-        log_probs=ops.where(here, its, found.log_probs),
-        values=ops.where(forced, instead, found.values),
+        log_probs=ops.where(here, log_probs, best.log_probs),
+        values=ops.where(forced, values, best.values),
     )
 
 
 def _with_leading(
-    found: Candidates, phrases: required.Required, prediction: Prediction, request: Request
+    best: Candidates, phrases: required.Required, prediction: Prediction, request: Request
 ) -> Candidates:
-    """The candidates, and behind them the tokens that lead the required phrases on."""
+    """Returns the candidates and behind them the tokens that continue required phrases."""
     leading, is_open = phrases.next_tokens()
-    leading = ops.where(is_open, leading, request.end_id)  # any id; it may not be chosen
+    # Any id will do for a phrase that is not open, since its candidate may not be chosen.
+    leading = ops.where(is_open, leading, request.end_id)
     values, log_probs = prediction.chosen_by(leading), prediction.log_probs(leading)
-    known = ops.any(ops.equal(leading[:, :, None], found.tokens[:, None]), axis=-1)
+    known = ops.any(ops.equal(leading[:, :, None], best.tokens[:, None]), axis=-1)
     count = ops.shape(leading)[1]
     earlier = (ops.arange(count)[:, None] > ops.arange(count)[None])[None]
     twice = ops.logical_and(ops.equal(leading[:, :, None], leading[:, None]), earlier)
     new = ops.logical_and(is_open, ops.logical_not(ops.logical_or(known, ops.any(twice, axis=-1))))
     return Candidates(
-        ops.concatenate([found.tokens, leading], axis=1),
-        ops.concatenate([found.log_probs, log_probs], axis=1),
-        ops.concatenate([found.values, ops.where(new, values, IMPOSSIBLE)], axis=1),
+        ops.concatenate([best.tokens, leading], axis=1),
+        ops.concatenate([best.log_probs, log_probs], axis=1),
+        ops.concatenate([best.values, ops.where(new, values, IMPOSSIBLE)], axis=1),
     )

@@ -1,4 +1,4 @@
-"""Penalties: what is ranked, in place of the log-probability, when a beam search compares outputs.
+"""Penalties: the scores by which a beam search ranks hypotheses of different lengths.
 
 | file | holds |
 |---|---|

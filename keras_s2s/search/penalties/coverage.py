@@ -1,4 +1,4 @@
-"""Coverage penalties: what a hypothesis pays for source positions that it did not attend to.
+"""Coverage penalties: the cost of source positions that a hypothesis did not attend to.
 
 A coverage penalty is added to the score that the length penalty gives.
 """
@@ -36,7 +36,7 @@ class CoveragePenalty:
     """
 
     def __call__(self, coverage: Any, mask: Any) -> Any:
-        """Computes what is added to the scores.
+        """Computes the numbers that are added to the scores.
 
         Args:
             coverage: `(..., S)` float32, attention weights summed over all target tokens.

@@ -156,7 +156,7 @@ def checked_number(
         value: the argument.
         least: the least number that is allowed.
         below: the number that is too large.
-        owner: what the argument belongs to, for the error.
+        owner: the kind of penalty, for the error.
 
     Raises:
         ValueError: If `value` is no finite number between these ends.

@@ -1,4 +1,4 @@
-"""Predictions: what a step says of the next token, and a fast choice of the largest logits."""
+"""Predictions: the model's logits for the next token, and a fast choice of the largest ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHUNK = 64
 
 
 class Prediction(NamedTuple):
-    """What a step says of the next token.
+    """The logits for the next token of each hypothesis.
 
     Attributes:
         logits: `(R, V)` float32.
