@@ -1,22 +1,19 @@
 """The kinds of search by name, and the settings that each kind takes.
 
 A subclass of `Search` that is given a name registers itself here when its class is made, so that
-`Search.like` finds it by its settings.
+`Search.like` finds it by its settings. This module imports no search, not even their base class.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from keras_s2s.search.search import Search
-
-SEARCHES: dict[str, type[Search]] = {}
+SEARCHES: dict[str, type[Any]] = {}
 
 
-def settings_of(kind: type[Search]) -> list[str]:
+def settings_of(kind: type[Any]) -> list[str]:
     """Returns the names of the arguments of a kind of search.
 
     Where `__init__` hands keyword arguments on to its base class, those of the base class count.
@@ -37,7 +34,7 @@ def settings_of(kind: type[Search]) -> list[str]:
     return names
 
 
-def kind_with(settings: Iterable[str], first: type[Search]) -> type[Search]:
+def kind_with(settings: Iterable[str], first: type[Any]) -> type[Any]:
     """Returns a kind of search that takes all of these settings.
 
     Args:

@@ -259,7 +259,7 @@ class Search:
         ('BeamSearch', 4, 20)
         """
         changes = {name: value for name, value in changes.items() if value is not None}
-        kind = registry.kind_with(changes, first=type(self))
+        kind: type[Search] = registry.kind_with(changes, first=type(self))
         shared = set(registry.settings_of(kind)) & set(registry.settings_of(type(self)))
         return kind(**{**{name: getattr(self, name) for name in shared}, **changes})
 
