@@ -11,8 +11,8 @@ from keras_s2s.export.loops import BOOL, FLOAT, INT64, SearchLoop
 from keras_s2s.export.pieces import NEW
 from keras_s2s.export.recurrent_products import without_products
 from keras_s2s.search import BeamSearch
-from keras_s2s.search.prediction import CHUNK
 from keras_s2s.search.result import IMPOSSIBLE
+from keras_s2s.search.state.prediction import CHUNK
 
 WIDEST = 64  # places that a caller may ask for
 CHUNKED = 16  # chunks of columns from which on the largest are looked for by chunks
@@ -199,8 +199,8 @@ class BeamLoop(SearchLoop):
         """The places `(R, k)` of the largest of each row, of equal ones the first.
 
         TopK over all columns takes as long as a tenth of the output layer's product. As
-        `search.prediction.largest` does, it is left to the k chunks of 64 columns with the largest
-        maxima: those hold the k largest numbers.
+        `search.state.prediction.largest` does, it is left to the k chunks of 64 columns with the
+        largest maxima: those hold the k largest numbers.
         """
         nodes, body, vocabulary = self.nodes, self.body, self.pieces.vocabulary
         if vocabulary < CHUNKED * CHUNK:

@@ -18,7 +18,7 @@ from onnx import helper
 from keras_s2s.export.nodes import Nodes
 from keras_s2s.system.checks import check_size
 from keras_s2s.text import CharTokenizer, SentencePieceTokenizer, Tokenizer, WordTokenizer
-from keras_s2s.text.tokenizer import FIRST_ID, UNKNOWN_TEXT
+from keras_s2s.text.special_ids import FIRST_ID, UNKNOWN_TEXT
 from keras_s2s.text.vocabulary import WORD_PATTERN, VocabularyTokenizer
 
 INT32, INT64 = onnx.TensorProto.INT32, onnx.TensorProto.INT64

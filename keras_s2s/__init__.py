@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from keras_s2s.recurrent import GRU as GRU
     from keras_s2s.recurrent import LSTM as LSTM
     from keras_s2s.recurrent import LayerNormLSTM as LayerNormLSTM
+    from keras_s2s.recurrent import named_cell as named_cell
     from keras_s2s.regularized_dropout import RegularizedDropout as RegularizedDropout
     from keras_s2s.retraces import RetraceWarning as RetraceWarning
     from keras_s2s.risk import MinimumBayesRisk as MinimumBayesRisk
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from keras_s2s.search import TFABeamSearch as TFABeamSearch
     from keras_s2s.search import TFAResult as TFAResult
     from keras_s2s.search import length_penalty as length_penalty
+    from keras_s2s.search import named_penalty as named_penalty
     from keras_s2s.text import CharTokenizer as CharTokenizer
     from keras_s2s.text import SentencePieceTokenizer as SentencePieceTokenizer
     from keras_s2s.text import SubwordSampling as SubwordSampling
@@ -199,6 +201,7 @@ _MODULES = {
         "GRU",
         "LSTM",
         "LayerNormLSTM",
+        "named_cell",
     ),
     "regularized_dropout": ("RegularizedDropout",),
     "retraces": ("RetraceWarning",),
@@ -231,6 +234,7 @@ _MODULES = {
         "TFAResult",
         "TFA",
         "length_penalty",
+        "named_penalty",
     ),
     "text": (
         "CharTokenizer",

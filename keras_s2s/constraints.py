@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_s2s.search import Search
-from keras_s2s.search.phrases import check
+from keras_s2s.search.constraints.phrases import check
 from keras_s2s.text import Tokenizer
 
 

@@ -49,8 +49,8 @@ def test_memory_that_was_freed_is_not_asked_for_again() -> None:
 def test_the_face_offers_it_without_loading_keras() -> None:
     code = (
         "import sys, keras_s2s\n"
-        "from keras_s2s.allocation import keep_freed_memory\n"
-        "assert keras_s2s.keep_freed_memory is keras_s2s.allocation.keep_freed_memory\n"
+        "from keras_s2s.system.allocation import keep_freed_memory\n"
+        "assert keras_s2s.keep_freed_memory is keras_s2s.system.allocation.keep_freed_memory\n"
         "assert keep_freed_memory is keras_s2s.keep_freed_memory\n"
         "assert 'keras' not in sys.modules"
     )

@@ -9,7 +9,7 @@ from keras import ops
 from tables import END, LETTERS, Tables, chain, check, ids_of, words
 
 from keras_s2s.search import BeamSearch, GreedySearch
-from keras_s2s.search.controls import controlled
+from keras_s2s.search.constraints.controls import controlled
 from keras_s2s.search.result import IMPOSSIBLE
 
 pytestmark = pytest.mark.backend_neutral

@@ -5,7 +5,7 @@ import pytest
 from backends import compiled
 from keras import KerasTensor, ops
 
-from keras_s2s.search.history import History, blank, read, write
+from keras_s2s.search.state.history import History, blank, read, write
 
 pytestmark = pytest.mark.backend_neutral
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_s2s.search.prediction import CHUNK, largest
+from keras_s2s.search.state.prediction import CHUNK, largest
 
 pytestmark = pytest.mark.backend_neutral
 quick = settings(deadline=None, max_examples=10, derandomize=True)

@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from keras import ops
 from tables import END, LETTERS, PAD, Tables, chain, check, hypotheses, ids_of, words
 
-from keras_s2s.search import GNMT, BeamSearch, GreedySearch, Search, SearchResult
+from keras_s2s.search import (
+    GNMT,
+    BeamSearch,
+    DiverseBeamSearch,
+    GreedySearch,
+    SamplingSearch,
+    Search,
+    SearchResult,
+    TFABeamSearch,
+    registry,
+)
 
 pytestmark = pytest.mark.backend_neutral
 
@@ -393,6 +403,60 @@ def test_like_changes_what_is_given_and_keeps_the_rest():
     assert greedy.like(width=3).get_config() == BeamSearch(3, max_length=9).get_config()
     with pytest.raises(ValueError, match="`width` must be a positive integer; got width=0"):
         greedy.like(width=0)
+
+
+@pytest.mark.parametrize(
+    ("search", "changes", "kind"),
+    [
+        (GreedySearch(9), {"n_best": 2}, BeamSearch),
+        (GreedySearch(9), {"width": 1, "n_best": 1}, GreedySearch),
+        (GreedySearch(9), {"top_k": 3}, SamplingSearch),
+        (GreedySearch(9), {"groups": 3}, DiverseBeamSearch),
+        (BeamSearch(4), {"width": 1}, BeamSearch),
+        (BeamSearch(4), {"top_p": 0.9}, SamplingSearch),
+        (DiverseBeamSearch(4, groups=2), {"width": 2}, DiverseBeamSearch),
+        (DiverseBeamSearch(4, groups=2), {"samples": 2}, SamplingSearch),
+        (SamplingSearch(2), {"min_length": 3}, SamplingSearch),
+        (SamplingSearch(2), {"width": 3}, BeamSearch),
+        (TFABeamSearch(3), {"min_length": 3}, GreedySearch),
+    ],
+)
+def test_like_gives_the_same_kind_or_the_simplest_that_has_all_settings(search, changes, kind):
+    assert type(search.like(**changes)) is kind
+
+
+def test_like_refuses_settings_that_no_kind_has_together():
+    with pytest.raises(ValueError, match="No search has all of samples, width"):
+        GreedySearch().like(samples=2, width=2)
+
+
+class Sharpened(GreedySearch):
+    def __init__(self, factor=2.0, max_length=100, **controls):
+        super().__init__(max_length, **controls)
+        self.factor = factor
+
+    def _predict(self, logits, *rest):
+        return super()._predict(logits * self.factor, *rest)
+
+
+def test_like_changes_a_search_of_a_kind_that_registered_no_name():
+    changed = Sharpened(3.0, min_length=2).like(factor=4.0, max_length=9)
+    assert type(changed) is Sharpened
+    assert (changed.factor, changed.max_length, changed.min_length) == (4.0, 9, (0.0, 2.0))
+    assert type(changed.like(width=3)) is BeamSearch
+    with pytest.raises(ValueError, match="No search has all of factor"):
+        GreedySearch().like(factor=2.0)
+
+
+def test_like_finds_a_named_kind_by_a_setting_that_only_it_has(monkeypatch):
+    monkeypatch.setattr(registry, "SEARCHES", dict(registry.SEARCHES))
+
+    class Named(Sharpened, name="sharpened"):
+        pass
+
+    changed = BeamSearch(4, max_length=9).like(factor=2.0)
+    assert type(changed) is Named
+    assert (changed.factor, changed.max_length) == (2.0, 9)
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, "3", True, None])

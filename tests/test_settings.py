@@ -308,9 +308,9 @@ def test_choices_are_those_of_the_modules_that_own_them() -> None:
     from keras_s2s.attention import PROBABILITIES, SCORES
     from keras_s2s.decoded import DECODED_METRICS
     from keras_s2s.recurrent import CELLS
-    from keras_s2s.text import training
+    from keras_s2s.text import trainer
 
-    assert set(SETTINGS["source_tokenizer"].choices) == set(get_args(training.Kind))
+    assert set(SETTINGS["source_tokenizer"].choices) == set(get_args(trainer.Kind))
     assert set(SETTINGS["cell"].choices) == set(CELLS)
     assert set(SETTINGS["monitor"].choices) == {*DECODED_METRICS, "perplexity"}
     assert set(SETTINGS["attention"].choices) == {*SCORES, "none"}

@@ -21,11 +21,11 @@ from keras_s2s.text import (
     SentencePieceTokenizer,
     Tokenizer,
     WordTokenizer,
-    graph,
+    graph_modules,
     subword,
     tokenizer,
     train_tokenizer,
-    training,
+    trainer,
     valid_text,
     vocabulary,
 )
@@ -489,7 +489,7 @@ def test_module_outlives_a_new_random_seed_and_a_cleared_session(kind: str, tmp_
             assert made.encode(tf.constant(["the cat"])).to_list() == ids.to_list()
 
 
-@pytest.mark.parametrize("module", [tokenizer, subword, vocabulary, training, graph])
+@pytest.mark.parametrize("module", [tokenizer, subword, vocabulary, trainer, graph_modules])
 def test_examples_in_docstrings_run(module: Any) -> None:
     names = {"CharTokenizer": CharTokenizer}
     assert doctest.testmod(module, extraglobs=names).failed == 0

@@ -13,7 +13,7 @@ interchange.
 from keras_s2s.recurrent.block import RecurrentBlock
 from keras_s2s.recurrent.cells import GRU, LSTM
 from keras_s2s.recurrent.foreign import CellRecurrent
-from keras_s2s.recurrent.layer import CELLS, Recurrent
+from keras_s2s.recurrent.layer import CELLS, Recurrent, named_cell
 from keras_s2s.recurrent.layer_norm import LayerNormLSTM
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "LayerNormLSTM",
     "Recurrent",
     "RecurrentBlock",
+    "named_cell",
 ]

@@ -1,40 +1,45 @@
-"""Search: from a step callable and an opaque state to the best sequences of ids.
+"""Search: from a step function and an opaque state to the best sequences of ids.
 
-A search sees a callable, never a network: `step(tokens, state)` takes `(N,)` int32 and a structure
-of tensors with `N` rows, and returns `(logits (N, V), state)` or `(logits, state, weights (N, S))`.
-The loop is one `ops.while_loop` over shapes that do not change, so it runs eagerly, compiled and
-exported.
+A search sees a callable and never a network: `step(tokens, state)` takes `(N,)` int32 tokens and a
+structure of tensors with `N` rows, and returns `(logits (N, V), state)` or
+`(logits, state, weights (N, S))`. The loop is one `ops.while_loop` over shapes that do not change,
+so the same code runs eagerly, compiled and exported.
 
-- `search`: settings of all searches; `request`: what one call asks for; `result`.
-- `greedy`, `beam`, `diverse`, `sampling`: the searches; `tfa`: that of TensorFlow Addons.
-- `loop`: runs them; `hypotheses`: its state; `prediction`: what a step said.
-- `candidates`: the tokens a hypothesis may go on with; `controls`, `phrases`, `required`: what it
-  should not, may not and must say.
-- `penalties`, `families`: what hypotheses are ranked by; `history`: how they are written and read
-  back.
+| file or folder | holds |
+|---|---|
+| `greedy.py`, `beam.py`, `diverse.py`, `sampling.py` | the kinds of search, one class each |
+| `tfa/` | the beam search of TensorFlow Addons, for migration |
+| `search.py` | `Search`, the base of all kinds: settings, one call from start to result |
+| `registry.py` | the kinds of search by name, and their settings |
+| `loop.py` | the loop that every search runs |
+| `constraints/` | the tokens a hypothesis may go on with; prefixes, phrases, repetitions |
+| `state/` | the state of the loop: hypotheses, their history, the model's prediction |
+| `penalties/` | the scores that hypotheses are ranked by |
+| `request.py` | `Request`, the arguments of one call: special ids, lengths, phrases |
+| `result.py` | `SearchResult`, and the error for logits that are not finite |
 
-Every hypothesis ends with the end token: at the last of its steps nothing else may follow. So every
-returned score is the score of a whole sentence, and is what re-scoring the returned ids gives.
+Imports run downwards in this table. A new kind of search is one file with a subclass of `Search`.
+
+Every hypothesis ends with the end token, which is forced at the last step. So each returned score
+is the score of a whole sentence, and scoring the returned ids again gives the same number.
 """
 
 from keras_s2s.search.beam import BeamSearch
 from keras_s2s.search.diverse import DiverseBeamSearch
-from keras_s2s.search.families import (
+from keras_s2s.search.greedy import GreedySearch
+from keras_s2s.search.penalties import (
     GNMT,
+    PENALTIES,
     TFA,
+    CoveragePenalty,
+    GNMTCoverage,
     GoogleSeq2Seq,
     JoeyNMT,
+    LengthPenalty,
     Marian,
     NoPenalty,
     OpenNMTtf,
     Sockeye,
-)
-from keras_s2s.search.greedy import GreedySearch
-from keras_s2s.search.penalties import (
-    PENALTIES,
-    CoveragePenalty,
-    GNMTCoverage,
-    LengthPenalty,
     length_penalty,
     named_penalty,
 )

@@ -1,4 +1,4 @@
-"""Beam search: the most probable hypotheses of each sentence, side by side."""
+"""Beam search, which extends the most probable hypotheses of each sentence side by side."""
 
 from __future__ import annotations
 
@@ -7,45 +7,49 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from keras_s2s.search import penalties, required
-from keras_s2s.search.candidates import Candidates, candidates
-from keras_s2s.search.hypotheses import Hypotheses, append
+from keras_s2s.search import penalties
+from keras_s2s.search.constraints import required
+from keras_s2s.search.constraints.candidates import Candidates, candidates
 from keras_s2s.search.penalties import CoveragePenalty, GNMTCoverage, LengthPenalty
-from keras_s2s.search.prediction import Prediction
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE, SearchResult, is_real
 from keras_s2s.search.search import Search
+from keras_s2s.search.state.hypotheses import Hypotheses, append, read_result
+from keras_s2s.search.state.prediction import Prediction
 from keras_s2s.system.checks import check_choice, check_size
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class BeamSearch(Search):
-    """Keeps the `width` most probable hypotheses of each sentence.
+class BeamSearch(Search, name="beam"):
+    """Beam search: keeps the `width` most probable hypotheses of each sentence.
 
     1. Every live hypothesis is extended by every token; the most probable extensions fill the free
        places.
     2. A hypothesis that takes the end token keeps its place, its log-probability frozen.
     3. A sentence is done when all places hold finished hypotheses, or when no live one can still
-       reach the best `n_best` under the penalties (an exact bound: log-probabilities only fall), or
-       with `stop="first"` as soon as one has finished.
+       be among the best `n_best`. The bound is exact, since log-probabilities only fall. With
+       `stop="first"` a sentence is done as soon as one hypothesis has finished.
     4. The finished hypotheses are ranked by
        `length_penalty(log_prob, length) + coverage_penalty(coverage)`, those that hold all required
        phrases before those that do not.
 
-    With required phrases the places go to hypotheses that have come more or less far with them; see
-    `keras_s2s.search.required`. Each then holds them all if they fit `max_length` and the model
-    gives them any probability; `satisfied` says which do.
+    With required phrases, the places are divided among hypotheses that hold more and fewer tokens
+    of them; see `constraints/required.py`. Each returned hypothesis then holds all phrases, as long
+    as they fit `max_length` and the model gives them any probability; `satisfied` says which do.
 
     Args:
-        width: places per sentence, `W`, at most as many as there are token ids.
+        width: places of each sentence, `W`, at most as many as there are token ids.
         length_penalty: a `LengthPenalty`, the name of one, or a number for the weight of `GNMT`; 0
             ranks by log-probability.
-        n_best: hypotheses returned per sentence, at most `width`.
+        n_best: hypotheses that are returned of each sentence, at most `width`.
         max_length: longest output in tokens, the end token counted.
         coverage_penalty: a `CoveragePenalty`, a number for the weight of `GNMTCoverage`, or
-            None; it needs a step that returns attention weights.
-        stop: 'exact' or 'first'.
+            None. It needs a step that returns attention weights.
+        stop: 'exact' or 'first', see 3.
         **controls: the other arguments of `Search`.
+
+    Raises:
+        ValueError: If a setting is out of its range, or `n_best` is above `width`.
 
     Example: a "network" that begins with "a" or, less likely, with "b", and then ends.
     >>> import numpy as np
@@ -98,32 +102,32 @@ class BeamSearch(Search):
 
     def _start(self, state: Any, request: Request, keep_weights: bool) -> Hypotheses:
         start = super()._start(state, request, keep_weights)
-        # All hypotheses start alike: only the first of each sentence may be extended.
+        # All hypotheses start alike, so only the first of each sentence may be extended.
         first = ops.equal(ops.arange(request.rows) % self._alike(), 0)
         return start._replace(totals=ops.where(first, 0.0, IMPOSSIBLE))
 
     def _alike(self) -> int:
-        """Places that start alike and of which one may be extended first."""
+        """Returns the number of places that start alike, of which one is extended first."""
         return self.width
 
     def _advance(
         self, t: Any, hypotheses: Hypotheses, prediction: Prediction, request: Request
     ) -> Hypotheses:
-        found = candidates(self.width, prediction, hypotheses, t, request, self.allow_unknown)
-        count = ops.shape(found.tokens)[-1]
-        totals = hypotheses.totals[:, None] + found.values
-        # A finished hypothesis has one extension, by the end again, that outranks every live one.
-        # Empty places stay below: they may take the end too, but must make room.
+        options = candidates(self.width, prediction, hypotheses, t, request, self.allow_unknown)
+        count = ops.shape(options.tokens)[-1]
+        totals = hypotheses.totals[:, None] + options.values
+        # A finished hypothesis has one extension, by the end token again, which outranks every live
+        # hypothesis. Empty places stay below, so that they give way to live hypotheses.
         frozen = ops.logical_and(hypotheses.finished, is_real(hypotheses.totals))[:, None]
         first = ops.equal(ops.arange(count), 0)[None]
         totals = ops.where(frozen, ops.where(first, -IMPOSSIBLE, 4 * IMPOSSIBLE), totals)
-        tokens = ops.where(hypotheses.finished[:, None], request.end_id, found.tokens)
-        places = self._choose(found._replace(tokens=tokens), totals, request)  # (B, W)
+        tokens = ops.where(hypotheses.finished[:, None], request.end_id, options.tokens)
+        places = self._choose(options._replace(tokens=tokens), totals, request)  # (B, W)
 
         first_rows = ops.arange(request.batch_size, dtype="int32")[:, None] * self.width
         parents = ops.reshape(first_rows + places // count, (-1,))
         chosen = ops.reshape(first_rows * count + places, (-1,))
-        # What was written stays where it is; everything else goes with its hypothesis.
+        # Only the history stays in its place; everything else moves with its hypothesis.
         new = keras.tree.map_structure(
             lambda x: ops.take(x, parents, axis=0), hypotheses._replace(history=())
         )._replace(history=hypotheses.history)
@@ -134,28 +138,31 @@ class BeamSearch(Search):
         weights = prediction.weights
         if not isinstance(weights, tuple):
             weights = ops.take(weights, parents, axis=0)
-        if not isinstance(found.met, tuple):
-            new = new._replace(met=ops.where(new.finished[:, None], new.met, picked(found.met)))
+        if not isinstance(options.met, tuple):
+            new = new._replace(met=ops.where(new.finished[:, None], new.met, picked(options.met)))
         new = new._replace(totals=ops.where(new.finished, new.totals, picked(totals)))
-        new = append(new, t, picked(tokens), picked(found.log_probs), weights, request, parents)
+        new = append(new, t, picked(tokens), picked(options.log_probs), weights, request, parents)
         return self._retire(new, request)
 
     def _fan_out(self) -> int:
         return self.width
 
-    def _choose(self, found: Candidates, totals: Any, request: Request) -> Any:
-        """Which extensions go on: `(B, W)` int32 among the `W·k` of a sentence."""
-        shape = (request.batch_size, self.width * ops.shape(found.tokens)[-1])
+    def _choose(self, options: Candidates, totals: Any, request: Request) -> Any:
+        """Chooses the extensions that go on: `(B, W)` int32 among the `W·k` of a sentence."""
+        shape = (request.batch_size, self.width * ops.shape(options.tokens)[-1])
         totals = ops.reshape(totals, shape)
-        if isinstance(found.banks, tuple):
+        if isinstance(options.banks, tuple):
             return ops.cast(ops.top_k(totals, self.width)[1], "int32")
         # Finished hypotheses keep their places.
         keep = totals > -IMPOSSIBLE / 2
-        banks = ops.where(keep, 0, ops.reshape(found.banks, shape))
+        banks = ops.where(keep, 0, ops.reshape(options.banks, shape))
         return required.dealt(totals, banks, keep, self.width)
 
     def _scores(self, hypotheses: Hypotheses, request: Request) -> Any:
-        """Of every place, `(B, W)` float32, as if it had ended; `IMPOSSIBLE` for empty ones."""
+        """Returns the score of each hypothesis as if it had ended, `(B, W)` float32.
+
+        Places without a hypothesis have the score `IMPOSSIBLE`.
+        """
         totals, lengths = (request.by_sentence(x) for x in (hypotheses.totals, hypotheses.lengths))
         scores = self.length_penalty(totals, ops.maximum(lengths, 1), request.source_lengths)
         if self.coverage_penalty is not None:
@@ -164,7 +171,7 @@ class BeamSearch(Search):
         return ops.where(is_real(totals), scores, IMPOSSIBLE)
 
     def _retire(self, hypotheses: Hypotheses, request: Request) -> Hypotheses:
-        """Ends the live hypotheses of sentences whose best `n_best` they can no longer reach."""
+        """Ends the live hypotheses of sentences that are done, see 3. of the class."""
         finished, totals, lengths = (
             request.by_sentence(x)
             for x in (hypotheses.finished, hypotheses.totals, hypotheses.lengths)
@@ -206,7 +213,8 @@ class BeamSearch(Search):
             )
         first_rows = ops.arange(request.batch_size, dtype="int32")[:, None] * self.width
         rows = ops.reshape(first_rows + ops.cast(places, "int32")[:, : self.n_best], (-1,))
-        result = self._read(end, rows, ops.reshape(best[:, : self.n_best], (-1,)), request)
+        scores = ops.reshape(best[:, : self.n_best], (-1,))
+        result = read_result(end, rows, scores, request, self.n_best)
         return result, request.by_sentence(end.broken)[:, :1]
 
     def get_config(self) -> dict[str, Any]:

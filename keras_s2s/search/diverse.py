@@ -1,4 +1,4 @@
-"""Diverse beam search: groups of beams that avoid each other's tokens."""
+"""Diverse beam search, in groups of hypotheses that avoid each other's tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_s2s.search.beam import BeamSearch
-from keras_s2s.search.candidates import Candidates
+from keras_s2s.search.constraints.candidates import Candidates
 from keras_s2s.search.penalties import LengthPenalty
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE
@@ -16,25 +16,30 @@ from keras_s2s.system.checks import check_number, check_size
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class DiverseBeamSearch(BeamSearch):
-    """Beam search in groups, each kept from what those before it say (Vijayakumar et al. 2018).
+class DiverseBeamSearch(BeamSearch, name="diverse"):
+    """Diverse beam search: beam search in groups (Vijayakumar et al. 2018).
 
     The `width` places are divided into `groups`. At every step the groups choose one after the
-    other, and a token loses `diversity` times the number of hypotheses of earlier groups that were
-    just continued with it (Hamming diversity). This decides what goes on; log-probabilities and
-    scores are the model's. One group, or a diversity of 0 with one place each, is what `BeamSearch`
-    and `GreedySearch` are.
+    other, by `total − diversity · count`, where `count` is the number of hypotheses of earlier
+    groups that were just continued with the same token (Hamming diversity). Only the choice depends
+    on this; log-probabilities and scores are the model's. One group searches as `BeamSearch` does,
+    and a diversity of 0 with one place in each group as `GreedySearch` does.
 
     Args:
-        width: places per sentence, divisible by `groups`.
-        length_penalty: as of `BeamSearch`.
-        n_best: hypotheses returned per sentence, the best of all groups; all of them when omitted.
+        width: places of each sentence, divisible by `groups`.
+        length_penalty: as for `BeamSearch`.
+        n_best: hypotheses that are returned of each sentence, the best of all groups; all of them
+            when omitted.
         max_length: longest output in tokens, the end token counted.
         groups: number of groups.
         diversity: strength, in units of log-probability.
         **options: the other arguments of `BeamSearch`.
 
-    Example: greedy search says "a"; the second group, kept from it, says "b".
+    Raises:
+        ValueError: If a setting is out of its range, or `width` is not divisible by `groups`; if a
+            call gets `required`, since required phrases divide the beam in another way.
+
+    Example: greedy search chooses "a"; the second group avoids it and chooses "b".
     >>> import numpy as np
     >>> table = np.full((6, 6), -9.0, "float32")  # ids: pad, unknown, start, end, a, b
     >>> table[2, 4], table[2, 5], table[4, 3], table[5, 3] = 2.0, 1.0, 9.0, 9.0
@@ -79,13 +84,13 @@ class DiverseBeamSearch(BeamSearch):
     def _alike(self) -> int:
         return self.width // self.groups
 
-    def _choose(self, found: Candidates, totals: Any, request: Request) -> Any:
-        # The tokens of earlier groups are at most `width` less a group's places, so the best of
-        # `width` candidates are among the best of all tokens even when they lose.
-        size, count = self._alike(), found.tokens.shape[-1]
+    def _choose(self, options: Candidates, totals: Any, request: Request) -> Any:
+        # Earlier groups lower at most `width − size` tokens, so the `size` best of all tokens are
+        # always among the `width` candidates.
+        size, count = self._alike(), options.tokens.shape[-1]
         batch, part = request.batch_size, size * count
         totals = ops.reshape(totals, (batch, self.groups, part))
-        tokens = ops.reshape(found.tokens, (batch, self.groups, part))
+        tokens = ops.reshape(options.tokens, (batch, self.groups, part))
         chosen: list[Any] = []
         said: list[Any] = []
         for group in range(self.groups):
@@ -104,7 +109,7 @@ class DiverseBeamSearch(BeamSearch):
             best = ops.cast(best, "int32")
             chosen.append(best + group * part)
             live = ops.take_along_axis(totals[:, group], best, axis=-1) < -IMPOSSIBLE / 2
-            # Finished hypotheses say nothing any more.
+            # A finished hypothesis is continued with no token.
             said.append(ops.where(live, ops.take_along_axis(own, best, axis=-1), -1))
         return ops.concatenate(chosen, axis=1)
 

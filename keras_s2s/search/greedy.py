@@ -1,4 +1,4 @@
-"""Greedy search: the most probable token at every step."""
+"""Greedy search, which takes the most probable token at every step."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.search.candidates import candidates
-from keras_s2s.search.hypotheses import Hypotheses, append
-from keras_s2s.search.prediction import Prediction
+from keras_s2s.search.constraints.candidates import candidates
 from keras_s2s.search.request import Request
 from keras_s2s.search.search import Search
+from keras_s2s.search.state.hypotheses import Hypotheses, append
+from keras_s2s.search.state.prediction import Prediction
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class GreedySearch(Search):
-    """Takes the most probable token at every step.
+class GreedySearch(Search, name="greedy"):
+    """Greedy search: takes the most probable token at every step.
 
-    The arguments are those of `Search`. Phrases cannot be required of it: they need a beam.
+    The arguments are those of `Search`. Required phrases need a beam, so a call refuses them.
+
+    Raises:
+        ValueError: If a setting is out of its range; if a call gets `required`.
 
     Example: a "network" that always continues the alphabet and ends after "c".
 
@@ -41,15 +44,26 @@ class GreedySearch(Search):
             )
         return super().__call__(*args, **kwargs)
 
+    def like(self, **changes: Any) -> Search:
+        """Returns this search with some settings changed; see `Search.like`.
+
+        A `width` or an `n_best` of 1 changes nothing, since greedy search has one hypothesis.
+        """
+        beam = ("width", "n_best")
+        if all(changes.get(name) in (None, 1) for name in beam):
+            changes = {name: value for name, value in changes.items() if name not in beam}
+        return super().like(**changes)
+
     def _advance(
         self, t: Any, hypotheses: Hypotheses, prediction: Prediction, request: Request
     ) -> Hypotheses:
-        found = candidates(1, prediction, hypotheses, t, request, self.allow_unknown)
-        # Not ops.argmax: it holds a Bitcast, which tf2onnx 1.17 cannot convert.
-        best, place = ops.top_k(found.values, 1)
+        options = candidates(1, prediction, hypotheses, t, request, self.allow_unknown)
+        # ops.argmax would hold a Bitcast, which tf2onnx 1.17 cannot convert.
+        best, place = ops.top_k(options.values, 1)
         place = ops.cast(place, "int32")
         tokens, log_probs = (
-            ops.take_along_axis(x, place, axis=-1)[:, 0] for x in (found.tokens, found.log_probs)
+            ops.take_along_axis(x, place, axis=-1)[:, 0]
+            for x in (options.tokens, options.log_probs)
         )
         totals = hypotheses.totals + ops.where(hypotheses.finished, 0.0, best[:, 0])
         tokens = ops.where(hypotheses.finished, request.end_id, tokens)

@@ -8,15 +8,20 @@ from typing import Any, TypeVar
 import keras
 from keras import ops
 
-# A NamedTuple of tensors with a field `finished`, `(R,)` bool.
+# The loop's state: a NamedTuple of tensors with a field `finished`, `(R,)` bool.
 State = TypeVar("State", bound=tuple[Any, ...])
 
 
 def run(advance: Callable[[Any, State], State], start: State, max_length: int) -> tuple[Any, State]:
-    """Runs `advance(t, state)` until every row is finished, for `max_length` steps at most.
+    """Runs the steps of a search until every row has finished.
+
+    Args:
+        advance: `advance(t, state) -> state`, one step; `t` is its number, an int32 scalar from 0.
+        start: the state before the first step.
+        max_length: the most steps.
 
     Returns:
-        The steps taken, int32, and the last state.
+        The number of steps that were taken, int32, and the last state.
     """
     kind = type(start)
 
@@ -33,7 +38,7 @@ def run(advance: Callable[[Any, State], State], start: State, max_length: int) -
 
 
 def _shaped_like(new: Any, old: Any) -> Any:
-    """`new` with the static shape of `old`: a compiled loop refuses shapes that got less known."""
+    """Gives `new` the static shape of `old`, since a compiled loop refuses a less known one."""
     if tuple(new.shape) == tuple(old.shape):
         return new
     return ops.reshape(new, ops.shape(old))

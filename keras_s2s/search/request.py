@@ -1,4 +1,7 @@
-"""What one call asks of a search: special ids, lengths, and the controls of each sentence."""
+"""The arguments of one call of a search: special ids, lengths, constraints of each sentence.
+
+A length that depends on the source is a line `a·S + b` of the source length `S`.
+"""
 
 from __future__ import annotations
 
@@ -7,66 +10,71 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-# A length as a·S + b: the factor of the source length, and what is added.
+# The pair (a, b) of a length a·S + b.
 Line = tuple[float, float]
 
 
 class Request(NamedTuple):
-    """One call of a search over `B` sentences with `W` hypotheses each, `R = B·W` rows.
+    """The arguments of one call: `B` sentences with `W` hypotheses each make `R = B·W` rows.
 
     Attributes:
         batch_size: `B`.
         width: `W`.
         source_mask: `(B, S)` bool, or None.
-        source_lengths: `(B, 1)` int32, real source tokens, or None.
-        shortest: `(B, 1)` int32, tokens before which a hypothesis may not have ended, or None
-            where every length is allowed.
-        longest: `(B, 1)` int32, tokens by which it must have.
-        prefix: `(B, P)` int32, tokens to begin with, −1 behind them, or None.
+        source_lengths: `(B, 1)` int32, numbers of real source tokens, or None.
+        shortest: `(B, 1)` int32, least number of tokens of a hypothesis, or None where every length
+            is allowed.
+        longest: `(B, 1)` int32, greatest number of tokens of a hypothesis.
+        prefix: `(B, P)` int32, tokens that a hypothesis begins with, −1 behind them, or None.
         forbidden: `(B, F, M)` int32, phrases that may not appear, −1 behind each, or None.
         required: `(B, C, M)` int32, phrases that must appear, −1 behind each, or None.
-        noise: `(B, W, L)` float32, uniform draws, or None.
-        start_id: the token the first step reads.
+        noise: `(B, W, L)` float32, uniform random numbers, or None.
+        start_id: the token that the first step reads.
         end_id: the token that ends a hypothesis.
-        pad_id: what follows the end.
+        pad_id: the id that follows the end.
         unknown_id: the token that stands for unknown words.
     """
 
     batch_size: Any
     width: int
     source_mask: Any
-    source_lengths: Any
-    shortest: Any
-    longest: Any
-    prefix: Any
-    forbidden: Any
-    required: Any
     noise: Any
     start_id: int
     end_id: int
     pad_id: int
     unknown_id: int
+    prefix: Any
+    forbidden: Any
+    required: Any
+    source_lengths: Any = None
+    shortest: Any = None
+    longest: Any = None
 
     @property
     def rows(self) -> Any:
+        """The number of hypotheses in the batch, `R`."""
         return self.batch_size * self.width
 
     def by_row(self, x: Any) -> Any:
-        """`(B, …)` to `(R, …)`: the hypotheses of a sentence stand in a row."""
+        """Repeats `(B, …)` to `(R, …)`, where the hypotheses of a sentence stand in a row."""
         return x if self.width == 1 else ops.repeat(x, self.width, axis=0)
 
     def by_sentence(self, x: Any) -> Any:
-        """`(R, …)` to `(B, W, …)`."""
+        """Reshapes `(R, …)` to `(B, W, …)`."""
         return ops.reshape(x, (self.batch_size, self.width, *ops.shape(x)[1:]))
 
 
 def source_lengths(mask: Any) -> Any:
-    """`(B, S)` bool to `(B, 1)` int32."""
+    """Counts the real source tokens of a mask `(B, S)` bool: `(B, 1)` int32."""
     return ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)
 
 
 def line_of(name: str, value: Any) -> Line:
-    """A length given as `b` or `(a, b)`, checked."""
+    """Reads a length that is given as `b` or as `(a, b)`.
+
+    Raises:
+        ValueError: If it is neither, or `a` is negative.
+    """
     pair = value if isinstance(value, (tuple, list)) else (0, value)
     numbers = len(pair) == 2 and all(
         isinstance(x, (int, float, np.number)) and not isinstance(x, bool) and np.isfinite(x)
@@ -81,8 +89,65 @@ def line_of(name: str, value: Any) -> Line:
 
 
 def length_on(line: Line, lengths: Any, batch_size: Any) -> Any:
-    """`⌊a·S + b⌋`, `(B, 1)` int32."""
+    """Computes `⌊a·S + b⌋` for source lengths `(B, 1)` int32: `(B, 1)` int32."""
     factor, extra = line
     if factor == 0:
         return ops.full((batch_size, 1), int(np.floor(extra)), dtype="int32")
     return ops.cast(ops.floor(factor * ops.cast(lengths, "float32") + extra), "int32")
+
+
+def checked_lines(
+    min_length: int | Line, length_limit: Line | None, max_length: int
+) -> tuple[Line, Line | None]:
+    """Reads the settings `min_length` and `length_limit` of a search.
+
+    Raises:
+        ValueError: If one is no length, or `min_length` is above `max_length` or above
+            `length_limit` for every source.
+    """
+    least = line_of("min_length", min_length)
+    if least[0] == 0 and least[1] > max_length:
+        raise ValueError(
+            f"`min_length` must be at most `max_length`; got min_length={min_length!r}, "
+            f"max_length={max_length}."
+        )
+    most = None if length_limit is None else line_of("length_limit", length_limit)
+    # The lines cross nowhere from S = 1 on. Where they cross later, the limit has precedence.
+    if most is not None and least[0] >= most[0] and sum(least) >= sum(most) + 1:
+        raise ValueError(
+            "`min_length` must not be above `length_limit` for every source; got "
+            f"min_length={min_length!r}, length_limit={length_limit!r}."
+        )
+    return least, most
+
+
+def length_bounds(
+    least: Line,
+    most: Line | None,
+    max_length: int,
+    lengths: Any,
+    batch_size: Any,
+    prefix_sizes: Any = None,
+) -> tuple[Any, Any]:
+    """Computes the least and the greatest length of each sentence's outputs.
+
+    Args:
+        least: the least length as a line of the source length.
+        most: the greatest length as a line of the source length, or None.
+        max_length: the greatest length of any output.
+        lengths: `(B, 1)` int32 source lengths; None where no line depends on them.
+        batch_size: `B`.
+        prefix_sizes: `(B, 1)` int32, numbers of prefix tokens, or None. A prefix and the end token
+            always fit within the greatest length, unless `max_length` forbids it.
+
+    Returns:
+        `(B, 1)` int32 each; None for the least length where every length is allowed.
+    """
+    longest = ops.full((batch_size, 1), max_length, dtype="int32")
+    if most is not None:
+        longest = ops.clip(length_on(most, lengths, batch_size), 1, longest)
+    if prefix_sizes is not None:
+        longest = ops.clip(prefix_sizes + 1, longest, max_length)
+    if least == (0.0, 0.0):
+        return None, longest
+    return ops.minimum(length_on(least, lengths, batch_size), longest), longest

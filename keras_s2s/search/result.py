@@ -1,4 +1,4 @@
-"""What a search gives back, and the error when a model gave it something that is not a number."""
+"""The result of a search, and the error for a model whose logits are not finite."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-# Below every log-probability a search can meet, and far enough from float32's end to add to.
+# The log-probability of tokens that may not be chosen and of places without a hypothesis. It is
+# below every log-probability of a model, and sums of several do not leave float32.
 IMPOSSIBLE = -1e30
 
 
 class SearchResult(NamedTuple):
-    """Hypotheses of each sentence, best first: `N` of them (1 for greedy) of `L = max_length` ids.
+    """The `N` best hypotheses of each sentence, best first, as arrays of `L = max_length` ids.
 
     Where the logits of a sentence were not finite, its `scores` and `log_probs` are NaN, its
-    `lengths` say at which step (0 is the first), and `check` raises.
+    `lengths` hold the number of the step, counted from 0, and `check` raises an error.
 
     Attributes:
-        ids: `(B, N, L)` int32, without the start token, with the end token, then pad.
-        lengths: `(B, N)` int32, the end token counted; 0 where there are fewer than `N` sequences
-            at all.
-        log_probs: `(B, N)` float32, sum of the tokens' log-probabilities, the end token's included:
-            the model's own, whatever the search changed in choosing.
-        scores: `(B, N)` float32, what the hypotheses are ranked by.
+        ids: `(B, N, L)` int32, without the start token, with the end token, then padding.
+        lengths: `(B, N)` int32, the end token counted; 0 where fewer than `N` sequences exist.
+        log_probs: `(B, N)` float32, sums of the tokens' log-probabilities, the end token's
+            included. They are the model's own, also where the search chose by other numbers.
+        scores: `(B, N)` float32, the numbers that the hypotheses are ranked by.
         weights: `(B, N, L, S)` float32 attention weights of each target position, zero after the
-            end; None when none were kept.
+            end; None if the search was to return none.
         token_log_probs: `(B, N, L)` float32, the summands of `log_probs`, zero after the end.
         satisfied: `(B, N)` bool, whether a hypothesis holds all required phrases.
     """
@@ -40,10 +40,10 @@ class SearchResult(NamedTuple):
     satisfied: Any
 
     def check(self) -> SearchResult:
-        """The result itself, of arrays or tensors with values.
+        """Returns the result itself if the model's logits were finite; it must have values.
 
         Raises:
-            ValueError: the model's logits were not finite.
+            ValueError: If the model's logits were not finite.
         """
         broken = np.isnan(ops.convert_to_numpy(self.scores))
         if broken.any():
@@ -59,10 +59,14 @@ class SearchResult(NamedTuple):
 
 
 def check_if_known(result: SearchResult) -> SearchResult:
-    """`result.check()`, but for a result without values: one of a graph that is being traced."""
+    """Checks a result, but not one without values, as in a graph that is being traced.
+
+    Raises:
+        ValueError: If the model's logits were not finite.
+    """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what NumPy says of a graph's tensor before it fails
+            warnings.simplefilter("ignore")  # NumPy warns of a graph's tensor before it fails
             ops.convert_to_numpy(result.scores)
     except (NotImplementedError, TypeError, RuntimeError):  # TensorFlow, JAX, Torch
         return result
@@ -70,17 +74,17 @@ def check_if_known(result: SearchResult) -> SearchResult:
 
 
 def is_real(log_probs: Any) -> Any:
-    """False for empty places, which only stand in for sequences, and for NaN."""
+    """Returns False for places without a hypothesis, whose value is `IMPOSSIBLE`, and for NaN."""
     return log_probs > IMPOSSIBLE / 2
 
 
 def finish(result: SearchResult, broken: Any, pad_id: int) -> SearchResult:
-    """Blanks the places that hold no sequence, and marks the sentences that broke.
+    """Blanks places without a sequence and marks sentences whose logits were not finite.
 
     Args:
-        result: as read from the loop; `weights` may be `()`.
+        result: the result as read from the loop; `weights` may be `()`.
         broken: `(B, 1)` int32, the step at which logits were not finite, or −1.
-        pad_id: what blank places hold.
+        pad_id: the id that blank places hold.
     """
     failed = broken >= 0
     real = ops.logical_and(is_real(result.log_probs), ops.logical_not(failed))  # (B, N)

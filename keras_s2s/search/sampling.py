@@ -1,4 +1,4 @@
-"""Sampling: outputs drawn from the model's distribution, or from its more probable part."""
+"""Sampling, which draws outputs from the model's distribution or its more probable part."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.search.candidates import ends_allowed, forced_tokens
-from keras_s2s.search.hypotheses import Hypotheses, append
-from keras_s2s.search.prediction import Prediction
+from keras_s2s.search.constraints.candidates import ends_allowed, forced_tokens
 from keras_s2s.search.request import Request
 from keras_s2s.search.result import IMPOSSIBLE, is_real
 from keras_s2s.search.search import Search
+from keras_s2s.search.state.hypotheses import Hypotheses, append
+from keras_s2s.search.state.prediction import Prediction
 from keras_s2s.system.checks import (
     check_number,
     check_positive,
@@ -23,34 +23,40 @@ from keras_s2s.system.checks import (
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class SamplingSearch(Search):
-    """Draws each token from `softmax(log_probs / temperature)`, cut and normalised anew.
+class SamplingSearch(Search, name="sampling"):
+    """Sampling: draws each token from `softmax(log_probs / temperature)`, truncated and normalised.
 
-    A token is kept if it passes all cuts that are given, each of which sees the distribution under
-    the temperature; the most probable token always is.
+    A token may be drawn if it passes all truncations that are given. Each of them sees the
+    distribution under the temperature, and the most probable token passes all.
 
-    - `top_k`: it is among the `k` most probable (Fan et al. 2018).
-    - `top_p`: the more probable ones together have less than `p` (nucleus, Holtzman et al. 2020).
-    - `epsilon`: its probability is at least `ε` (Hewitt et al. 2022).
+    - `top_k`: the token is among the `k` most probable ones (Fan et al. 2018).
+    - `top_p`: all more probable tokens together have a probability below `p` (nucleus sampling,
+      Holtzman et al. 2020).
+    - `epsilon`: the token's probability is at least `ε` (Hewitt et al. 2022).
 
-    The samples of a sentence are in the order drawn: sorted, the first would be no sample any more.
-    `log_probs` and `scores` are the model's own log-probabilities.
+    The samples of a sentence stand in the order in which they were drawn, not sorted by score, so
+    that the first one is a fair sample. `log_probs` and `scores` are the model's own
+    log-probabilities.
 
-    A token is found in the cumulative distribution by one uniform number. Those numbers come from
-    `seed`, or as `noise` from the caller; a `Translator` draws them for each text by its place, so
-    that neither the batch size nor other texts change what is drawn.
+    One uniform random number determines each token by the cumulative distribution. These numbers
+    come from `seed`, or from the caller as `noise`. A `Translator` draws them for each text by its
+    position, so that neither the batch size nor other texts change the samples of a text.
 
     Args:
-        samples: hypotheses drawn per sentence.
-        temperature: below 1 sharper, above 1 flatter than the model.
-        top_k: tokens to draw from; None for all.
+        samples: hypotheses that are drawn for each sentence.
+        temperature: below 1 for a sharper and above 1 for a flatter distribution than the model's.
+        top_k: number of tokens to draw from; None for all.
         top_p: probability to draw from, in (0, 1]; None for all.
         epsilon: least probability, in [0, 1); None for 0.
-        seed: an int for the same samples at every call; None for others each time.
+        seed: an int for the same samples at every call; None for different ones.
         max_length: longest output in tokens, the end token counted.
         **controls: the other arguments of `Search`.
 
-    Example: heads or tails, six times in each of two samples.
+    Raises:
+        ValueError: If a setting is out of its range; if a call gets `required`, or `noise` of
+            another shape than `(B, samples, max_length)`.
+
+    Example: two samples of six coin tosses each.
     >>> import numpy as np
     >>> table = np.tile(np.float32([-99, -99, -99, -99, 0, 0]), (6, 1))
     >>> def step(tokens, state):
@@ -120,7 +126,7 @@ class SamplingSearch(Search):
         values = self._values(prediction, hypotheses, t, request)
         token = self._draw(values, draws)
         forced = forced_tokens(t, request)
-        # Where nothing may be said, not even the end, what is drawn must not pass for an output.
+        # Where no token is allowed, not even the end, the hypothesis must not count as an output.
         possible = ops.logical_or(
             is_real(ops.take_along_axis(values, token, axis=-1)), forced >= 0
         )[:, 0]
@@ -128,15 +134,15 @@ class SamplingSearch(Search):
         token = ops.where(hypotheses.finished[:, None], request.end_id, token)
         log_probs = prediction.log_probs(token)[:, 0]
         new = append(hypotheses, t, token[:, 0], log_probs, prediction.weights, request)
-        stays = ops.logical_and(
+        counts = ops.logical_and(
             ops.logical_or(hypotheses.finished, possible), is_real(hypotheses.totals)
         )
-        return new._replace(totals=ops.where(stays, new.log_probs, IMPOSSIBLE))
+        return new._replace(totals=ops.where(counts, new.log_probs, IMPOSSIBLE))
 
     def _values(
         self, prediction: Prediction, hypotheses: Hypotheses, t: Any, request: Request
     ) -> Any:
-        """`(R, V)`: log-probabilities of what may be drawn."""
+        """Returns the logits to draw by, `(R, V)` float32, `IMPOSSIBLE` for forbidden tokens."""
         values = prediction.values
         if isinstance(values, tuple):
             values = prediction.logits
@@ -151,27 +157,28 @@ class SamplingSearch(Search):
         return values
 
     def _draw(self, values: Any, draws: Any) -> Any:
-        """A token `(R, 1)` int32 for each uniform number `(R, 1)`."""
+        """Returns a token `(R, 1)` int32 for each uniform number `(R, 1)`."""
         if self.top_k is None and self.top_p is None:
             probabilities = ops.softmax(values / self.temperature, axis=-1)
             highest = ops.max(probabilities, axis=-1, keepdims=True)
-            return _found(self._cut(probabilities, highest), draws)
-        # In falling order; only a nucleus has to see all of the vocabulary so.
+            return _places(self._truncated(probabilities, highest), draws)
+        # Sorted by probability. Only a nucleus needs the whole vocabulary in this order.
         most = values.shape[-1] if self.top_p is not None else min(self.top_k, values.shape[-1])
         best, tokens = ops.top_k(values, most)
         normalizer = ops.logsumexp(values / self.temperature, axis=-1, keepdims=True)
         probabilities = ops.exp(best / self.temperature - normalizer)
-        kept = self._cut(probabilities, probabilities[:, :1])
+        shares = self._truncated(probabilities, probabilities[:, :1])
         if self.top_k is not None:
-            kept = ops.where(ops.arange(most)[None] < self.top_k, kept, 0.0)
+            shares = ops.where(ops.arange(most)[None] < self.top_k, shares, 0.0)
         if self.top_p is not None:
             before = ops.cumsum(probabilities, axis=-1) - probabilities
             first = ops.equal(ops.arange(most), 0)[None]
-            kept = ops.where(ops.logical_or(before < self.top_p, first), kept, 0.0)
-        place = _found(kept, draws)
+            shares = ops.where(ops.logical_or(before < self.top_p, first), shares, 0.0)
+        place = _places(shares, draws)
         return ops.take_along_axis(ops.cast(tokens, "int32"), place, axis=-1)
 
-    def _cut(self, probabilities: Any, highest: Any) -> Any:
+    def _truncated(self, probabilities: Any, highest: Any) -> Any:
+        """Returns the probabilities with 0 in place of those below `epsilon`."""
         if self.epsilon is None:
             return probabilities
         least = ops.minimum(self.epsilon, highest)
@@ -189,10 +196,18 @@ class SamplingSearch(Search):
         }
 
 
-def _found(shares: Any, draws: Any) -> Any:
-    """The places `(R, 1)` at which the cumulative `shares` `(R, n)` pass `draws` of their sum."""
+def _places(shares: Any, draws: Any) -> Any:
+    """Inverts cumulative distributions.
+
+    Args:
+        shares: `(R, n)` float32 probabilities that need not sum to 1.
+        draws: `(R, 1)` float32 uniform numbers in [0, 1).
+
+    Returns:
+        `(R, 1)` int32, the positions at which the cumulative sums pass `draws` times the whole sum.
+    """
     reached = ops.cumsum(shares, axis=-1)
-    # A little less than the whole, so that rounding cannot lead behind the last share.
+    # Slightly less than the whole sum, so that rounding cannot lead behind the last share.
     target = draws * (reached[:, -1:] * (1 - 1e-6))
     places = ops.sum(ops.cast(reached <= target, "int32"), axis=-1, keepdims=True)
-    return ops.cast(places, "int32")  # JAX with 64 bits sums in them
+    return ops.cast(places, "int32")  # with 64 bits enabled, JAX sums integers in 64 bits

@@ -1,6 +1,7 @@
-"""What every search shares: its settings, how it begins, and how its result is read.
+"""The base class of all kinds of search: their shared settings, and one call from start to result.
 
-`greedy`, `beam`, `diverse` and `sampling` hold the searches.
+The kinds are in `greedy.py`, `beam.py`, `diverse.py`, `sampling.py` and `tfa/`. This module knows
+none of them: they register themselves in `registry.py`.
 """
 
 from __future__ import annotations
@@ -8,48 +9,67 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 from keras import ops
 
-from keras_s2s.search import loop, phrases, required
-from keras_s2s.search.controls import controlled
-from keras_s2s.search.history import blank, read
-from keras_s2s.search.hypotheses import Hypotheses, end_broken
-from keras_s2s.search.prediction import Prediction
-from keras_s2s.search.request import Line, Request, length_on, line_of, source_lengths
-from keras_s2s.search.result import (
-    IMPOSSIBLE,
-    SearchResult,
-    check_if_known,
-    finish,
-    is_real,
+from keras_s2s.search import loop, registry
+from keras_s2s.search.constraints import phrases, required
+from keras_s2s.search.constraints.controls import controlled
+from keras_s2s.search.request import (
+    Line,
+    Request,
+    checked_lines,
+    length_bounds,
+    source_lengths,
 )
+from keras_s2s.search.result import SearchResult, check_if_known, finish
+from keras_s2s.search.state.hypotheses import (
+    Hypotheses,
+    empty_hypotheses,
+    end_broken,
+    read_result,
+)
+from keras_s2s.search.state.prediction import Prediction, predict
 from keras_s2s.system.checks import check_flags, check_number, check_size
 
 Step = Callable[[Any, Any], tuple[Any, ...]]
 
 
 class Search:
-    """Settings and loop of all searches. Use a subclass.
+    """The base of all kinds of search, with the settings and the loop that they share.
 
-    Lengths count the end token; `S` is the number of real source tokens, the end token counted.
+    A subclass implements `_advance`, one step of the loop, and where its result is not every row in
+    its place, `_best`. With a name, as in `class BeamSearch(Search, name="beam")`, it also takes
+    part in `like`: another search becomes one of its kind when settings are asked for that only
+    this kind has.
+
+    All lengths count the end token. `S` is the number of real source tokens, the end token counted.
 
     Args:
-        max_length: longest output of any sentence, and the length `L` of the arrays.
-        min_length: tokens that an output has at least: `b`, or `(a, b)` for `⌊a·S + b⌋`.
-        length_limit: `(a, b)`: a sentence's own longest output, `⌊a·S + b⌋` within `max_length`;
-            None for no other limit than that.
+        max_length: longest output of any sentence, and the length `L` of the resulting arrays.
+        min_length: least number of tokens of an output: `b`, or `(a, b)` for `⌊a·S + b⌋`.
+        length_limit: `(a, b)` for a longest output of `⌊a·S + b⌋` tokens, within `max_length`, that
+            depends on the sentence; None for `max_length` alone.
         allow_unknown: whether the unknown token may be chosen.
-        repetition_penalty: `θ ≥ 1`, see `controls.controlled`; 1 for none.
-        no_repeat_ngram: length of token sequences that may not appear twice; 0 for none.
+        repetition_penalty: a factor `θ ≥ 1` on the log-probabilities of tokens that appeared
+            already, see `constraints.controls`; 1 for none.
+        no_repeat_ngram: length of token sequences that may not appear twice; 0 allows all.
 
     Attributes:
-        width: hypotheses per sentence while searching, `W`.
-        n_best: hypotheses per sentence returned, `N`.
+        width: hypotheses of each sentence while searching, `W`.
+        n_best: hypotheses of each sentence that are returned, `N`.
+
+    Raises:
+        ValueError: If a setting is out of its range, or `min_length` is above `max_length` or
+            above `length_limit` for every source.
     """
 
     width: int = 1
     n_best: int = 1
+
+    def __init_subclass__(cls, *, name: str | None = None, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if name is not None:
+            registry.SEARCHES[name] = cls
 
     def __init__(
         self,
@@ -62,23 +82,11 @@ class Search:
         no_repeat_ngram: int = 0,
     ) -> None:
         check_size("max_length", max_length)
-        least = line_of("min_length", min_length)
-        if least[0] == 0 and least[1] > max_length:
-            raise ValueError(
-                f"`min_length` must be at most `max_length`; got min_length={min_length!r}, "
-                f"max_length={max_length}."
-            )
+        least, most = checked_lines(min_length, length_limit, max_length)
         check_flags(allow_unknown=allow_unknown)
         check_number("repetition_penalty", repetition_penalty, 1)
         if no_repeat_ngram != 0:
             check_size("no_repeat_ngram", no_repeat_ngram)
-        most = None if length_limit is None else line_of("length_limit", length_limit)
-        # At every S ≥ 1; what crosses further on gives way to the limit.
-        if most is not None and least[0] >= most[0] and sum(least) >= sum(most) + 1:
-            raise ValueError(
-                "`min_length` must not be above `length_limit` for every source; got "
-                f"min_length={min_length!r}, length_limit={length_limit!r}."
-            )
         self.max_length = max_length
         self.min_length = least
         self.length_limit = most
@@ -99,7 +107,7 @@ class Search:
 
     @property
     def needs_noise(self) -> bool:
-        """Whether the search draws."""
+        """Whether the search draws random numbers."""
         return False
 
     def __call__(
@@ -119,34 +127,36 @@ class Search:
         pad_id: int = 0,
         unknown_id: int = 1,
     ) -> SearchResult:
-        """Searches.
+        """Runs the search.
 
         Args:
-            step: `step(tokens (N,), state) -> (logits (N, V), state[, weights (N, S)])`. `N` is the
-                batch size times `width`, the hypotheses of a sentence in a row.
+            step: `step(tokens (N,), state) -> (logits (N, V), state[, weights (N, S)])`, where `N`
+                is the batch size times `width`, and the hypotheses of a sentence stand in a row.
             state: structure of tensors with `batch_size` rows, the state before the first step.
-            batch_size: number of sentences, int or scalar tensor.
-            source_mask: `(B, S)` bool, True at real source tokens: for lengths that depend on the
-                source, for coverage, and to keep the weights the step gives.
-            keep_weights: False to keep none although there is a `source_mask`.
-            prefix: `(B, P)` ids that each output begins with, -1 behind those of a row. They count
-                in lengths and log-probabilities. One that leaves no room for the end is an error,
-                and is cut where a graph cannot know.
-            forbidden: `(B, F, M)` ids: `F` phrases that may not appear, -1 behind each.
-            required: `(B, C, M)` ids: `C` phrases that must appear (beam search), -1 behind each.
-            noise: `(B, N, L)` float32 uniform in [0, 1), what a sampling search draws by; drawn
-                from its seed when omitted.
-            start_id: the token the first step reads.
+            batch_size: number of sentences `B`, an int or a scalar tensor.
+            source_mask: `(B, S)` bool, True at real source tokens. Lengths that depend on the
+                source, coverage, and returned attention weights need it.
+            keep_weights: whether the result holds attention weights; None for whether there is a
+                `source_mask`.
+            prefix: `(B, P)` int ids that each output begins with, -1 behind those of a row. They
+                count in lengths and log-probabilities. In a graph, where their number is not
+                known, a prefix that leaves no room for the end token is cut.
+            forbidden: `(B, F, M)` int ids of `F` phrases that may not appear, -1 behind each.
+            required: `(B, C, M)` int ids of `C` phrases that must appear, -1 behind each; they need
+                beam search.
+            noise: `(B, N, L)` float32 uniform in [0, 1), the random numbers of a sampling search;
+                when omitted they are drawn from its seed.
+            start_id: the token that the first step reads.
             end_id: the token that ends a hypothesis.
-            pad_id: what follows the end.
+            pad_id: the id that follows the end.
             unknown_id: the token of unknown words.
 
         Returns:
             A `SearchResult`. A sentence's part of it does not depend on the other sentences.
 
         Raises:
-            ValueError: arguments that cannot be; called with values and not within a graph, also
-                logits that are not finite.
+            ValueError: If arguments have wrong shapes or ids, or contradict each other. If a call
+                with values, not within a graph, meets logits that are not finite.
         """
         given, highest = phrases.checked(
             {"prefix": prefix, "forbidden": forbidden, "required": required},
@@ -155,9 +165,18 @@ class Search:
             end_id,
             None if self.allow_unknown else unknown_id,
         )
-        request = self._request(
-            batch_size, source_mask, given, noise, start_id, end_id, pad_id, unknown_id
+        request = Request(
+            batch_size=batch_size,
+            width=self.width,
+            source_mask=source_mask,
+            noise=noise,
+            start_id=start_id,
+            end_id=end_id,
+            pad_id=pad_id,
+            unknown_id=unknown_id,
+            **given,
         )
+        request = self._with_lengths(request)
         request = request._replace(noise=self._noise(request))
         if keep_weights is None:
             keep_weights = source_mask is not None
@@ -178,25 +197,31 @@ class Search:
     def check_phrases(
         self, known: dict[str, Any], end_id: int, unknown_id: int, vocabulary_size: int
     ) -> None:
-        """Raises ValueError for prefixes and phrases that the search cannot take.
+        """Checks prefixes and phrases before a call.
 
         Args:
-            known: arrays by the names of the arguments.
+            known: arrays by the names of the arguments of a call.
             end_id: the token that ends a hypothesis.
             unknown_id: the token of unknown words.
             vocabulary_size: number of logits.
+
+        Raises:
+            ValueError: If the search cannot take them.
         """
         phrases.check(known, self.max_length, end_id, None if self.allow_unknown else unknown_id)
         highest = max((int(ids.max()) for ids in known.values() if ids.size), default=-1)
         self.check_vocabulary(vocabulary_size, end_id, highest)
 
     def check_vocabulary(self, size: Any, end_id: int, highest: int = -1) -> None:
-        """Raises ValueError for what does not go with `size` logits, where that is known.
+        """Checks special ids, phrases and `width` against the number of logits.
 
         Args:
-            size: number of logits; in a graph it may be a tensor.
+            size: number of logits; in a graph it may be a tensor, which is not checked.
             end_id: the token that ends a hypothesis.
             highest: the highest id of prefixes and phrases.
+
+        Raises:
+            ValueError: If an id is not below `size`, or `width` is above it.
         """
         if not isinstance(size, int):
             return
@@ -215,16 +240,31 @@ class Search:
             )
 
     def like(self, **changes: Any) -> Search:
-        """The same search with other settings, by name; what is None stays.
+        """Returns this search with some settings changed.
 
-        A `width`, `n_best` or `length_penalty` makes a beam search of a greedy one; a `width` of 1
-        alone makes a greedy search of a beam.
+        The result is of the same kind if this kind has all the settings that are given. Otherwise
+        it is of the named kind with the fewest settings that has them all; the settings that both
+        kinds share keep their values. So `width`, `n_best` or `length_penalty` make a beam search
+        of a greedy search, and `top_k` makes a sampling search of either.
+
+        Args:
+            **changes: settings by name; None leaves a setting as it is.
+
+        Raises:
+            ValueError: If no kind of search has all these settings, or one is out of its range.
+
+        Example:
+        >>> search = GreedySearch(max_length=20).like(width=4)
+        >>> type(search).__name__, search.width, search.max_length
+        ('BeamSearch', 4, 20)
         """
-        from keras_s2s.search.alteration import altered  # it imports the subclasses
-
-        return altered(self, {k: v for k, v in changes.items() if v is not None})
+        changes = {name: value for name, value in changes.items() if value is not None}
+        kind: type[Search] = registry.kind_with(changes, first=type(self))
+        shared = set(registry.settings_of(kind)) & set(registry.settings_of(type(self)))
+        return kind(**{**{name: getattr(self, name) for name in shared}, **changes})
 
     def get_config(self) -> dict[str, Any]:
+        """Returns the arguments from which `from_config` makes an equal search."""
         return {
             "max_length": self.max_length,
             "min_length": self.min_length,
@@ -236,82 +276,39 @@ class Search:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Search:
+        """Makes the search that `get_config` described."""
         return cls(**config)
 
     def _advance(
         self, t: Any, hypotheses: Hypotheses, prediction: Prediction, request: Request
     ) -> Hypotheses:
-        """One step: chooses tokens and appends them."""
+        """Runs one step: chooses tokens and appends them."""
         raise NotImplementedError
 
     def _best(self, end: Hypotheses, request: Request) -> tuple[SearchResult, Any]:
-        """The result of the loop, and `broken` `(B, 1)`. Here: every row, in its place."""
+        """Returns the result of the loop, here of every row, and `broken` `(B, 1)`."""
         rows = ops.arange(request.rows, dtype="int32")
-        return self._read(end, rows, end.totals, request), request.by_sentence(end.broken)[:, :1]
+        result = read_result(end, rows, end.totals, request, self.n_best)
+        return result, request.by_sentence(end.broken)[:, :1]
 
-    def _read(self, end: Hypotheses, rows: Any, scores: Any, request: Request) -> SearchResult:
-        """The hypotheses that ended in `rows`, as many for each sentence; `scores` are theirs."""
-        found = read(end.history, rows)
-        satisfied = ops.ones_like(rows, dtype="bool")
-        if not isinstance(end.met, tuple):
-            satisfied = ops.take(ops.all(end.met, axis=-1), rows, axis=0)
-        flat = SearchResult(
-            ids=found.tokens,
-            lengths=ops.take(end.lengths, rows, axis=0),
-            log_probs=ops.take(
-                ops.where(is_real(end.totals), end.log_probs, IMPOSSIBLE), rows, axis=0
-            ),
-            scores=scores,
-            weights=found.weights,
-            token_log_probs=found.log_probs,
-            satisfied=satisfied,
-        )
-        per_sentence = request._replace(width=self.n_best)
-        return keras.tree.map_structure(per_sentence.by_sentence, flat)
-
-    def _request(
-        self,
-        batch_size: Any,
-        source_mask: Any,
-        given: dict[str, Any],
-        noise: Any,
-        start_id: int,
-        end_id: int,
-        pad_id: int,
-        unknown_id: int,
-    ) -> Request:
-        lengths = None
-        if source_mask is not None:
-            source_mask = ops.cast(source_mask, "bool")
-            lengths = source_lengths(source_mask)
+    def _with_lengths(self, request: Request) -> Request:
+        """Returns the request with the lengths of sources and the bounds of outputs."""
+        mask, lengths, sizes = request.source_mask, None, None
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+            lengths = source_lengths(mask)
         elif self.needs_source:
             raise ValueError(
                 f"This {type(self).__name__} depends on the source (lengths a·S + b, or coverage): "
                 "pass `source_mask` (B, S); got None."
             )
-        longest = ops.full((batch_size, 1), self.max_length, dtype="int32")
-        if self.length_limit is not None:
-            longest = ops.clip(length_on(self.length_limit, lengths, batch_size), 1, longest)
-        if given["prefix"] is not None:  # it and the end token fit, whatever the sentence's limit
-            sizes = phrases.sizes(given["prefix"])[:, None]
-            longest = ops.clip(sizes + 1, longest, self.max_length)
-        shortest = None
-        if self.min_length != (0.0, 0.0):
-            shortest = length_on(self.min_length, lengths, batch_size)
-            shortest = ops.minimum(shortest, longest)
-        return Request(
-            batch_size=batch_size,
-            width=self.width,
-            source_mask=source_mask,
-            source_lengths=lengths,
-            shortest=shortest,
-            longest=longest,
-            noise=noise,
-            start_id=start_id,
-            end_id=end_id,
-            pad_id=pad_id,
-            unknown_id=unknown_id,
-            **given,
+        if request.prefix is not None:
+            sizes = phrases.sizes(request.prefix)[:, None]
+        shortest, longest = length_bounds(
+            self.min_length, self.length_limit, self.max_length, lengths, request.batch_size, sizes
+        )
+        return request._replace(
+            source_mask=mask, source_lengths=lengths, shortest=shortest, longest=longest
         )
 
     def _noise(self, request: Request) -> Any:
@@ -320,42 +317,29 @@ class Search:
         return None
 
     def _start(self, state: Any, request: Request, keep_weights: bool) -> Hypotheses:
-        rows, mask = request.rows, request.source_mask
-        source_length = None if mask is None else ops.shape(mask)[1]
-        zeros = ops.zeros((rows,), dtype="float32")
-        coverage: Any = ()
-        if self.needs_weights:
-            coverage = ops.zeros((rows, source_length), dtype="float32")
-        said: Any = ()
-        if self._looks_back(request):
-            said = ops.full((rows, self.max_length), -1, dtype="int32")
+        """Returns the hypotheses before the first step."""
         met: Any = ()
         if request.required is not None:
             met = request.by_row(required.unmet(request.required))
-        return Hypotheses(
-            tokens=ops.full((rows,), request.start_id, dtype="int32"),
-            lengths=ops.zeros((rows,), dtype="int32"),
-            log_probs=zeros,
-            totals=zeros,
-            finished=ops.zeros((rows,), dtype="bool"),
-            broken=ops.full((rows,), -1, dtype="int32"),
-            coverage=coverage,
-            said=said,
-            met=met,
-            state=keras.tree.map_structure(request.by_row, state),
-            history=blank(
-                self.max_length,
-                rows,
-                request.pad_id,
-                source_length if keep_weights else None,
-                parents=self.width > 1 and not self.needs_noise,
-            ),
+        return empty_hypotheses(
+            state,
+            request,
+            self.max_length,
+            met,
+            keep_weights=keep_weights,
+            keep_coverage=self.needs_weights,
+            keep_said=self._looks_back(request),
+            keep_parents=self.width > 1 and not self.needs_noise,
         )
 
     def _looks_back(self, request: Request) -> bool:
-        """Whether controls look back at the tokens said."""
+        """Whether constraints look back at the tokens of a hypothesis."""
+        return self._controls(request) or request.required is not None
+
+    def _controls(self, request: Request) -> bool:
+        """Whether the search chooses by other numbers than the model's."""
         own = self.repetition_penalty != 1 or self.no_repeat_ngram > 0
-        return own or request.forbidden is not None or request.required is not None
+        return own or request.forbidden is not None
 
     def _predict(
         self, logits: Any, weights: list[Any], hypotheses: Hypotheses, t: Any, request: Request
@@ -367,24 +351,21 @@ class Search:
                 "it return (logits, state, weights), or search with keep_weights=False and without "
                 "a coverage penalty."
             )
-        logits = ops.cast(logits, "float32")
-        normalizer = ops.logsumexp(logits, axis=-1, keepdims=True)
-        values: Any = ()
-        if self.repetition_penalty != 1 or self.no_repeat_ngram or request.forbidden is not None:
-            forbidden = request.forbidden
-            values = controlled(
-                logits,
-                normalizer,
-                hypotheses.said,
-                t,
-                forbidden=None if forbidden is None else request.by_row(forbidden),
-                repetition_penalty=self.repetition_penalty,
-                no_repeat_ngram=self.no_repeat_ngram,
-            )
-        return Prediction(
-            logits, normalizer, values, ops.cast(weights[0], "float32") if keeps else ()
+        prediction = predict(logits, weights[0] if keeps else ())
+        if not self._controls(request):
+            return prediction
+        forbidden = request.forbidden
+        values = controlled(
+            prediction.logits,
+            prediction.normalizer,
+            hypotheses.said,
+            t,
+            forbidden=None if forbidden is None else request.by_row(forbidden),
+            repetition_penalty=self.repetition_penalty,
+            no_repeat_ngram=self.no_repeat_ngram,
         )
+        return prediction._replace(values=values)
 
     def _fan_out(self) -> int:
-        """Tokens that one hypothesis may have to be continued with."""
+        """Returns how many tokens one hypothesis may have to be continued with."""
         return 1

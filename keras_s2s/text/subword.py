@@ -1,6 +1,6 @@
 """The SentencePiece tokenizer: a trained unigram or bpe model behind the `Tokenizer` interface.
 
-Training is in `training`, the TensorFlow form in `graph`.
+`trainer.py` trains models, and `graph_modules.py` has the TensorFlow form.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_s2s.text.special_ids import END_ID, PAD_ID, START_ID, UNKNOWN_ID
 from keras_s2s.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -18,16 +19,17 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class SentencePieceTokenizer(Tokenizer):
-    """A trained SentencePiece model, unigram or bpe. `train_tokenizer` makes one.
+    """A tokenizer of subwords: a trained SentencePiece model (Kudo & Richardson 2018).
 
-    Normalisation (NFKC, white space) is part of the model. A model trained elsewhere works if its
-    special ids are those of `Tokenizer`; unknown then reads as that model's `unk_surface` says.
+    `train_tokenizer` trains one, unigram or bpe. The normalisation of text (NFKC, white space) is
+    part of the model. A model that was trained elsewhere works if its special ids are those of
+    `Tokenizer`; the unknown id then decodes to the `unk_surface` of that model.
 
     Args:
-        model: The bytes of a SentencePiece model file.
+        model: the bytes of a SentencePiece model file.
 
     Attributes:
-        processor: The `sentencepiece.SentencePieceProcessor` of the model.
+        processor: the `sentencepiece.SentencePieceProcessor` of the model.
 
     Raises:
         TypeError: If `model` is not bytes.
@@ -60,14 +62,8 @@ class SentencePieceTokenizer(Tokenizer):
         self._check_special_ids()
 
     def _check_special_ids(self) -> None:
-        found = self.processor
-        ids = {
-            "pad_id": found.pad_id(),
-            "unk_id": found.unk_id(),
-            "bos_id": found.bos_id(),
-            "eos_id": found.eos_id(),
-        }
-        expected = {"pad_id": 0, "unk_id": 1, "bos_id": 2, "eos_id": 3}
+        expected = {"pad_id": PAD_ID, "unk_id": UNKNOWN_ID, "bos_id": START_ID, "eos_id": END_ID}
+        ids = {name: getattr(self.processor, name)() for name in expected}
         if ids != expected:
             raise ValueError(
                 f"`model` must have the special ids {expected}; got {ids}. Train it with these "
@@ -76,7 +72,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     @property
     def kind(self) -> str:
-        """'unigram' or 'bpe'."""
+        """The kind of model: 'unigram' or 'bpe'."""
         try:
             self.processor.nbest_encode_as_ids("", 2)
         except RuntimeError:  # only unigram models know the next best
@@ -85,22 +81,22 @@ class SentencePieceTokenizer(Tokenizer):
 
     @property
     def vocabulary_size(self) -> int:
-        """Number of ids, the 4 special ones included."""
+        """The number of ids, the 4 special ones included."""
         return int(self.processor.get_piece_size())
 
     def module(self) -> tf.Module:
-        """The same tokenizer as TensorFlow operations; see `Tokenizer.module`."""
-        from keras_s2s.text.graph import SentencePieceModule
+        """Returns the same tokenizer as TensorFlow operations; see `Tokenizer.module`."""
+        from keras_s2s.text.graph_modules import SentencePieceModule
 
-        return SentencePieceModule(self)
+        return SentencePieceModule(self.model, self.vocabulary_size)
 
     def get_config(self) -> dict[str, Any]:
-        """`model` in base64."""
+        """Returns the bytes of the model in base64, as `model`."""
         return {"model": base64.b64encode(self.model).decode("ascii")}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> SentencePieceTokenizer:
-        """The tokenizer that `get_config` described."""
+        """Makes the tokenizer that `get_config` described."""
         return cls(base64.b64decode(config["model"], validate=True))
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
@@ -108,7 +104,7 @@ class SentencePieceTokenizer(Tokenizer):
         return ids
 
     def _decode(self, rows: list[list[int]]) -> list[str]:
-        # An empty batch would be read as one empty row.
+        # SentencePiece would take an empty batch for one empty row.
         texts: list[str] = self.processor.decode(rows) if rows else []
         return texts
 
@@ -116,7 +112,7 @@ class SentencePieceTokenizer(Tokenizer):
         return str(self.processor.id_to_piece(token))
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
-        places = {0: 0}  # SentencePiece counts bytes
+        places = {0: 0}  # from byte offsets, which SentencePiece gives, to character offsets
         for number, character in enumerate(text, 1):
             places[next(reversed(places)) + len(character.encode())] = number
         pieces = self.processor.EncodeAsProto(text).pieces

@@ -1,14 +1,14 @@
-"""Tokenizers as plain Python objects: text to ids, ids to text, and their config.
+"""The base class of tokenizers, with the rules that all of their forms follow.
 
-Owns the rules that every form follows; `graph` and the ONNX export repeat them with the operators
-of their runtime and are tested to give the same ids and the same text:
+`graph_modules.py` and the ONNX export repeat these rules with the operators of their runtimes.
+Tests prove that all forms give the same ids and the same text.
 
 1.  Text is made valid first, see `valid_text`.
 2.  Ids 0 to 3 are padding, unknown, start and end. `encode` adds none of them but unknown.
-3.  `decode` stops at the first end id and drops padding and start wherever they stand. Unknown
-    reads "⁇".
+3.  `decode` stops at the first end id and drops padding and start wherever they stand. The unknown
+    id gives "⁇".
 
-Reading corpora and adding start and end ids is the work of others.
+Tokenizers neither read corpora nor add start and end ids.
 """
 
 from __future__ import annotations
@@ -21,29 +21,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_s2s.system.checks import check_several
+from keras_s2s.text.special_ids import (
+    END_ID,
+    FIRST_ID,
+    PAD_ID,
+    START_ID,
+    UNKNOWN_ID,
+    UNKNOWN_TEXT,
+)
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-UNKNOWN_TEXT = "⁇"
-
-FIRST_ID = 4  # of a vocabulary; the ids below are special
-
-# All but U+DC80 to U+DCFF, which stand for bytes.
+# All lone surrogates but U+DC80 to U+DCFF, which stand for bytes.
 _LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def valid_text(text: str) -> str:
-    r"""The text that every form of a tokenizer sees: no lone surrogates, no NUL.
+    r"""Replaces lone surrogates and NUL, which not every form of a tokenizer could read.
 
-    1.  U+DC80 to U+DCFF, Python's `surrogateescape` for bytes that are no UTF-8, become those bytes
-        again.
+    1.  U+DC80 to U+DCFF, by which Python's `surrogateescape` stands for bytes that are no UTF-8,
+        become those bytes again.
     2.  The bytes are decoded with one U+FFFD for each maximal invalid part, as TensorFlow's
-        `unicode_transcode(errors="replace")` does; other lone surrogates become U+FFFD as well.
-    3.  NUL becomes a space: runtimes written in C end a text at NUL.
+        `unicode_transcode(errors="replace")` does. Other lone surrogates become U+FFFD as well.
+    3.  NUL becomes a space, because runtimes written in C end a text at NUL.
 
     Args:
-        text: Any Python string.
+        text: any Python string.
 
     Returns:
         A string that can be encoded as UTF-8; `text` itself when nothing was wrong with it.
@@ -61,48 +65,48 @@ def valid_text(text: str) -> str:
 
 
 class Tokenizer(abc.ABC):
-    """What all tokenizers share: special ids, checks, equality.
+    """The base of all tokenizers: special ids, checks of arguments, equality.
 
-    Use a subclass or `train_tokenizer`. Tokenizers do not change after they are made; two are equal
-    when their class and config are. A subclass gives `vocabulary_size`, `module`, `get_config` and
-    the three methods with a leading underscore.
+    `train_tokenizer` makes tokenizers. They do not change after they are made, and two are equal
+    when their class and config are. A subclass implements `vocabulary_size`, `module`,
+    `get_config` and the abstract methods with a leading underscore.
 
     Attributes:
-        pad_id: 0, fills rows up to the longest; never part of a text.
-        unknown_id: 1, stands for what the vocabulary lacks.
-        start_id: 2, begins what a decoder reads.
+        pad_id: 0, fills rows up to the longest; it is never part of a text.
+        unknown_id: 1, stands for text that the vocabulary lacks.
+        start_id: 2, begins the sequence that a decoder reads.
         end_id: 3, ends a sentence.
     """
 
-    pad_id = 0
-    unknown_id = 1
-    start_id = 2
-    end_id = 3
+    pad_id = PAD_ID
+    unknown_id = UNKNOWN_ID
+    start_id = START_ID
+    end_id = END_ID
 
     @property
     def kind(self) -> str:
-        """What `train_tokenizer` calls it; of a class of yours, its name."""
+        """The kind that `train_tokenizer` takes; for classes of others, the name of the class."""
         return type(self).__name__
 
     @property
     @abc.abstractmethod
     def vocabulary_size(self) -> int:
-        """Number of ids, the 4 special ones included."""
+        """The number of ids, the 4 special ones included."""
 
     @abc.abstractmethod
     def module(self) -> tf.Module:
-        """The same tokenizer as TensorFlow operations, for graphs and SavedModels.
+        """Returns the same tokenizer as TensorFlow operations, for graphs and SavedModels.
 
         Returns:
             A `tf.Module` that owns its tables, with `encode(texts (B,) string) -> tf.RaggedTensor
-            (B, None) int32` and `decode(ids (B, L) int32) -> (B,) string`. Both take B = 0;
+            (B, None) int32` and `decode(ids (B, L) int32) -> (B,) string`. Both take B = 0.
             `encode` repairs invalid UTF-8 and `decode` reads an id outside the vocabulary as
             unknown, so that one bad row never fails a served batch.
         """
 
     @abc.abstractmethod
     def get_config(self) -> dict[str, Any]:
-        """All that `from_config` needs, as JSON types."""
+        """Returns the arguments of an equal tokenizer for `from_config`, as JSON types."""
 
     @abc.abstractmethod
     def _encode(self, texts: list[str]) -> list[list[int]]: ...
@@ -120,13 +124,13 @@ class Tokenizer(abc.ABC):
     def _surfaces(self, row: list[int]) -> list[str]: ...
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, without start and end.
+        """Returns the ids of each text, without start and end ids.
 
         Args:
-            texts: Strings, of any length, "" included.
+            texts: strings of any length, "" included.
 
         Returns:
-            One list of ids per text; [] for a text with nothing in it.
+            One list of ids for each text; [] for an empty text.
 
         Raises:
             TypeError: If `texts` is one string or holds something else than strings.
@@ -145,13 +149,13 @@ class Tokenizer(abc.ABC):
         return self._encode([valid_text(text) for text in texts])
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Text of each row of ids, up to its first end id.
+        """Returns the text of each row of ids, up to its first end id.
 
         Args:
-            ids: Rows of ids, as lists or as an integer array (B, L); rows may differ in length.
+            ids: rows of ids, as lists or as an integer array (B, L); rows may differ in length.
 
         Returns:
-            One string per row. Padding and start ids give nothing, unknown gives "⁇".
+            One string for each row. Padding and start ids give nothing; unknown ids give "⁇".
 
         Raises:
             TypeError: If `ids` is not made of rows of integers.
@@ -168,13 +172,13 @@ class Tokenizer(abc.ABC):
         )
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """One printable piece for each id, for plots and alignments.
+        """Returns one printable piece for each id, for plots and alignments.
 
         Args:
-            ids: One row of ids; unlike `decode` it is read to its end.
+            ids: one row of ids. Unlike `decode`, this method also reads behind an end id.
 
         Returns:
-            As many strings as ids. Special ids read <pad>, ⁇, <s>, </s>; a space reads "▁";
+            As many strings as ids. Special ids give <pad>, ⁇, <s>, </s>; a space gives "▁";
             characters that cannot be printed are escaped.
 
         Raises:
@@ -192,14 +196,15 @@ class Tokenizer(abc.ABC):
         ]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where in a text each of its ids comes from.
+        """Returns the part of a text that each of its ids comes from.
 
         Args:
-            text: One string.
+            text: one string.
 
         Returns:
-            For each id of `encode([text])[0]` the place of its first character in
-            `valid_text(text)` and the place behind its last; equal where an id comes from nothing.
+            For each id of `encode([text])[0]`, the position of its first character in
+            `valid_text(text)` and the position after its last one; both are equal for an id that
+            comes from no character.
 
         Example:
             >>> CharTokenizer(["a", "b"]).spans("ab")
@@ -208,13 +213,13 @@ class Tokenizer(abc.ABC):
         return self._spans(valid_text(text))
 
     def surfaces(self, ids: Sequence[int]) -> list[str]:
-        """What each id adds to the decoded text: joined they are `decode([ids])[0]`.
+        """Returns the text that each id adds to the decoded text, `decode([ids])[0]`.
 
         Args:
-            ids: One row of ids.
+            ids: one row of ids.
 
         Returns:
-            As many strings as ids; "" for padding, start, and all from the first end id on.
+            As many strings as ids; "" for padding, start, and all ids from the first end id on.
 
         Raises:
             TypeError: If `ids` is not one row of integers.
@@ -226,11 +231,11 @@ class Tokenizer(abc.ABC):
         """
         row = self._checked(ids, "`ids`")
         dropped = (self.pad_id, self.start_id)
-        kept = [i for i, token in enumerate(self._sentence(row)) if token not in dropped]
-        found = [""] * len(row)
-        for i, surface in zip(kept, self._surfaces([row[i] for i in kept]), strict=True):
-            found[i] = surface
-        return found
+        places = [i for i, token in enumerate(self._sentence(row)) if token not in dropped]
+        texts = [""] * len(row)
+        for i, surface in zip(places, self._surfaces([row[i] for i in places]), strict=True):
+            texts[i] = surface
+        return texts
 
     def _sentence(self, row: list[int]) -> list[int]:
         return row[: row.index(self.end_id)] if self.end_id in row else row
@@ -254,7 +259,7 @@ class Tokenizer(abc.ABC):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Tokenizer:
-        """The tokenizer that `get_config` described."""
+        """Makes the tokenizer that `get_config` described."""
         return cls(**config)
 
     def __eq__(self, other: object) -> bool:

@@ -1,6 +1,6 @@
-"""Tokenizers with a plain list for a vocabulary: characters and words.
+"""Tokenizers whose vocabulary is a plain list of tokens: characters and words.
 
-Making the list from text is in `training`, the TensorFlow form in `graph`.
+`trainer.py` makes the list from text, and `graph_modules.py` has the TensorFlow form.
 """
 
 from __future__ import annotations
@@ -13,28 +13,30 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_s2s.system.checks import check_several
-from keras_s2s.text.tokenizer import FIRST_ID, UNKNOWN_TEXT, Tokenizer, valid_text
+from keras_s2s.text.special_ids import FIRST_ID, UNKNOWN_TEXT
+from keras_s2s.text.tokenizer import Tokenizer, valid_text
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-WORD_PATTERN = r"[^\x00\t\n\v\f\r ]+"  # Python's re and RE2, which ONNX Runtime uses, read it alike
+# Python's re and RE2, which ONNX Runtime uses, read this pattern alike.
+WORD_PATTERN = r"[^\x00\t\n\v\f\r ]+"
 _WORD = re.compile(WORD_PATTERN)
 
 
 class VocabularyTokenizer(Tokenizer):
-    """What CharTokenizer and WordTokenizer share: ids by position in a list. Use a subclass.
+    """The base of CharTokenizer and WordTokenizer: a token's id is its position in a list.
 
     Args:
-        vocabulary: Tokens in the order of their ids, which begin at 4.
+        vocabulary: tokens in the order of their ids, which begin at 4.
 
     Raises:
         TypeError: If `vocabulary` is not a list of strings.
-        ValueError: If it is empty, or a token is double or could never come out of a text.
+        ValueError: If it is empty, holds a token twice, or holds a token that no text can give.
     """
 
-    separator: str  # between tokens, when text is made of them
-    token_meaning: str  # what a token must be, for errors
+    separator: str  # the text between two tokens of a decoded text
+    token_meaning: str  # what a token must be, in the words of an error
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         check_several("vocabulary", vocabulary)
@@ -63,15 +65,15 @@ class VocabularyTokenizer(Tokenizer):
     @staticmethod
     @abc.abstractmethod
     def split(text: str) -> list[str]:
-        """The tokens of a text, in order, before they are looked up."""
+        """Returns the tokens of a text in their order, as they are looked up."""
 
     @property
     def vocabulary_size(self) -> int:
-        """Number of ids, the 4 special ones included."""
+        """The number of ids, the 4 special ones included."""
         return len(self.vocabulary) + FIRST_ID
 
     def get_config(self) -> dict[str, Any]:
-        """`vocabulary` as a list."""
+        """Returns the vocabulary as a list."""
         return {"vocabulary": list(self.vocabulary)}
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
@@ -90,14 +92,19 @@ class VocabularyTokenizer(Tokenizer):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class CharTokenizer(VocabularyTokenizer):
-    """One token per Unicode code point, white space included.
+    """A tokenizer of characters: each Unicode code point is a token, white space included.
 
-    Nothing is normalised: "é" as one code point and as "e" with a combining accent differ, and a
-    family of emoji joined by U+200D is several tokens. Text made of known code points comes back as
-    it was.
+    Nothing is normalised. "é" as one code point differs from "e" with a combining accent, and
+    several emoji that U+200D joins to one picture are several tokens. A text of known code points
+    decodes to itself.
 
     Args:
-        vocabulary: Code points in the order of their ids, which begin at 4.
+        vocabulary: code points in the order of their ids, which begin at 4.
+
+    Raises:
+        TypeError: If `vocabulary` is not a list of strings.
+        ValueError: If it is empty, holds a token twice, or holds something else than single code
+            points.
 
     Example:
         >>> CharTokenizer(["a", "b"]).encode(["ba"])
@@ -110,28 +117,33 @@ class CharTokenizer(VocabularyTokenizer):
 
     @staticmethod
     def split(text: str) -> list[str]:
-        """The code points of a text."""
+        """Returns the code points of a text."""
         return list(text)
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
         return [(i, i + 1) for i in range(len(text))]
 
     def module(self) -> tf.Module:
-        """The same tokenizer as TensorFlow operations; see `Tokenizer.module`."""
-        from keras_s2s.text.graph import CharModule
+        """Returns the same tokenizer as TensorFlow operations; see `Tokenizer.module`."""
+        from keras_s2s.text.graph_modules import CharModule
 
-        return CharModule(self)
+        return CharModule(self.vocabulary, self.separator)
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class WordTokenizer(VocabularyTokenizer):
-    r"""One token per word: text is split on runs of ASCII white space and joined by one space.
+    r"""A tokenizer of words, which runs of ASCII white space separate.
 
     White space is exactly space, \t, \n, \v, \f and \r (and NUL, see `valid_text`), the set that
-    Python, TensorFlow and ONNX can share; a no-break space, for one, is part of a word.
+    Python, TensorFlow and ONNX can share. A no-break space, for example, is part of a word. Decoded
+    words are joined by one space.
 
     Args:
-        vocabulary: Words in the order of their ids, which begin at 4.
+        vocabulary: words in the order of their ids, which begin at 4.
+
+    Raises:
+        TypeError: If `vocabulary` is not a list of strings.
+        ValueError: If it is empty, holds a word twice, or holds a token with white space.
 
     Example:
         >>> words = WordTokenizer(["a", "cat"])
@@ -145,14 +157,14 @@ class WordTokenizer(VocabularyTokenizer):
 
     @staticmethod
     def split(text: str) -> list[str]:
-        """The words of a text."""
+        """Returns the words of a text."""
         return _WORD.findall(text)
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
         return [word.span() for word in _WORD.finditer(text)]
 
     def module(self) -> tf.Module:
-        """The same tokenizer as TensorFlow operations; see `Tokenizer.module`."""
-        from keras_s2s.text.graph import WordModule
+        """Returns the same tokenizer as TensorFlow operations; see `Tokenizer.module`."""
+        from keras_s2s.text.graph_modules import WordModule
 
-        return WordModule(self)
+        return WordModule(self.vocabulary, self.separator)

@@ -1,7 +1,8 @@
-"""The beam search of TensorFlow Addons, for models that were tuned with it.
+"""The beam search of TensorFlow Addons: its arguments and its results.
 
-Owns what `tfa.seq2seq.BeamSearchDecoder` does otherwise than `BeamSearch`. Its length penalty
-without its way of counting is `TFA` in `families`; the beams are in `tfa_beams`.
+`TFABeamSearch` repeats everything in which `tfa.seq2seq.BeamSearchDecoder` differs from
+`BeamSearch`. For its length penalty in `BeamSearch`, with the end token counted at every step, see
+`TFA` in `penalties/toolkits.py`.
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ from keras import ops
 
 from keras_s2s.search.result import SearchResult, check_if_known, finish
 from keras_s2s.search.search import Search, Step
-from keras_s2s.search.tfa_beams import Decoding
+from keras_s2s.search.tfa.beams import Decoding
 from keras_s2s.system.checks import check_number, check_size
 
 
 class TFAResult(NamedTuple):
-    """What `tfa.seq2seq.BeamSearchDecoder` returns, with `T = max_length`; see `TFABeamSearch`.
+    """The outputs of `tfa.seq2seq.BeamSearchDecoder`, with `T = max_length`; see `TFABeamSearch`.
 
     Attributes:
-        predicted_ids: `(B, T, K)` int32, the beams, best first, the end token from its first place
-            on; tfa's `outputs.predicted_ids`.
-        step_ids: `(B, T, K)` int32, the tokens as they were chosen at each step; pad at steps that
-            were not taken.
-        parent_ids: `(B, T, K)` int32, the beam of the step before that each continues; its own
+        predicted_ids: `(B, T, K)` int32, the beams, best first, filled with the end token behind
+            its first appearance; tfa's `outputs.predicted_ids`.
+        step_ids: `(B, T, K)` int32, the tokens that each step chose; padding at steps that were not
+            taken.
+        parent_ids: `(B, T, K)` int32, the beam of the step before that each beam continues; its own
             number at steps that were not taken.
-        step_scores: `(B, T, K)` float32, what the beams were ranked by at each step; 0 at steps
-            that were not taken.
+        step_scores: `(B, T, K)` float32, the numbers that the beams were ranked by at each step; 0
+            at steps that were not taken.
         lengths: `(B, K)` int32, the end token counted; tfa's `final_state.lengths`.
         log_probs: `(B, K)` float32, tfa's `final_state.log_probs`.
-        steps: int32 scalar, the steps taken: tfa's own `T`.
+        steps: int32 scalar, the number of steps that were taken, which is tfa's own `T`.
     """
 
     predicted_ids: Any
@@ -45,39 +46,43 @@ class TFAResult(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class TFABeamSearch(Search):
-    """`tfa.seq2seq.BeamSearchDecoder`, number for number: for migration, and nothing else.
+    """The beam search of `tfa.seq2seq.BeamSearchDecoder`, number for number, for migration only.
 
-    1. Every beam is extended by every token; a finished one by the end token only, for nothing.
+    1. Every beam is extended by every token; a finished one by the end token only, at no cost.
     2. A candidate's score is `log_prob / ((5 + length) / 6)^length_penalty_weight`, plus
        `coverage_penalty_weight · Σ_s log(min(coverage_s, 1))` over the source positions that were
        attended to at all.
     3. The `width` candidates of the highest scores are the next beams.
     4. The search goes on until all beams of all sentences have finished, or for `max_length` steps.
 
-    It repeats what makes tfa's results depend on more than the sentence, the model and the
-    penalties; `BeamSearch` has none of it, and is for everything else:
+    This search repeats the traits by which tfa's results depend on more than the sentence, the
+    model and the penalties. `BeamSearch` has none of them and is the better search for new models:
 
     - The end token is not counted in a length at the step that takes it, and is counted at all
       later ones, so that the score of a finished beam changes with the next step.
     - Coverage counts only for beams that had finished before the step. A position without any
       attention costs nothing, and one with a little costs much.
-    - A finished beam can be pushed out by others, also by some that never end: a result that fills
+    - Other beams can push out a finished beam, even beams that never end. A result that fills
       `max_length` has no end token.
     - With a penalty, beams that have finished are ranked anew at every step, so their order can
       depend on how long the other sentences of the batch go on.
-    - `predicted_ids` keeps the order of the step at which a sentence's longest beam ended, while
-      `lengths` and `log_probs` of `decode` have that of the last step: they may not belong to the
-      ids beside them. In the `SearchResult` of a call, everything belongs to the ids: lengths and
-      log-probabilities are theirs, `scores` those of the step that put them in order.
+    - `predicted_ids` of `decode` has the beams in the order of the step at which a sentence's
+      longest beam ended. `lengths` and `log_probs` have the order of the last step, so they may not
+      belong to the ids beside them. In the `SearchResult` of a call, lengths and log-probabilities
+      belong to the ids, and `scores` are those of the step that put the ids in order.
 
     Args:
-        width: beams per sentence, `K`; all are returned.
+        width: beams of each sentence, `K`; all are returned.
         length_penalty_weight: 0 ranks by log-probability.
-        coverage_penalty_weight: 0 leaves coverage out; else the step must give weights.
-        max_length: most steps, tfa's `maximum_iterations`.
+        coverage_penalty_weight: 0 leaves coverage out; other weights need a step that returns
+            attention weights.
+        max_length: the most steps, tfa's `maximum_iterations`.
 
-    Example: a "network" that begins with "a" or, less likely, with "b", and then ends. As tfa
-    counts, both have 1 token when they end and 2 at the step after.
+    Raises:
+        ValueError: If `width` or `max_length` is no positive integer, or a weight is not finite.
+
+    Example: a "network" that begins with "a" or, less likely, with "b", and then ends. tfa counts
+    1 token of both when they end and 2 at the next step.
     >>> import numpy as np
     >>> from keras import ops
     >>> table = np.full((6, 6), -99.0, "float32")  # ids: pad, unknown, start, end, a, b
@@ -110,7 +115,7 @@ class TFABeamSearch(Search):
     def needs_weights(self) -> bool:
         return self.coverage_penalty_weight != 0
 
-    def __call__(  # type: ignore[override]  # what tfa's search cannot do is no argument here
+    def __call__(  # type: ignore[override]  # tfa's search has no constraints
         self,
         step: Step,
         state: Any,
@@ -124,53 +129,56 @@ class TFABeamSearch(Search):
         pad_id: int = 0,
         unknown_id: int = 1,
     ) -> SearchResult:
-        """Searches; `N = width`, and there are no constraints to satisfy.
+        """Runs the search and returns `N = width` hypotheses of each sentence.
 
         Args:
-            step: as for every search.
-            state: as for every search.
-            batch_size: as for every search.
-            source_mask: `(B, S)` bool, to keep the weights the step gives, and for coverage; as in
-                tfa, coverage is of all positions that got weight.
-            keep_weights: False keeps none.
-            initial_coverage: `(B, S)` float32, what coverage begins with, zeros when omitted.
-                tfa begins with the mechanism's initial alignments, which are on the first source
-                position for monotonic attention.
-            start_id: the token the first step reads.
+            step: as for `Search`.
+            state: as for `Search`.
+            batch_size: as for `Search`.
+            source_mask: `(B, S)` bool; returned attention weights and coverage need it. As in tfa,
+                coverage counts all positions that got attention, masked or not.
+            keep_weights: False for a result without attention weights.
+            initial_coverage: `(B, S)` float32, the coverage before the first step, zeros when
+                omitted. tfa begins with the mechanism's initial alignments, which are on the first
+                source position for monotonic attention.
+            start_id: the token that the first step reads.
             end_id: the token that ends a beam.
-            pad_id: what follows the end.
-            unknown_id: taken from callers that name all special ids; to tfa it is a token like
-                others.
+            pad_id: the id that follows the end.
+            unknown_id: accepted for callers that name all special ids, and not used: to tfa it is a
+                token like others.
+
+        Returns:
+            A `SearchResult`; all hypotheses are `satisfied`, since there are no required phrases.
 
         Raises:
-            ValueError: arguments that cannot be; called with values and not within a graph, also
-                logits that are not finite.
+            ValueError: If arguments have wrong shapes or ids, or contradict each other. If a call
+                with values, not within a graph, meets logits that are not finite.
         """
         if keep_weights and source_mask is None:
             raise ValueError(
                 "`keep_weights` needs a `source_mask`, for the length of the source; got "
                 f"keep_weights={keep_weights}, source_mask=None."
             )
-        kept = keep_weights is not False and source_mask is not None
-        source = ops.shape(source_mask)[1] if kept else None
+        with_weights = keep_weights is not False and source_mask is not None
+        source = ops.shape(source_mask)[1] if with_weights else None
         coverage = self._coverage(source_mask, initial_coverage, batch_size)
         decoding = self._decoding(batch_size, end_id)
         end, _ = decoding.run(step, state, source, coverage, start_id, pad_id)
-        found, lengths, longest = decoding.traced(end)
+        sequences, lengths, longest = decoding.traced(end)
         inside = ops.arange(self.max_length)[None] < lengths[:, None]  # (R, L)
-        token_log_probs = ops.where(inside, found.log_probs, 0.0)
-        # Also what follows the end: a finished beam that was continued by another token, where
-        # there was nothing else to fill a place with, is no sequence.
+        token_log_probs = ops.where(inside, sequences.log_probs, 0.0)
+        # The sum includes tokens behind the end. A finished beam that was continued by another
+        # token, because nothing else could fill its place, is no sequence.
         traced = ops.arange(self.max_length)[None] < longest[:, None]
-        log_probs = ops.sum(ops.where(traced, found.log_probs, 0.0), axis=1)
-        weights = found.weights
-        if kept:
+        log_probs = ops.sum(ops.where(traced, sequences.log_probs, 0.0), axis=1)
+        weights = sequences.weights
+        if with_weights:
             weights = ops.where(inside[:, :, None], weights, 0.0)
         # The step that put a sentence's ids in order is the last of its longest beam.
         rows = batch_size * self.width
         ordered_at = ops.maximum(longest - 1, 0) * rows + ops.arange(rows, dtype="int32")
         result = SearchResult(
-            ids=ops.where(inside, found.tokens, pad_id),
+            ids=ops.where(inside, sequences.tokens, pad_id),
             lengths=lengths,
             log_probs=log_probs,
             scores=ops.take(ops.reshape(end.scores, (-1,)), ordered_at, axis=0),
@@ -194,20 +202,37 @@ class TFABeamSearch(Search):
         end_id: int = 3,
         pad_id: int = 0,
     ) -> TFAResult:
-        """Searches like a call, and gives what tfa gives: a `TFAResult`."""
+        """Runs the search as a call does and returns the arrays that tfa returns.
+
+        Args:
+            step: as for a call.
+            state: as for a call.
+            batch_size: as for a call.
+            source_mask: as for a call; no attention weights are returned.
+            initial_coverage: as for a call.
+            start_id: as for a call.
+            end_id: as for a call.
+            pad_id: the id of steps that were not taken.
+
+        Returns:
+            A `TFAResult`.
+
+        Raises:
+            ValueError: If arguments have wrong shapes or ids.
+        """
         coverage = self._coverage(source_mask, initial_coverage, batch_size)
         decoding = self._decoding(batch_size, end_id)
         end, steps = decoding.run(step, state, None, coverage, start_id, pad_id)
-        found, lengths, _ = decoding.traced(end)
+        sequences, lengths, _ = decoding.traced(end)
         inside = ops.arange(self.max_length)[None] < lengths[:, None]  # (R, L)
 
         def by_step(x: Any) -> Any:
-            """`(L, R)` to `(B, T, K)`."""
+            """Reshapes `(L, R)` to `(B, T, K)`."""
             x = ops.reshape(x, (self.max_length, batch_size, self.width))
             return ops.transpose(x, (1, 0, 2))
 
         return TFAResult(
-            predicted_ids=by_step(ops.transpose(ops.where(inside, found.tokens, end_id))),
+            predicted_ids=by_step(ops.transpose(ops.where(inside, sequences.tokens, end_id))),
             step_ids=by_step(end.history.tokens),
             parent_ids=by_step(end.history.parents % self.width),
             step_scores=by_step(end.scores),
@@ -225,7 +250,7 @@ class TFABeamSearch(Search):
         return Decoding(self.width, *weights, self.max_length, batch_size, end_id)
 
     def _coverage(self, source_mask: Any, initial: Any, batch_size: Any) -> Any:
-        """`(R, S)`, what coverage begins with, or () without a coverage penalty."""
+        """Returns the coverage before the first step, `(R, S)`, or () without a penalty."""
         if self.coverage_penalty_weight == 0:
             return ()
         if source_mask is None:

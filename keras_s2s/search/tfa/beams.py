@@ -1,4 +1,4 @@
-"""The beams of TensorFlow Addons' search: their state, one step, and how they are read back."""
+"""The beams of TensorFlow Addons' search: their state, one step of it, and their sequences."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ import keras
 from keras import ops
 
 from keras_s2s.search import loop
-from keras_s2s.search.history import History, blank, read, write
 from keras_s2s.search.result import IMPOSSIBLE, is_real
 from keras_s2s.search.search import Step
+from keras_s2s.search.state.history import History, blank, read, write
 
-LOWEST = -3.4028234663852886e38  # of float32; what tfa gives a finished beam's other tokens
+# The lowest float32. tfa gives this log-probability to all tokens of a finished beam but the end.
+LOWEST = -3.4028234663852886e38
 
 
 class Beams(NamedTuple):
-    """The loop's state; `R = B·K` rows, the beams of a sentence in a row."""
+    """The state of the loop: `R = B·K` rows, in which the beams of a sentence stand in a row."""
 
     log_probs: Any  # (R,) float32
     finished: Any  # (R,) bool
     lengths: Any  # (R,) int32
     coverage: Any  # (R, S) float32, or () without a coverage penalty
-    tokens: Any  # (R,) int32, what the next step reads
+    tokens: Any  # (R,) int32, the tokens that the next step reads
     broken: Any  # (B, 1) int32, the step at which logits were no numbers, or −1
     history: History
-    scores: Any  # (L, R) float32
-    state: Any  # the step's own, R rows
+    scores: Any  # (L, R) float32, the scores of each step
+    state: Any  # the state of the step function, R rows
 
 
 class Decoding(NamedTuple):
-    """One call: the settings of a `TFABeamSearch`, its sizes, and the end token.
+    """One call of a `TFABeamSearch`: its settings, its sizes and the end token.
 
     Attributes:
         width: `K`.
-        length_weight: of the length penalty.
-        coverage_weight: of the coverage penalty.
+        length_weight: the weight of the length penalty.
+        coverage_weight: the weight of the coverage penalty.
         max_length: `L`.
         batch_size: `B`.
         end_id: the token that ends a beam.
@@ -57,11 +58,20 @@ class Decoding(NamedTuple):
         start_id: int,
         pad_id: int,
     ) -> tuple[Beams, Any]:
-        """The beams when the loop is over, and the steps taken."""
+        """Runs the loop and returns the beams after it and the number of steps taken.
+
+        Args:
+            step: the step function.
+            state: its state, `B` rows.
+            source: the source length `S` for a history with attention weights, or None.
+            coverage: `(R, S)` float32, the coverage before the first step, or ().
+            start_id: the token that the first step reads.
+            pad_id: the id of steps that are not taken.
+        """
         rows = self.batch_size * self.width
         first = ops.equal(ops.arange(rows, dtype="int32") % self.width, 0)
         start = Beams(
-            # tfa's own start: all beams but the first of a sentence are finished and impossible.
+            # As in tfa, all beams but the first of a sentence start finished and impossible.
             log_probs=ops.where(first, 0.0, -float("inf")),
             finished=ops.logical_not(first),
             lengths=ops.zeros((rows,), dtype="int32"),
@@ -80,11 +90,14 @@ class Decoding(NamedTuple):
         return beams._replace(history=History(*beams.history)), steps
 
     def _extend(self, step: Step, t: Any, beams: Beams) -> Beams:
+        """Runs one step: extends every beam by every token and chooses the best extensions."""
         logits, state, *weights = step(beams.tokens, beams.state)
-        kept = not isinstance(beams.history.weights, tuple)
+        with_weights = not isinstance(beams.history.weights, tuple)
         covers = not isinstance(beams.coverage, tuple)
         vocabulary = ops.shape(logits)[-1]
-        _check(vocabulary, self.end_id, needs_weights=kept or covers, has_weights=bool(weights))
+        _check(
+            vocabulary, self.end_id, needs_weights=with_weights or covers, has_weights=bool(weights)
+        )
         log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)  # (R, V)
         no_number = ops.any(ops.isnan(self.by_sentence(log_probs)), axis=(1, 2))
         newly = ops.logical_and(beams.broken < 0, no_number[:, None])
@@ -127,7 +140,7 @@ class Decoding(NamedTuple):
                     tokens=tokens,
                     parents=parents,
                     log_probs=ops.where(is_real(totals), gained, IMPOSSIBLE),
-                    weights=of_parents(ops.cast(weights[0], "float32")) if kept else (),
+                    weights=of_parents(ops.cast(weights[0], "float32")) if with_weights else (),
                 ),
             ),
             scores=ops.scatter_update(beams.scores, place, ops.reshape(best, (1, -1))),
@@ -135,6 +148,7 @@ class Decoding(NamedTuple):
         )
 
     def _penalised(self, totals: Any, lengths: Any) -> Any:
+        """Returns the log-probabilities under tfa's length penalty."""
         if self.length_weight == 0:
             return totals
         weight = self.length_weight
@@ -143,33 +157,34 @@ class Decoding(NamedTuple):
         return ops.divide(totals, divisors)
 
     def _covered(self, coverage: Any) -> Any:
-        """The coverage penalty of each row; what has no coverage at all passes for padding."""
+        """Returns the coverage penalty of each row; positions without coverage cost nothing."""
         coverage = ops.where(ops.equal(coverage, 0.0), 1.0, ops.minimum(coverage, 1.0))
         return self.coverage_weight * ops.sum(ops.log(coverage), axis=-1)
 
     def traced(self, end: Beams) -> tuple[History, Any, Any]:
-        """The beams as tfa's `gather_tree` reads them.
+        """Reads the sequences of the beams as tfa's `gather_tree` does.
 
-        It follows the parents back from the step at which a sentence's longest beam ended, whatever
-        changed places after.
+        It follows the parents back from the step at which a sentence's longest beam ended, and
+        ignores later changes of places.
 
         Returns:
-            The sequences `(R, L)`, their lengths `(R,)`, and of each sentence's longest, `(R,)`.
+            The sequences `(R, L)`, their lengths `(R,)`, and the lengths of the longest beam of
+            their sentences `(R,)`.
         """
         lengths = self.by_sentence(end.lengths)  # (B, K)
-        # Keras takes no maximum of nothing, and an empty batch is nothing.
+        # Keras takes no maximum of an empty array, which an empty batch gives.
         longest = lengths if 0 in lengths.shape else ops.max(lengths, axis=1, keepdims=True)
         longest = ops.reshape(ops.broadcast_to(longest, ops.shape(lengths)), (-1,))  # (R,)
         rows = ops.arange(self.batch_size * self.width, dtype="int32")
         steps = ops.arange(self.max_length, dtype="int32")
         parents = ops.where(steps[:, None] < longest[None], end.history.parents, rows[None])
-        found = read(end.history._replace(parents=parents), rows)
-        ends = ops.where(ops.equal(found.tokens, self.end_id), steps[None], self.max_length)
+        sequences = read(end.history._replace(parents=parents), rows)
+        ends = ops.where(ops.equal(sequences.tokens, self.end_id), steps[None], self.max_length)
         first_end = ops.min(ends, axis=1, initial=self.max_length)
-        return found, ops.minimum(first_end + 1, longest), longest
+        return sequences, ops.minimum(first_end + 1, longest), longest
 
     def by_sentence(self, x: Any) -> Any:
-        """`(R, …)` to `(B, K, …)`."""
+        """Reshapes `(R, …)` to `(B, K, …)`."""
         return ops.reshape(x, (self.batch_size, self.width, *ops.shape(x)[1:]))
 
 

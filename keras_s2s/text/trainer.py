@@ -1,4 +1,4 @@
-"""Makes a tokenizer from lines of text. The same lines give the same tokenizer, byte for byte."""
+"""Training of tokenizers: equal lines of text give equal tokenizers, byte for byte."""
 
 from __future__ import annotations
 
@@ -9,19 +9,28 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 from keras_s2s.system.checks import check_choice
+from keras_s2s.text.special_ids import (
+    END_ID,
+    FIRST_ID,
+    PAD_ID,
+    START_ID,
+    UNKNOWN_ID,
+    UNKNOWN_TEXT,
+)
 from keras_s2s.text.subword import SentencePieceTokenizer
-from keras_s2s.text.tokenizer import FIRST_ID, UNKNOWN_TEXT, Tokenizer, valid_text
+from keras_s2s.text.tokenizer import Tokenizer, valid_text
 from keras_s2s.text.vocabulary import CharTokenizer, VocabularyTokenizer, WordTokenizer
 
 Kind = Literal["unigram", "bpe", "char", "word"]
 
-# SentencePiece divides the sums of unigram training among this many threads, so the number, not the
-# machine, decides how they round.
+# SentencePiece divides the sums of unigram training among this many threads. With a fixed number
+# the sums round alike on every machine.
 _THREADS = 16
-# In bytes, the most it takes. Lines above its own default of 4192 would be left out without a word.
+# The greatest number of bytes that SentencePiece takes. It would silently leave out lines above its
+# own default of 4192.
 _LONGEST_LINE = 2**30
-# It ends a line at \n and leaves out, without a word, every line with U+2585, its own mark for
-# unknown.
+# SentencePiece ends a line at \n, and silently leaves out every line with U+2585, its own mark of
+# unknown text.
 _SET_ASIDE = str.maketrans("\n\u2585", "  ")
 _TOO_HIGH = re.compile(r"Vocabulary size too high \(\d+\)\. Please set it to a value <= (\d+)")
 _TOO_LOW = re.compile(r"Vocabulary size is smaller than required_chars\. \d+ vs (\d+)")
@@ -31,18 +40,18 @@ _NO_TEXT = re.compile(r"sentences_\.empty\(\)|all_chars_count")
 def train_tokenizer(
     kind: Kind, lines: Iterable[str], vocabulary_size: int | None = None
 ) -> Tokenizer:
-    """Trains a tokenizer.
+    """Trains a tokenizer on lines of text.
 
     "unigram" (Kudo 2018) and "bpe" (Sennrich et al. 2016) are SentencePiece models with its default
     nmt_nfkc normalisation; every character of the normalised lines is a piece. "char" and "word"
-    count code points and words and keep the most frequent; equally frequent ones are ordered by
-    code points.
+    count code points and words and take the most frequent ones; equally frequent ones are ordered
+    by code points.
 
     Args:
         kind: "unigram", "bpe", "char" or "word".
-        lines: Text, one sentence each; an open text file will do, line ends are dropped.
-        vocabulary_size: Number of ids, the 4 special ones included. None keeps every character or
-            word; "unigram" and "bpe" need a number.
+        lines: strings of one sentence each, such as an open text file. Line ends are dropped.
+        vocabulary_size: the number of ids, the 4 special ones included. None takes every character
+            or word; "unigram" and "bpe" need a number.
 
     Returns:
         A SentencePieceTokenizer, CharTokenizer or WordTokenizer with exactly `vocabulary_size` ids.
@@ -125,10 +134,10 @@ def _train_sentencepiece(
             model_type=kind,
             vocab_size=vocabulary_size,
             character_coverage=1.0,
-            pad_id=Tokenizer.pad_id,
-            unk_id=Tokenizer.unknown_id,
-            bos_id=Tokenizer.start_id,
-            eos_id=Tokenizer.end_id,
+            pad_id=PAD_ID,
+            unk_id=UNKNOWN_ID,
+            bos_id=START_ID,
+            eos_id=END_ID,
             unk_surface=UNKNOWN_TEXT,
             max_sentence_length=_LONGEST_LINE,
             num_threads=_THREADS,
@@ -143,14 +152,14 @@ def _train_sentencepiece(
 
 
 def _training_error(message: str, kind: Kind, vocabulary_size: int) -> ValueError | None:
-    if found := _TOO_HIGH.search(message):
+    if limit := _TOO_HIGH.search(message):
         return ValueError(
-            f"`vocabulary_size` must be at most {found[1]} for kind={kind!r} on these lines; got "
+            f"`vocabulary_size` must be at most {limit[1]} for kind={kind!r} on these lines; got "
             f"{vocabulary_size}. Give more text or a smaller size."
         )
-    if found := _TOO_LOW.search(message):
+    if limit := _TOO_LOW.search(message):
         return ValueError(
-            f"`vocabulary_size` must be at least {found[1]} for kind={kind!r}, to hold every "
+            f"`vocabulary_size` must be at least {limit[1]} for kind={kind!r}, to hold every "
             f"character of these lines; got {vocabulary_size}. Give a larger size, or leave out "
             "lines with rare characters."
         )

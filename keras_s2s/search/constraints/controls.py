@@ -1,7 +1,7 @@
-"""What a search may not say, or should rather not: controls of the next token's log-probabilities.
+"""Controls of the next token: repetition penalty, no repeated n-grams, forbidden phrases.
 
-They look back at the tokens of a hypothesis, which the loop keeps for them, and change what the
-search chooses by; the log-probabilities it reports stay the model's.
+The controls look back at the tokens of a hypothesis and change the logits that the search chooses
+by. The log-probabilities that the search returns stay the model's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_s2s.search import phrases
+from keras_s2s.search.constraints import phrases
 from keras_s2s.search.result import IMPOSSIBLE
 
 
@@ -24,18 +24,20 @@ def controlled(
     repetition_penalty: float = 1.0,
     no_repeat_ngram: int = 0,
 ) -> Any:
-    """Logits to choose by. Only those that change are computed; the others are the model's.
+    """Returns the logits that a search chooses by.
+
+    Only the logits that the controls change are computed anew; the others are the model's.
 
     Args:
-        logits: `(R, V)` float32.
-        normalizer: `(R, 1)` float32, their log-sum-exp: a log-probability is a logit less this.
+        logits: `(R, V)` float32, the model's logits.
+        normalizer: `(R, 1)` float32, their log-sum-exp. A log-probability is a logit less this.
         said: `(R, L)` int32, the tokens so far, −1 behind them.
-        t: how many they are.
+        t: the number of these tokens, an int32 scalar.
         forbidden: `(R, F, M)` int32 phrases that may not appear, −1 behind each, or None.
-        repetition_penalty: `θ ≥ 1`: the log-probability of a token that appeared is multiplied by
-            it. (Keskar et al. 2019 divide the logit, whose sign means nothing.)
-        no_repeat_ngram: `n`: a token that would complete n tokens which appeared already is
-            impossible (Paulus et al. 2018, §2.5, for n = 3); 0 allows all.
+        repetition_penalty: a factor `θ ≥ 1` on the log-probability of each token that appeared.
+            Keskar et al. (2019) divide the logit instead, whose sign has no meaning.
+        no_repeat_ngram: `n`; a token is impossible if it would complete `n` tokens that appeared
+            already (Paulus et al. 2018, §2.5, for n = 3). 0 allows all.
 
     Returns:
         `(R, V)` float32.
@@ -53,7 +55,12 @@ def controlled(
 
 
 def _repeating(said: Any, t: Any, size: int) -> tuple[Any, Any]:
-    """Tokens that followed the last `size − 1` tokens before, `(R, J)`, and where there are any."""
+    """Finds the tokens that would repeat a sequence of `size` tokens.
+
+    Returns:
+        `(R, J)` int32, the token behind each earlier sequence of `size − 1` tokens; and `(R, J)`
+        bool, whether this sequence equals the last `size − 1` tokens.
+    """
     count = said.shape[-1] - size + 1
     following = said[:, size - 1 :]
     repeats = following >= 0
@@ -64,34 +71,43 @@ def _repeating(said: Any, t: Any, size: int) -> tuple[Any, Any]:
 
 
 def _completing(said: Any, t: Any, forbidden: Any) -> tuple[Any, Any]:
-    """The last token of each phrase, `(R, F)`, and where all those before it were just said."""
+    """Finds the tokens that would complete a forbidden phrase.
+
+    Returns:
+        `(R, F)` int32, the last token of each phrase; and `(R, F)` bool, whether the last tokens of
+        the hypothesis are all the tokens of the phrase before it.
+    """
     lengths = phrases.sizes(forbidden)
     at = ops.arange(ops.shape(forbidden)[-1], dtype="int32")
-    is_last = ops.equal(at, (lengths - 1)[:, :, None])  # (R, F, M); nowhere in an empty phrase
+    is_last = ops.equal(at, (lengths - 1)[:, :, None])  # (R, F, M), all False for an empty phrase
     last = ops.max(ops.where(is_last, forbidden, -1), axis=-1)
     complete = ops.logical_and(is_last, phrases.begun(forbidden, said, t))
     return last, ops.any(complete, axis=-1)
 
 
 def _banned(logits: Any, tokens: Any, active: Any) -> Any:
-    """`logits` with `IMPOSSIBLE` at the `tokens` `(R, J)` that are `active`."""
-    tokens, some = _aimed(tokens, active)
-    old = ops.where(some, IMPOSSIBLE, logits[:, :1])
-    return _put(logits, tokens, ops.broadcast_to(old, ops.shape(tokens)))
+    """Returns the logits with `IMPOSSIBLE` at the `tokens` `(R, J)` that are `active`."""
+    tokens, any_active = _aimed(tokens, active)
+    values = ops.where(any_active, IMPOSSIBLE, logits[:, :1])
+    return _put(logits, tokens, ops.broadcast_to(values, ops.shape(tokens)))
 
 
 def _aimed(tokens: Any, active: Any) -> tuple[Any, Any]:
-    """The active tokens `(R, J)`, those of each row that are not replaced by one of them.
+    """Replaces the tokens `(R, J)` that are not active by an active one of the same row.
 
     Returns:
-        Them, with id 0 throughout where none of a row is active; and `(R, 1)`, where any is.
+        `(R, J)` int32, all 0 in a row without an active token; and `(R, 1)` bool, whether a row has
+        an active token.
     """
     one = ops.max(ops.where(active, tokens, -1), axis=-1, keepdims=True)
     return ops.where(active, tokens, ops.maximum(one, 0)), one >= 0
 
 
 def _put(logits: Any, tokens: Any, values: Any) -> Any:
-    """`logits` with `values` at `tokens`, `(R, J)` both; the same token has the same value."""
+    """Returns the logits with `values` `(R, J)` at `tokens` `(R, J)`.
+
+    Equal tokens of a row must have equal values.
+    """
     rows = ops.broadcast_to(
         ops.arange(ops.shape(tokens)[0], dtype="int32")[:, None], ops.shape(tokens)
     )

@@ -1,7 +1,8 @@
-"""The tokenizers as TensorFlow operations, for use inside functions and SavedModels.
+"""The tokenizers as TensorFlow modules, for use inside functions and SavedModels.
 
-Repeats the rules of `tokenizer` with operations that every stock TensorFlow Serving binary holds:
-TensorFlow's own and, for SentencePiece, TensorFlow Text's. Use it through `Tokenizer.module()`.
+The modules repeat the rules of `tokenizer.py` with operations that every stock TensorFlow Serving
+binary holds: TensorFlow's own and, for SentencePiece, those of TensorFlow Text. They are made of
+plain data, such as a vocabulary, and know no tokenizer; `Tokenizer.module()` makes them.
 """
 
 from __future__ import annotations
@@ -11,29 +12,34 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_s2s.text.subword import SentencePieceTokenizer
-from keras_s2s.text.tokenizer import FIRST_ID, UNKNOWN_TEXT, Tokenizer
-from keras_s2s.text.vocabulary import CharTokenizer, VocabularyTokenizer, WordTokenizer
+from keras_s2s.text.special_ids import (
+    END_ID,
+    FIRST_ID,
+    PAD_ID,
+    START_ID,
+    UNKNOWN_ID,
+    UNKNOWN_TEXT,
+)
 
 TEXTS = tf.TensorSpec([None], tf.string, name="texts")
 IDS = tf.TensorSpec([None, None], tf.int32, name="ids")
 
 
 def valid_texts(texts: tf.Tensor) -> tf.Tensor:
-    """`valid_text` of `tokenizer` for a tensor of bytes: invalid UTF-8 to U+FFFD, NUL to a space.
+    """Replaces invalid UTF-8 by U+FFFD and NUL by a space, as `tokenizer.valid_text` does.
 
     Args:
-        texts: Strings of any shape.
+        texts: string of any shape.
 
     Returns:
-        Valid UTF-8 of the same shape.
+        string of the same shape, valid UTF-8.
     """
     texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
     return tf.strings.regex_replace(texts, r"\x00", " ")
 
 
 def sentences(ids: tf.Tensor) -> tf.RaggedTensor:
-    """The ids of each row before its first end id, without padding and start.
+    """Returns the ids of each row before its first end id, without padding and start ids.
 
     Args:
         ids: (B, L) int32.
@@ -41,22 +47,22 @@ def sentences(ids: tf.Tensor) -> tf.RaggedTensor:
     Returns:
         (B, None) int32.
     """
-    ended = tf.cumsum(tf.cast(ids == Tokenizer.end_id, tf.int32), axis=1) > 0
-    kept = ~ended & (ids != Tokenizer.pad_id) & (ids != Tokenizer.start_id)
-    return tf.ragged.boolean_mask(ids, kept)
+    ended = tf.cumsum(tf.cast(ids == END_ID, tf.int32), axis=1) > 0
+    is_text = ~ended & (ids != PAD_ID) & (ids != START_ID)
+    return tf.ragged.boolean_mask(ids, is_text)
 
 
 class TokenizerModule(tf.Module):
-    """What the graph forms share. Use a subclass, through `Tokenizer.module()`.
+    """The base of all tokenizer modules: two functions with fixed signatures.
 
     Attributes:
-        encode: Function of texts (B,) string; gives ids (B, None) int32, without start and end.
-        decode: Function of ids (B, L) int32; gives texts (B,) string.
+        encode: function of texts (B,) string that gives ids (B, None) int32, without start and end.
+        decode: function of ids (B, L) int32 that gives texts (B,) string.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # Made here: a decorated method would lose its object in `tokenizer.module().encode(...)`.
+        # A decorated method would lose its object in `tokenizer.module().encode(...)`.
         self.encode = tf.function(self._encode, input_signature=[TEXTS], autograph=False)
         self.decode = tf.function(self._decode, input_signature=[IDS], autograph=False)
 
@@ -68,16 +74,17 @@ class TokenizerModule(tf.Module):
 
 
 class SentencePieceModule(TokenizerModule):
-    """SentencePieceTokenizer in the graph.
+    """A SentencePiece model as TensorFlow Text's operations.
 
     Args:
-        tokenizer: The tokenizer; its model becomes a resource of this module.
+        model: the bytes of a SentencePiece model file, which becomes a resource of this module.
+        vocabulary_size: the number of its ids.
     """
 
-    def __init__(self, tokenizer: SentencePieceTokenizer) -> None:
+    def __init__(self, model: bytes, vocabulary_size: int) -> None:
         super().__init__()
-        self._vocabulary_size = tokenizer.vocabulary_size
-        self._processor = _Processor(tokenizer.model)
+        self._vocabulary_size = vocabulary_size
+        self._processor = _Processor(model)
 
     def _encode(self, texts: tf.Tensor) -> tf.RaggedTensor:
         ids, splits = _sentencepiece_ops().sentencepiece_tokenize_op(
@@ -94,11 +101,11 @@ class SentencePieceModule(TokenizerModule):
 
     def _decode(self, ids: tf.Tensor) -> tf.Tensor:
         known = (ids >= 0) & (ids < self._vocabulary_size)
-        kept = sentences(tf.where(known, ids, Tokenizer.unknown_id))
+        rows = sentences(tf.where(known, ids, UNKNOWN_ID))
         return _sentencepiece_ops().sentencepiece_detokenize_op(
             self._processor.resource_handle,
-            kept.values,
-            kept.row_splits,
+            rows.values,
+            rows.row_splits,
             add_bos=False,
             add_eos=False,
             reverse=False,
@@ -111,8 +118,8 @@ class _Processor(tf.saved_model.experimental.TrackableResource):
     `tensorflow_text.SentencepieceTokenizer` gives its resource no name, so the resource ends with
     the kernel that made it, and `keras.utils.set_random_seed` and `keras.backend.clear_session`
     discard all kernels (https://github.com/tensorflow/text/issues/802, still so in 2.21.1). One
-    with a name stays until the process ends. The name is made from the model, so equal tokenizers
-    share one.
+    with a name stays until the process ends. The name is made from the model, so equal models share
+    one resource.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -120,32 +127,34 @@ class _Processor(tf.saved_model.experimental.TrackableResource):
         self._model = model
         self._name = f"keras_s2s_{hashlib.sha256(model).hexdigest()}"
         with tf.init_scope():
-            _ = self.resource_handle  # creates it here, not in the first function that uses it
+            _ = self.resource_handle  # creates the resource here, not inside a function
 
     def _create_resource(self) -> tf.Tensor:
         return _sentencepiece_ops().sentencepiece_op(model=self._model, shared_name=self._name)
 
 
 def _sentencepiece_ops() -> Any:
-    # Not at the top: characters and words must not need TensorFlow Text.
+    # Imported here, so that characters and words do not need TensorFlow Text.
     from tensorflow_text.python.ops import sentencepiece_tokenizer
 
     return sentencepiece_tokenizer.gen_sentencepiece_tokenizer
 
 
 class VocabularyModule(TokenizerModule):
-    """What CharModule and WordModule share. Use a subclass.
+    """The base of CharModule and WordModule: look-up in a list of tokens.
 
     Args:
-        tokenizer: The tokenizer; its vocabulary becomes two look-up tables of this module.
+        vocabulary: the tokens in the order of their ids, which begin at `FIRST_ID`. They become two
+            look-up tables of this module.
+        separator: the text between two tokens of a decoded text.
     """
 
-    def __init__(self, tokenizer: VocabularyTokenizer) -> None:
+    def __init__(self, vocabulary: list[str], separator: str) -> None:
         super().__init__()
-        ids = tf.range(FIRST_ID, tokenizer.vocabulary_size, dtype=tf.int64)
-        self._separator = tokenizer.separator
-        self._ids = _table(self._keys(tokenizer.vocabulary), ids, Tokenizer.unknown_id)
-        self._tokens = _table(ids, tf.constant(tokenizer.vocabulary), UNKNOWN_TEXT)
+        ids = tf.range(FIRST_ID, FIRST_ID + len(vocabulary), dtype=tf.int64)
+        self._separator = separator
+        self._ids = _table(self._keys(vocabulary), ids, UNKNOWN_ID)
+        self._tokens = _table(ids, tf.constant(vocabulary), UNKNOWN_TEXT)
 
     def _keys(self, vocabulary: list[str]) -> tf.Tensor:
         raise NotImplementedError
@@ -158,8 +167,8 @@ class VocabularyModule(TokenizerModule):
         return tokens.with_values(tf.cast(self._ids.lookup(tokens.values), tf.int32))
 
     def _decode(self, ids: tf.Tensor) -> tf.Tensor:
-        kept = sentences(ids)
-        tokens = kept.with_values(self._tokens.lookup(tf.cast(kept.values, tf.int64)))
+        rows = sentences(ids)
+        tokens = rows.with_values(self._tokens.lookup(tf.cast(rows.values, tf.int64)))
         return tf.strings.reduce_join(tokens, axis=1, separator=self._separator)
 
 
@@ -169,14 +178,7 @@ def _table(keys: tf.Tensor, values: tf.Tensor, default: Any) -> tf.lookup.Static
 
 
 class CharModule(VocabularyModule):
-    """CharTokenizer in the graph; looks code points up as numbers.
-
-    Args:
-        tokenizer: The tokenizer.
-    """
-
-    def __init__(self, tokenizer: CharTokenizer) -> None:
-        super().__init__(tokenizer)
+    """A vocabulary of Unicode code points, which are looked up as numbers."""
 
     def _keys(self, vocabulary: list[str]) -> tf.Tensor:
         return tf.constant([ord(token) for token in vocabulary], tf.int64)
@@ -187,18 +189,12 @@ class CharModule(VocabularyModule):
 
 
 class WordModule(VocabularyModule):
-    """WordTokenizer in the graph.
-
-    Args:
-        tokenizer: The tokenizer.
-    """
-
-    def __init__(self, tokenizer: WordTokenizer) -> None:
-        super().__init__(tokenizer)
+    """A vocabulary of words, which white space separates in a text."""
 
     def _keys(self, vocabulary: list[str]) -> tf.Tensor:
         return tf.constant(vocabulary)
 
     def _split(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        # Without a separator TensorFlow splits on exactly the ASCII white space of WORD_PATTERN.
+        # Without a separator TensorFlow splits on exactly the ASCII white space that
+        # `vocabulary.WORD_PATTERN` names.
         return tf.strings.split(texts)

@@ -1,7 +1,8 @@
-"""Subword regularisation: another segmentation of the same text every time, by a seed.
+"""Subword regularisation: segmentations of the same text that differ by a seed.
 
-SentencePiece draws too, but mixes its seed with a number of the process (0.2.3), so no run could be
-repeated, or taken up again, with it. What is drawn here is the same in every process.
+SentencePiece (0.2.3) can draw segmentations too, but it mixes its seed with a number of the
+process, so that no training could be repeated or resumed. The segmentations drawn here are the
+same in every process.
 """
 
 from __future__ import annotations
@@ -22,25 +23,26 @@ _WORD = re.compile(f"{SPACE}?[^{SPACE}]+|{SPACE}")
 
 @dataclass(frozen=True)
 class SubwordSampling:
-    """How to draw segmentations from a SentencePiece model: training sees many of each word.
+    """Settings of subword regularisation, by which training sees many segmentations of each word.
 
-    Of a unigram model (Kudo 2018, subword regularisation), a segmentation x of a text has the
+    With a unigram model (Kudo 2018, subword regularisation), a segmentation x of a text has the
     probability
 
     ```
     P(x)^α / Σ_x' P(x')^α      over all segmentations
     ```
 
-    drawn exactly, by forward filtering and backward sampling. Of a bpe model (Provilkov et al.
-    2020, BPE-dropout), every merge that comes up is left out with probability α.
+    and is drawn exactly, by forward filtering and backward sampling. With a bpe model (Provilkov
+    et al. 2020, BPE-dropout), every merge is left out with probability α when its turn comes.
 
     Attributes:
-        alpha: α, from 0 to 1. Of unigram, the lower the more varied, and the longer: 0.2 to 0.5 are
-            in use; of bpe, the higher: 0.1.
+        alpha: α, from 0 to 1. With a unigram model a lower α gives more varied and longer
+            segmentations, and 0.2 to 0.5 are usual. With a bpe model a higher α does, and 0.1 is
+            usual.
 
     Raises:
-        ValueError: a number out of its range.
-        TypeError: something else than a number.
+        ValueError: If `alpha` is out of its range.
+        TypeError: If `alpha` is no number.
 
     Example:
     >>> from keras_s2s.text import train_tokenizer
@@ -59,13 +61,13 @@ class SubwordSampling:
             raise ValueError(f"`alpha` must be at least 0 and at most 1; got {self.alpha!r}.")
 
     def sampler(self, tokenizer: Tokenizer) -> SubwordSampler:
-        """What draws from a tokenizer.
+        """Makes the sampler that draws segmentations of a tokenizer.
 
         Args:
             tokenizer: a SentencePiece model, unigram or bpe.
 
         Raises:
-            TypeError: another kind of tokenizer.
+            TypeError: If it is another kind of tokenizer.
         """
         if not isinstance(tokenizer, SentencePieceTokenizer):
             raise TypeError(
@@ -77,10 +79,11 @@ class SubwordSampling:
 
 
 class SubwordSampler:
-    """Draws segmentations word by word, and remembers what it worked out for each word.
+    """The base of samplers: segmentations are drawn word by word, from results cached by word.
 
-    Words are what white space parts; a model with pieces across it gets whole texts for words. A
-    word that the model gives unknown or special ids for keeps its usual segmentation.
+    White space separates words. A model with pieces that hold white space inside takes each text
+    as one word. A word for which the model gives unknown or special ids always has its usual
+    segmentation.
 
     Args:
         tokenizer: a SentencePiece model.
@@ -106,11 +109,11 @@ class SubwordSampler:
         self.across = any(SPACE in piece[1:] for piece in self.ids)
 
     def encode(self, texts: Sequence[str], *, seed: int) -> list[list[int]]:
-        """Drawn ids of each text, without start and end; the same for the same arguments.
+        """Draws the ids of each text, without start and end ids.
 
         Args:
             texts: strings.
-            seed: whole number from 0.
+            seed: an integer from 0 on. The same seed and texts give the same ids.
         """
         draw = random.Random(seed)
         rows = []
@@ -126,13 +129,15 @@ class SubwordSampler:
         raise NotImplementedError
 
     def _usual(self, word: str) -> list[int]:
-        """The ids that the model gives for a normalised word."""
+        """Returns the ids that the model gives for a normalised word."""
         ids: list[int] = self.processor.encode(word.replace(SPACE, " "), out_type=int)
         return ids
 
 
 class UnigramSampler(SubwordSampler):
-    """Forward filtering, once for each word; backward sampling, each time.
+    """Draws from a unigram model by forward filtering and backward sampling.
+
+    Filtering happens once for each word, sampling each time:
 
     ```
     α_j = log Σ_i exp(α_i + α·score(i..j)),  α_0 = 0        over all pieces i..j that end at j
@@ -142,8 +147,8 @@ class UnigramSampler(SubwordSampler):
 
     def __init__(self, tokenizer: SentencePieceTokenizer, alpha: float) -> None:
         super().__init__(tokenizer, alpha)
-        # For each word and each of its places: cumulative probability, begin and id of each piece
-        # that ends there. None for a word that cannot be made of pieces.
+        # For each word and each of its positions: the cumulative probability, the begin and the id
+        # of each piece that ends there. None for a word that no sequence of pieces gives.
         self._lattices: dict[str, list[list[tuple[float, int, int]]] | None] = {}
 
     def _word(self, word: str, draw: random.Random) -> Sequence[int]:
@@ -156,7 +161,7 @@ class UnigramSampler(SubwordSampler):
         place = len(word)
         while place:
             chance = draw.random()
-            # The last one's sum may fall short of 1 by a rounding.
+            # Rounding may leave the last cumulative probability slightly below 1.
             _, begin, token = next(
                 (each for each in lattice[place] if chance < each[0]), lattice[place][-1]
             )
@@ -187,15 +192,17 @@ class UnigramSampler(SubwordSampler):
 
 
 class BPESampler(SubwordSampler):
-    """BPE-dropout: the model's merges in their order, each left out with probability α.
+    """Draws from a bpe model by BPE-dropout: each merge is left out with probability α.
 
-    A word of n merges keeps its usual segmentation with probability (1 − α)^n. That is drawn first,
-    and with it which merge is the first to be left out, so that most words cost one number.
+    A word of n merges has its usual segmentation with probability (1 − α)^n. One random number
+    decides how many merges precede the first one that is left out, so that most words cost no more
+    than this number.
     """
 
     def __init__(self, tokenizer: SentencePieceTokenizer, alpha: float) -> None:
         super().__init__(tokenizer, alpha)
-        # For each word its usual ids, and how many merges made them; -1 if they are not by merges.
+        # For each word its usual ids and the number of merges that make them; -1 where merges do
+        # not make them.
         self._merged: dict[str, tuple[list[int], int]] = {}
 
     def _word(self, word: str, draw: random.Random) -> Sequence[int]:
@@ -206,20 +213,23 @@ class BPESampler(SubwordSampler):
         usual, count = self._merged[word]
         if count <= 0 or self.alpha == 0:
             return usual
-        kept = math.inf  # merges before the first one left out
+        certain = math.inf  # number of merges before the first one that is left out
         if self.alpha == 1:
-            kept = 0
+            certain = 0
         elif (chance := draw.random()) > 0:
-            kept = math.floor(math.log(chance) / math.log1p(-self.alpha))
-        if kept >= count:
+            certain = math.floor(math.log(chance) / math.log1p(-self.alpha))
+        if certain >= count:
             return usual
-        return self._merge(word, draw, int(kept))[0]
+        return self._merge(word, draw, int(certain))[0]
 
-    def _merge(self, word: str, draw: random.Random | None, kept: int) -> tuple[list[int], int]:
-        """Merges a word: ids, and the number of merges.
+    def _merge(self, word: str, draw: random.Random | None, certain: int) -> tuple[list[int], int]:
+        """Merges the characters of a word and returns the ids and the number of merges.
 
-        Without `draw` nothing is left out. With it, the first `kept` merges are made, the next one
-        is left out, and chance decides about those that follow.
+        Args:
+            word: a normalised word.
+            draw: the random numbers; None leaves no merge out.
+            certain: the number of merges that are made before one is left out. Chance decides about
+                those that follow.
         """
         pieces: list[str | None] = list(word)
         before, after = list(range(-1, len(word) - 1)), list(range(1, len(word) + 1))
@@ -230,13 +240,13 @@ class BPESampler(SubwordSampler):
                 return
             joined = f"{pieces[left]}{pieces[right]}"
             if joined in self.ids:
-                # The best score first; of equals, the one to the left.
+                # The queue gives the best score first, and of equal ones the leftmost.
                 heapq.heappush(queue, (-self.scores[self.ids[joined]], left, right, joined))
 
         for place in range(len(word) - 1):
             offer(place, place + 1)
         made = 0
-        first = True  # none has been left out
+        first = True  # no merge has been left out yet
         while queue:
             _, left, right, joined = heapq.heappop(queue)
             if pieces[left] is None or pieces[right] is None:
@@ -244,7 +254,7 @@ class BPESampler(SubwordSampler):
             if after[left] != right or f"{pieces[left]}{pieces[right]}" != joined:
                 continue
             if draw is not None:
-                if first and made == kept:
+                if first and made == certain:
                     first = False
                     continue
                 if not first and draw.random() < self.alpha:
@@ -256,7 +266,7 @@ class BPESampler(SubwordSampler):
             made += 1
             offer(before[left], left)
             offer(left, after[left])
-        found = [piece for piece in pieces if piece is not None]
-        if not all(piece in self.ids for piece in found):
-            return [], made  # unknown characters: not what the model gives either
-        return [self.ids[piece] for piece in found], made
+        merged = [piece for piece in pieces if piece is not None]
+        if not all(piece in self.ids for piece in merged):
+            return [], made  # unknown characters, for which the model gives other ids
+        return [self.ids[piece] for piece in merged], made

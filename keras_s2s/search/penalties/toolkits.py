@@ -1,6 +1,6 @@
-"""The length penalties of other toolkits, by name: each family one class and its exact formula.
+"""The length penalties of other toolkits: for each toolkit one class with its exact formula.
 
-Log-probabilities are at most 0, lengths at least 1; a length counts the end token.
+Log-probabilities are at most 0. Lengths are at least 1 and count the end token.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Any
 
 from keras import ops
 
-from keras_s2s.search.penalties import LengthPenalty, named_penalty
+from keras_s2s.search.penalties.length import LengthPenalty, named_penalty
 from keras_s2s.system.checks import check_number
 
 
 @named_penalty("none")
 class NoPenalty(LengthPenalty):
-    """Ranks by log-probability alone: `score = log_prob`.
+    """No length penalty: hypotheses rank by log-probability alone, `score = log_prob`.
 
     Example:
     >>> import numpy as np
@@ -30,10 +30,16 @@ class NoPenalty(LengthPenalty):
 
 @named_penalty("gnmt")
 class GNMT(LengthPenalty):
-    """`score = log_prob / ((5 + length) / 6)^weight` (Wu et al. 2016, eq. 14, without coverage).
+    """The length penalty of Google's translation system (Wu et al. 2016, eq. 14).
+
+    `score = log_prob / ((5 + length) / 6)^weight`. The equation's coverage penalty is
+    `GNMTCoverage`.
 
     Args:
         weight: 0 ranks by log-probability alone; larger values favour longer outputs.
+
+    Raises:
+        ValueError: If `weight` is no number from 0 to below 100.
 
     Example:
     >>> import numpy as np
@@ -57,11 +63,11 @@ class GNMT(LengthPenalty):
 
 @named_penalty("tfa")
 class TFA(GNMT):
-    """`tfa.seq2seq` and tensorflow/nmt: `score = log_prob / ((5 + length) / 6)^weight`.
+    """The length penalty of `tfa.seq2seq` (TensorFlow Addons) and of tensorflow/nmt.
 
-    The length counts the end token. Their own search counts otherwise at the one step at which a
-    hypothesis ends: there the end token is left out, so the score changes at the next step. That
-    defect is not repeated here; `TFABeamSearch` repeats it.
+    `score = log_prob / ((5 + length) / 6)^weight`, where the length counts the end token. Their own
+    search leaves the end token out at the one step at which a hypothesis ends, so that the score
+    changes at the next step. This penalty does not repeat that defect; `TFABeamSearch` does.
 
     Args:
         weight: their `length_penalty_weight`.
@@ -75,13 +81,14 @@ class TFA(GNMT):
 
 @named_penalty("opennmt_tf")
 class OpenNMTtf(GNMT):
-    """OpenNMT-tf (Klein et al. 2017): `score = log_prob / ((5 + length) / 6)^weight`.
+    """The length penalty of OpenNMT-tf (Klein et al. 2017).
 
-    The length counts the end token. Its own search ranks a hypothesis so at the step at which it
-    ends, and as if it were one token longer at every step after. That defect is not repeated.
+    `score = log_prob / ((5 + length) / 6)^weight`, where the length counts the end token.
+    OpenNMT-tf's own search uses this score at the step at which a hypothesis ends, and counts one
+    token more at every later step. This penalty does not repeat that defect.
 
     Args:
-        weight: its `length_penalty`.
+        weight: OpenNMT-tf's `length_penalty`.
 
     Example: ((5 + 7) / 6)^1 = 2.
     >>> import numpy as np
@@ -92,13 +99,13 @@ class OpenNMTtf(GNMT):
 
 @named_penalty("joeynmt")
 class JoeyNMT(GNMT):
-    """JoeyNMT (Kreutzer et al. 2019): `score = log_prob / ((5 + length) / 6)^weight`.
+    """The length penalty of JoeyNMT (Kreutzer et al. 2019).
 
-    The length counts the end token, at the step at which a hypothesis ends and ever after, as its
-    own search does: the same numbers.
+    `score = log_prob / ((5 + length) / 6)^weight`, where the length always counts the end token.
+    JoeyNMT's own search gives the same numbers.
 
     Args:
-        weight: its `beam_alpha`; no penalty there is −1, here 0.
+        weight: JoeyNMT's `beam_alpha`. No penalty is 0 here and −1 in JoeyNMT.
 
     Example: ((5 + 7) / 6)^1 = 2.
     >>> import numpy as np
@@ -109,14 +116,15 @@ class JoeyNMT(GNMT):
 
 @named_penalty("google_seq2seq")
 class GoogleSeq2Seq(GNMT):
-    """google/seq2seq (Britz et al. 2017): `score = log_prob / ((5 + length − 1) / 6)^weight`.
+    """The length penalty of google/seq2seq (Britz et al. 2017).
 
-    The end token is not counted: a hypothesis of the end token alone has the length 0.
+    `score = log_prob / ((5 + length − 1) / 6)^weight`: google/seq2seq does not count the end token,
+    so a hypothesis that is the end token alone has the length 0 there.
 
     Args:
-        weight: its `length_penalty_weight`.
+        weight: google/seq2seq's `length_penalty_weight`.
 
-    Example: 8 tokens with the end, 7 without, and ((5 + 7) / 6)^1 = 2.
+    Example: 8 tokens with the end token are 7 without it, and ((5 + 7) / 6)^1 = 2.
     >>> import numpy as np
     >>> GoogleSeq2Seq(1.0)(np.float32([-6.0]), np.int32([8])).numpy().tolist()
     [-3.0]
@@ -128,19 +136,24 @@ class GoogleSeq2Seq(GNMT):
 
 @named_penalty("sockeye")
 class Sockeye(LengthPenalty):
-    """Sockeye (Hieber et al. 2018): a length normalisation, and a brevity penalty on request.
+    """The length normalisation of Sockeye (Hieber et al. 2018), with an optional brevity penalty.
 
     `score = log_prob · ((beta + 1) / (beta + length))^alpha + brevity_weight · brevity`, where
-    `brevity = min(0, 1 − length_ratio · source_length / length)`, which is the logarithm of BLEU's
-    brevity penalty with a guessed reference length. `beta = 5` makes the first part GNMT's.
+    `brevity = min(0, 1 − length_ratio · source_length / length)` is the logarithm of BLEU's brevity
+    penalty for a reference of `length_ratio · source_length` tokens. `beta = 5` makes the first
+    summand GNMT's score.
 
     Args:
         alpha: 0 leaves the log-probability as it is; larger values favour longer outputs.
-        beta: what is added to the length.
-        brevity_weight: 0 leaves the brevity penalty out; else scores need `source_lengths`.
-        length_ratio: reference tokens per source token.
+        beta: the number that is added to the length.
+        brevity_weight: 0 leaves the brevity penalty out; other values need `source_lengths`.
+        length_ratio: expected target tokens for each source token.
 
-    Example: −6 · 1/3, and then 0.5 · (1 − 6/3) for being half as long as the source.
+    Raises:
+        ValueError: If an argument is out of its range; if a call with a brevity penalty gets no
+            `source_lengths`.
+
+    Example: the first score is −6 · 1/3; the second pays 0.5 · (1 − 6/3) for half the length.
     >>> import numpy as np
     >>> Sockeye()(np.float32([-6.0]), np.int32([3])).numpy().tolist()
     [-2.0]
@@ -188,17 +201,20 @@ class Sockeye(LengthPenalty):
 
 @named_penalty("marian")
 class Marian(LengthPenalty):
-    """Marian: `score = (log_prob − word_penalty · length) / length^normalize`.
+    """The length normalisation and word penalty of Marian (Junczys-Dowmunt et al. 2018).
 
-    Junczys-Dowmunt et al. (2018). With a word penalty, scores may rise with the length up to some
-    length and fall from there on; `bound` finds it.
+    `score = (log_prob − word_penalty · length) / length^normalize`. With a word penalty, scores may
+    rise up to some length and fall from there on; `bound` finds that length.
 
     Args:
-        normalize: 0 is no normalisation, Marian's own default; 1, what its bare `--normalize`
-            means, divides by the length.
-        word_penalty: taken off for each token; below zero, a reward.
+        normalize: the exponent of the length. 0 is no normalisation, which is Marian's default; 1
+            divides by the length, which is what `--normalize` without a number means in Marian.
+        word_penalty: the number that each token costs; a negative one is a reward.
 
-    Example: (−6 − 0.5 · 3) / 3.
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example: the score is (−6 − 0.5 · 3) / 3.
     >>> import numpy as np
     >>> Marian(word_penalty=0.5)(np.float32([-6.0]), np.int32([3])).numpy().tolist()
     [-2.5]
@@ -214,9 +230,9 @@ class Marian(LengthPenalty):
         return ops.divide(scores, ops.power(lengths, self.normalize))
 
     def bound(self, log_probs: Any, shortest: Any, longest: Any, source_lengths: Any = None) -> Any:
-        # With p the log-probability, n the exponent, w the word penalty, the derivative by the
-        # length l is l^(−n−1) · (−n·p − w·(1 − n)·l): from plus to minus at the peak below where
-        # w·(1 − n) > 0, else never below zero.
+        # With p the log-probability, n the exponent, w the word penalty and l the length, the
+        # derivative of the score by l is l^(−n−1) · (−n·p − w·(1 − n)·l). Where w·(1 − n) > 0 it
+        # changes from plus to minus at l = −n·p / (w·(1 − n)); elsewhere it is never negative.
         falls = self.word_penalty * (1 - self.normalize)
         if falls <= 0:
             return super().bound(log_probs, shortest, longest)

@@ -1,9 +1,11 @@
-"""What a search wrote, step by step, and how the sequences are read back out of it at the end.
+"""History: the tokens that each step of a search wrote, and how sequences are read back at the end.
 
-A step writes one row per hypothesis and says which hypothesis of the step before it continues.
-Nothing that was written changes its place while the search runs, so each of its steps costs the
-same; the sequences are put in order once, when it is over. (TensorFlow's CPU kernel for scattered
-updates copies the whole array, which shows where long searches keep the weights of long sources.)
+A step writes one row for each hypothesis, with the number of the hypothesis of the step before that
+it continues. Rows never change their place while the search runs, so that all steps cost the same;
+the sequences are put in order once, after the last step.
+
+TensorFlow's CPU kernel for scattered updates copies the whole array at each step. This costs
+noticeable time when a long search returns the attention weights of long sources.
 """
 
 from __future__ import annotations
@@ -15,30 +17,30 @@ from keras import ops
 
 
 class History(NamedTuple):
-    """`L` steps of `R` rows; steps that were not taken hold the values of `blank`."""
+    """`L` steps with `R` rows each; steps that were not taken have the values of `blank`."""
 
     tokens: Any  # (L, R) int32
     parents: Any  # (L, R) int32, the row of the step before, or () where rows never change places
-    log_probs: Any  # (L, R) float32, of the tokens
-    weights: Any  # (L, R, S) float32, or () when none are kept
+    log_probs: Any  # (L, R) float32, the log-probabilities of the tokens
+    weights: Any  # (L, R, S) float32 attention weights, or () where the search returns none
 
 
 def blank(
     max_length: int, rows: Any, pad_id: int, source_length: Any = None, *, parents: bool = True
 ) -> History:
-    """A history of no steps.
+    """Returns a history before the first step.
 
     Args:
-        max_length: most steps, `L`.
-        rows: hypotheses, `R`.
+        max_length: the most steps, `L`.
+        rows: the number of hypotheses, `R`.
         pad_id: the token of steps that are not taken.
-        source_length: `S`, to keep weights; None keeps none.
+        source_length: `S` for a history with attention weights; None for one without.
         parents: whether rows can change places.
     """
     shape = (max_length, rows)
-    kept: Any = ()
+    weights: Any = ()
     if source_length is not None:
-        kept = ops.zeros((*shape, source_length), dtype="float32")
+        weights = ops.zeros((*shape, source_length), dtype="float32")
     own: Any = ()
     if parents:
         own = ops.broadcast_to(ops.arange(rows, dtype="int32")[None], shape)
@@ -46,12 +48,18 @@ def blank(
         tokens=ops.full(shape, pad_id, dtype="int32"),
         parents=own,
         log_probs=ops.zeros(shape, dtype="float32"),
-        weights=kept,
+        weights=weights,
     )
 
 
 def write(history: History, t: Any, step: History) -> History:
-    """`history` with `step`, of `(R,)` and `(R, S)`, as its step `t`."""
+    """Writes a step.
+
+    Args:
+        history: the steps so far.
+        t: the number of the step, an int32 scalar.
+        step: its `(R,)` tokens, parents and log-probabilities, and `(R, S)` weights.
+    """
     place = ops.reshape(ops.cast(t, "int32"), (1, 1))
     return keras.tree.map_structure(
         lambda old, new: ops.scatter_update(old, place, new[None]), history, step
@@ -59,18 +67,18 @@ def write(history: History, t: Any, step: History) -> History:
 
 
 def read(history: History, rows: Any) -> History:
-    """The sequences that end in `rows`, in the order of time.
+    """Reads the sequences that end in certain rows, in the order of time.
 
-    The rows through which a sequence went are found by pointer jumping: with `p_t` the parents of
-    step `t`, the row after step `t` is `(p_{t+1} ∘ … ∘ p_{L−1})(row)`, and the compositions of all
-    `t` come out of `⌈log₂ L⌉` gathers, each over twice as many steps as the last.
+    The rows of a sequence are computed by pointer jumping. With `p_t` the parents of step `t`, the
+    row after step `t` is `(p_{t+1} ∘ … ∘ p_{L−1})(row)`. `⌈log₂ L⌉` gathers give the compositions
+    for all `t`, each gather over twice as many steps as the one before.
 
     Args:
-        history: of the whole search.
-        rows: `(N,)` int32.
+        history: the history of the whole search.
+        rows: `(N,)` int32, the last rows of the sequences.
 
     Returns:
-        A `History` of `(N, L)` and `(N, L, S)`; its `parents` are the rows gone through.
+        A `History` of `(N, L)` and `(N, L, S)`, whose `parents` are the rows of the sequences.
     """
     steps, count = history.tokens.shape[0], ops.shape(history.tokens)[1]
     places = _rows_through(history.parents, steps, count, rows)  # (L, N)
@@ -90,7 +98,7 @@ def read(history: History, rows: Any) -> History:
 
 
 def _rows_through(parents: Any, steps: int, count: Any, rows: Any) -> Any:
-    """`(L, N)`: the row after each step of the sequences that end in `rows`."""
+    """Returns the row after each step of the sequences that end in `rows`, `(L, N)` int32."""
     if isinstance(parents, tuple):
         return ops.broadcast_to(rows[None], (steps, ops.shape(rows)[0]))
     own = ops.arange(count, dtype="int32")[None]
@@ -101,6 +109,7 @@ def _rows_through(parents: Any, steps: int, count: Any, rows: Any) -> Any:
         beyond = ops.broadcast_to(own, (reach, count))
         further = ops.concatenate([through[reach:], beyond], axis=0)
         through = ops.take(ops.reshape(through, (-1,)), offsets + further, axis=0)
-        through = ops.reshape(through, (steps, count))  # JAX drops the shape of nothing taken
+        # JAX loses the shape when it takes from an empty array.
+        through = ops.reshape(through, (steps, count))
         reach *= 2
     return ops.take(through, rows, axis=1)
