@@ -10,6 +10,7 @@ from typing import Any
 from keras_s2s.folder import write_lines
 from keras_s2s.reading import group_references, read_references, read_tsv
 from keras_s2s.recipe import Evaluation
+from keras_s2s.scores import METRICS
 
 
 def evaluate(
@@ -90,16 +91,10 @@ def _in_words(penalty: Any) -> str:
 def _scores(
     evaluation: Evaluation, outputs: list[str], references: list[list[str]]
 ) -> dict[str, dict[str, Any]]:
-    from keras_s2s import scores
-
-    functions = {
-        "bleu": lambda *given: scores.bleu(*given, tokenize=evaluation.tokenize),
-        "chrf": scores.chrf,
-        "exact_match": scores.exact_match,
-        "wer": scores.word_error_rate,
-        "per": scores.phone_error_rate,
+    return {
+        name: METRICS[name].score(outputs, references, tokenize=evaluation.tokenize)._asdict()
+        for name in evaluation.metrics
     }
-    return {name: functions[name](outputs, references)._asdict() for name in evaluation.metrics}
 
 
 def _lengths(

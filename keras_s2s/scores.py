@@ -1,13 +1,15 @@
 """Scores of outputs against one or several references each: BLEU, chrF, exact match, WER, PER.
 
 BLEU and chrF are sacreBLEU's. Every score comes with a signature of what was computed. Shares are
-from 0 to 1, BLEU and chrF from 0 to 100.
+from 0 to 1, BLEU and chrF from 0 to 100. `METRICS` declares each metric; every other module that
+needs a metric's name, direction or unit asks it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from keras_s2s import __version__
 
@@ -50,16 +52,21 @@ class Scores(NamedTuple):
     token_signature: str
 
     def __str__(self) -> str:
-        return "\n".join(
-            (
-                f"BLEU              {self.bleu:6.2f}   {self.bleu_signature}",
-                f"chrF2             {self.chrf:6.2f}   {self.chrf_signature}",
-                f"exact match       {100 * self.exact_match:6.2f} % {self.match_signature}",
-                f"WER (no match)    {100 * (1 - self.exact_match):6.2f} % {self.match_signature}",
-                f"token error rate  {100 * self.token_error_rate:6.2f} % {self.token_signature}",
-                f"sentences         {self.sentences:6d}",
-            )
+        wrong = 1 - self.exact_match
+        rows = (
+            ("bleu", "", self.bleu, self.bleu_signature),
+            ("chrf", "", self.chrf, self.chrf_signature),
+            ("exact_match", "", self.exact_match, self.match_signature),
+            ("wer", "WER (no match)", wrong, self.match_signature),
+            ("per", "token error rate", self.token_error_rate, self.token_signature),
         )
+        lines = []
+        for name, title, value, signature in rows:
+            metric = METRICS[name]
+            percent = "%" if metric.unit == "share" else " "
+            points = f"{metric.points(value):6.2f}"
+            lines.append(f"{title or metric.title:<18}{points} {percent} {signature}")
+        return "\n".join([*lines, f"{'sentences':<18}{self.sentences:6d}"])
 
 
 def score_outputs(
@@ -182,6 +189,87 @@ def edit_distance(left: Sequence[str], right: Sequence[str]) -> int:
         for j, b in enumerate(right, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
     return row[-1]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that translators are judged by, with everything the library knows about it.
+
+    The signature of a value depends on the outputs and references too, so it is part of each
+    `Score`.
+
+    Attributes:
+        name: the metric in settings, in recipes and, after `val_`, in the logs of a training.
+        title: the metric in tables and plots.
+        unit: 'points' from 0 to 100, a 'share' that is 1 at 100 %, or 'none'.
+        higher_is_better: whether a good translator has a high value.
+        template: the format of a value, as wide as values usually are, so that they form columns.
+        compute: from outputs and references to their `Score`. None for a metric that Keras
+            computes from the probabilities of the true tokens, without any output.
+        takes_tokenizer: whether `compute` takes a tokenizer of sacreBLEU as `tokenize`.
+
+    Example:
+    >>> METRICS["wer"].higher_is_better, METRICS["wer"].label
+    (False, 'WER, %')
+    """
+
+    name: str
+    title: str
+    unit: Literal["points", "share", "none"]
+    higher_is_better: bool
+    template: str
+    compute: Callable[..., Score] | None
+    takes_tokenizer: bool = False
+
+    @property
+    def needs_outputs(self) -> bool:
+        """Whether the metric compares decoded outputs with references."""
+        return self.compute is not None
+
+    @property
+    def label(self) -> str:
+        """The title with the unit of what `points` returns."""
+        return f"{self.title}, %" if self.unit == "share" else self.title
+
+    def points(self, value: float) -> float:
+        """Converts a share to percent; returns other values as they are."""
+        return 100 * value if self.unit == "share" else value
+
+    def text(self, value: float) -> str:
+        """Formats a value, without padding."""
+        return self.template.format(value).strip()
+
+    def score(
+        self, outputs: Sequence[str], references: References, *, tokenize: str | None = None
+    ) -> Score:
+        """Scores outputs; arguments and errors are those of `score_outputs`.
+
+        Args:
+            outputs: texts.
+            references: for each output its reference, or a list of them.
+            tokenize: the tokenizer for a metric that takes one; others ignore it.
+
+        Raises:
+            TypeError: If the metric needs no outputs.
+        """
+        if self.compute is None:
+            raise TypeError(f"`{self.name}` is no score of outputs; Keras computes it.")
+        if self.takes_tokenizer:
+            return self.compute(outputs, references, tokenize=tokenize)
+        return self.compute(outputs, references)
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("perplexity", "perplexity", "none", False, "{:7.2f}", None),
+        Metric("bleu", "BLEU", "points", True, "{:6.2f}", bleu, takes_tokenizer=True),
+        Metric("chrf", "chrF2", "points", True, "{:6.2f}", chrf),
+        Metric("wer", "WER", "share", False, "{:6.2%}", word_error_rate),
+        Metric("per", "PER", "share", False, "{:6.2%}", phone_error_rate),
+        Metric("exact_match", "exact match", "share", True, "{:7.2%}", exact_match),
+    )
+}
 
 
 def _checked(outputs: Sequence[str], references: References) -> list[list[str]]:

@@ -94,20 +94,20 @@ TABLE = {
     "ensemble": Rule("keras numpy", "checks inference model search translator"),
     "averaging": Rule("numpy", "ensemble translator"),
     "ranges": Rule(),
-    "consistency": Rule("", "settings"),
+    "consistency": Rule("", "scores settings"),
     "settings": Rule("", "consistency ranges reading"),
     "rates": Rule("keras", "checks"),
     "moving_average": Rule("keras numpy"),
     "retraces": Rule("keras", "steps"),
-    "callbacks": Rule("keras numpy rich", "folder moving_average"),
+    "callbacks": Rule("keras numpy rich", "folder moving_average scores"),
     "construction": Rule(
         "keras",
         "adam attention decoded decoder embeddings encoder losses model precision rates reading "
-        "regularized_dropout search settings text translator",
+        "regularized_dropout scores search settings text translator",
     ),
     "training": Rule(
         "keras rich",
-        "callbacks construction corpus decoded folder hosts moving_average ranges retraces "
+        "callbacks construction corpus folder hosts moving_average ranges retraces scores "
         "settings text "
         "translator",
     ),
@@ -123,7 +123,7 @@ TABLE = {
     "commands": Rule(ANY, ANY),
     "cli": Rule(ANY, ANY),
     "quickstart": Rule(ANY, ANY),
-    "recipe": Rule("", "ranges settings"),
+    "recipe": Rule("", "ranges scores settings"),
     "recipe_run": Rule(
         "",
         "averaging distillation ensemble export folder reading recipe recipe_scores settings "
@@ -131,7 +131,7 @@ TABLE = {
     ),
     "distillation": Rule("", "folder ranges reading settings translator"),
     "recipe_scores": Rule("", "export folder reading recipe scores"),
-    "recipe_table": Rule("", "plots recipe"),
+    "recipe_table": Rule("", "plots recipe scores"),
     # The exporters see the library from outside.
     "export": Rule(ANY, ANY),
 }

@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 from keras_s2s import __version__, options
 from keras_s2s.scores import (
+    METRICS,
     bleu,
+    chrf,
     edit_distance,
+    exact_match,
     phone_error_rate,
     score_outputs,
     word_error_rate,
@@ -201,3 +204,48 @@ def test_command_line_offers_the_tokenizers_of_sacrebleu() -> None:
     from sacrebleu.metrics import BLEU
 
     assert set(get_args(options.BleuTokenizer)) == set(BLEU.TOKENIZERS)
+
+
+def test_each_metric_computes_its_score() -> None:
+    outputs, references = ["a b c d x", "c"], [["a b c d e", "a"], ["c"]]
+
+    computed = {
+        name: metric.score(outputs, references, tokenize="none")
+        for name, metric in METRICS.items()
+        if metric.needs_outputs
+    }
+    assert computed == {
+        "bleu": bleu(outputs, references, tokenize="none"),
+        "chrf": chrf(outputs, references),
+        "wer": word_error_rate(outputs, references),
+        "per": phone_error_rate(outputs, references),
+        "exact_match": exact_match(outputs, references),
+    }
+
+
+def test_direction_and_unit_of_each_metric() -> None:
+    best = {name: metric.points(1.0) for name, metric in METRICS.items()}
+    rising = {name for name, metric in METRICS.items() if metric.higher_is_better}
+
+    assert all(metric.name == name for name, metric in METRICS.items())
+    assert rising == {"bleu", "chrf", "exact_match"}
+    assert {name for name, value in best.items() if value == 100} == {"wer", "per", "exact_match"}
+    labels = ["perplexity", "BLEU", "chrF2", "WER, %", "PER, %", "exact match, %"]
+    assert [metric.label for metric in METRICS.values()] == labels
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [("perplexity", 3.456, "3.46"), ("bleu", 7.0, "7.00"), ("exact_match", 0.5, "50.00%")],
+)
+def test_values_are_printed_in_columns(name: str, value: float, text: str) -> None:
+    metric = METRICS[name]
+
+    assert metric.text(value) == text
+    assert metric.template.format(value).endswith(f" {text}")
+
+
+def test_perplexity_is_no_score_of_outputs() -> None:
+    assert not METRICS["perplexity"].needs_outputs
+    with pytest.raises(TypeError, match="`perplexity` is no score of outputs"):
+        METRICS["perplexity"].score(["a"], ["a"])

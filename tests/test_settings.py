@@ -207,13 +207,13 @@ def test_every_setting_is_checked() -> None:
 
 def test_choices_are_those_of_the_modules_that_own_them() -> None:
     from keras_s2s.attention import PROBABILITIES, SCORES
-    from keras_s2s.decoded import DECODED_METRICS
     from keras_s2s.recurrent import CELLS
+    from keras_s2s.scores import METRICS
     from keras_s2s.text import training
 
     assert set(ranges.CHOICES["source_tokenizer"]) == set(get_args(training.Kind))
     assert set(ranges.CHOICES["cell"]) == set(CELLS)
-    assert set(ranges.CHOICES["monitor"]) == {*DECODED_METRICS, "perplexity"}
+    assert ranges.CHOICES["monitor"] == tuple(METRICS)
     assert set(ranges.CHOICES["attention"]) == {*SCORES, "none"}
     assert set(ranges.CHOICES["probability"]) == set(PROBABILITIES)
 

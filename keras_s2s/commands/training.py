@@ -12,6 +12,7 @@ import typer
 from keras_s2s import options
 from keras_s2s.folder import SETTINGS, check_output, find_translator, temporary_sibling
 from keras_s2s.options import ArgumentError
+from keras_s2s.scores import METRICS
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.terminal import console, quiet_start, say
 
@@ -117,7 +118,7 @@ def train(
         return
     print(
         f"{result.path}: best epoch {result.best_epoch} of {result.epochs}, "
-        f"validation {monitor} {training.format_value(monitor, result.best)}"
+        f"validation {monitor} {METRICS[monitor].text(result.best)}"
     )
 
 
