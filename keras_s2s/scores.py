@@ -162,33 +162,24 @@ def phone_error_rate(outputs: Sequence[str], references: References) -> Score:
     Σ edits(output, reference*) / Σ |reference*|,   reference* with the fewest edits, the first such
     ```
 
-    Tokens are separated by white space. It can exceed 1.
+    Edits are insertions, deletions and substitutions of tokens (Levenshtein 1966); white space
+    separates tokens. The rate can exceed 1.
 
     Example: one edit to the first pronunciation, of three phones, and two to the other.
     >>> round(phone_error_rate(["K AE P"], [["K AE T", "K AH T S"]]).value, 4)
     0.3333
     """
+    from rapidfuzz.distance import Levenshtein
+
     checked = _checked(outputs, references)
     edits = tokens = 0
     for output, allowed in zip(outputs, checked, strict=True):
         said = output.split()
-        distance, length = min(
-            ((edit_distance(said, each.split()), len(each.split())) for each in allowed),
-            key=lambda found: found[0],
-        )
-        edits += distance
-        tokens += length
+        alternatives = [each.split() for each in allowed]
+        distances = [Levenshtein.distance(said, each) for each in alternatives]
+        edits += min(distances)
+        tokens += len(alternatives[distances.index(min(distances))])
     return Score(edits / max(tokens, 1), _signature(checked, "token", "closest"))
-
-
-def edit_distance(left: Sequence[str], right: Sequence[str]) -> int:
-    """Fewest insertions, deletions, substitutions from `left` to `right` (Levenshtein 1966)."""
-    row = list(range(len(right) + 1))
-    for i, a in enumerate(left, 1):
-        diagonal, row[0] = row[0], i
-        for j, b in enumerate(right, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
-    return row[-1]
 
 
 @dataclass(frozen=True)

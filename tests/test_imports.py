@@ -111,7 +111,7 @@ TABLE = {
         "settings text "
         "translator",
     ),
-    "scores": Rule("sacrebleu"),
+    "scores": Rule("rapidfuzz sacrebleu"),
     "decoded": Rule("keras", "checks moving_average scores search translator"),
     "glyphs": Rule("matplotlib"),
     "plots": Rule("matplotlib numpy", "glyphs"),
@@ -168,6 +168,7 @@ HEAVY = {
     "matplotlib",
     "onnx",
     "onnxruntime",
+    "rapidfuzz",
     "sacrebleu",
     "sentencepiece",
     "tensorflow",
