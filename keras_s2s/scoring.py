@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from keras_s2s.inference import Decodable
-from keras_s2s.translation import padded
+from keras_s2s.padding import padded
 
 
 class TargetScore(NamedTuple):

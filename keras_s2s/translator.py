@@ -15,13 +15,14 @@ from keras_s2s.checks import check_size
 from keras_s2s.constraints import Constraints, Controls
 from keras_s2s.folder import TRANSLATOR, find_translator
 from keras_s2s.inference import Decodable, InferenceModel
+from keras_s2s.padding import padded
 from keras_s2s.precision import unmixed
 from keras_s2s.risk import MinimumBayesRisk
 from keras_s2s.scoring import ScoringModel, TargetScore, check_pairs, score_rows
 from keras_s2s.search import BeamSearch, Search, SearchResult
 from keras_s2s.storage import is_compact, write_whole
 from keras_s2s.text import Tokenizer
-from keras_s2s.translation import Alignment, Translation, in_batches, padded, source_rows
+from keras_s2s.translation import Alignment, Translation, in_batches, source_rows
 from keras_s2s.unknowns import UnknownReplacement
 
 # What may be set to something else at any time, and its type.

@@ -63,6 +63,7 @@ TABLE = {
     # Text and data.
     "text": Rule("keras numpy sentencepiece tensorflow tensorflow_text"),
     "reading": Rule(),
+    "padding": Rule("numpy"),
     "embeddings": Rule("numpy", "reading"),
     "flat_arrays": Rule("numpy"),
     "pairs": Rule("numpy", "flat_arrays"),
@@ -82,13 +83,13 @@ TABLE = {
     "storage": Rule("h5py numpy", "folder"),
     "precision": Rule(),
     "translation": Rule("numpy", "search text"),
-    "constraints": Rule("numpy", "search text"),
-    "scoring": Rule("keras numpy", "inference translation"),
+    "constraints": Rule("numpy", "padding search text"),
+    "scoring": Rule("keras numpy", "inference padding"),
     "unknowns": Rule("keras numpy", "reading text translation"),
     "risk": Rule("keras numpy sacrebleu", "translation"),
     "translator": Rule(
         "keras numpy tensorflow",
-        "attention checks constraints folder inference model precision risk scoring search "
+        "attention checks constraints folder inference model padding precision risk scoring search "
         "storage text translation unknowns",
     ),
     "ensemble": Rule("keras numpy", "checks inference model search translator"),
