@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from keras_s2s.folder import write_lines
-from keras_s2s.reading import group_references, read_references, read_tsv
+from keras_s2s.reading import read_references
 from keras_s2s.recipe import Evaluation
 from keras_s2s.scores import METRICS
 
@@ -29,11 +29,11 @@ def evaluate(
         What `results.json` holds of it: name, number of sentences, search, scores with signatures,
         those of the int8 model (None where none was asked for), and scores by source length.
     """
+    files = [data / name for name in evaluation.files(run)]
     if evaluation.data is not None:
-        sources, references = group_references(read_tsv(data / evaluation.data.format(run=run)))
+        sources, references = read_references(data=files[0])
     else:
-        names = [data / name for name in evaluation.files(run)]
-        sources, references = read_references(names[0], names[1:])
+        sources, references = read_references(files[0], files[1:])
     changes = {"width": evaluation.beam, "length_penalty": evaluation.length_penalty}
     given = {name: value for name, value in changes.items() if value is not None}
     translator = translator.with_model(translator.model)  # so that others keep their search

@@ -25,7 +25,7 @@ class Score(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What `score_outputs` found.
+    """The scores of some outputs, which `score_outputs` computes.
 
     Attributes:
         bleu: corpus BLEU, 0 to 100 (Papineni et al. 2002).
@@ -72,27 +72,35 @@ class Scores(NamedTuple):
 def score_outputs(
     outputs: Sequence[str], references: References, *, tokenize: str | None = None
 ) -> Scores:
-    """Compares outputs with their references by all scores.
+    """Scores outputs against their references: BLEU, chrF2, exact match and token error rate.
+
+    Each score comes with the signature of the settings behind it, without which two numbers cannot
+    be compared. `print(score_outputs(...))` shows all of them.
 
     Args:
-        outputs: what the model said, as plain text.
+        outputs: what a translator said, as plain text.
         references: for each output what it should have said: a text, or a list of one or more
-            texts any of which will do.
-        tokenize: sacreBLEU's tokenizer for BLEU: None for its default, '13a'; 'none' for text that
-            is tokenised.
+            texts any of which will do. `group_references` makes such lists.
+        tokenize: sacreBLEU's tokenizer for BLEU. None is its default, '13a'; 'none' is for text
+            that is tokenised already.
 
     Returns:
         `Scores`.
 
     Raises:
-        ValueError: if there is nothing to score, the counts differ, an output has no reference, or
-            the tokenizer is unknown.
-        TypeError: one string in place of a list.
+        ValueError: If there is nothing to score, if there are not as many references as outputs, if
+            an output has no reference, or if the tokenizer is unknown.
+        TypeError: If `outputs` or `references` is one string instead of a list.
 
     Example:
     >>> scores = score_outputs(["a man rides a red bike"], ["a man rides a bike"])
-    >>> scores.exact_match, scores.token_error_rate
+    >>> scores.exact_match, scores.token_error_rate  # one token of five is too many
     (0.0, 0.2)
+    >>> spoken = score_outputs(["R EH D"], [["R IY D", "R EH D"]])  # two pronunciations of READ
+    >>> spoken.exact_match
+    1.0
+    >>> spoken.match_signature.split("|version")[0]
+    'nrefs:2|unit:output|reference:any'
     """
     by_bleu = bleu(outputs, references, tokenize=tokenize)
     by_chrf = chrf(outputs, references)

@@ -27,7 +27,7 @@ from keras_s2s.ranges import (
     check_number,
     check_whole,
 )
-from keras_s2s.reading import group_references, read_parallel, read_tsv
+from keras_s2s.reading import group_references, read_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +261,7 @@ class TrainingSettings:
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """The training pairs, read anew."""
-        return _read(self.source, self.target, self.data)
+        return read_pairs(self.source, self.target, self.data)
 
     def validation_references(self) -> tuple[list[str], list[list[str]]]:
         """The validation sources and their references, read anew."""
@@ -269,7 +269,7 @@ class TrainingSettings:
 
     def validation_pairs(self) -> Iterator[tuple[str, str]]:
         """The validation pairs, read anew."""
-        return _read(self.val_source, self.val_target, self.val_data)
+        return read_pairs(self.val_source, self.val_target, self.val_data)
 
 
 def _check_files(
@@ -291,12 +291,3 @@ def _check_files(
             f"The {what} text is two files (`{prefix}source` and `{prefix}target`) or one TSV "
             f"(`{prefix}data`); got {', '.join(given) or 'none of them'}."
         )
-
-
-def _read(
-    source: FilePath | None, target: FilePath | None, data: FilePath | None
-) -> Iterator[tuple[str, str]]:
-    if data is not None:
-        return read_tsv(data)
-    # __post_init__ made sure that these two are there when `data` is not.
-    return read_parallel(str(source), str(target))
