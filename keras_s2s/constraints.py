@@ -38,6 +38,9 @@ class Constraints(NamedTuple):
 class Controls:
     """What a search takes for each of some texts beside their ids: constraints, and noise.
 
+    Constraints in words are checked here, for all texts and before the first batch. The search
+    does not check them again.
+
     Args:
         count: number of texts.
         constraints: one `Constraints` for all texts, one for each, or None.
