@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from translators import texts, tiny_translator
 
+from keras_s2s.commands.translation import _constraints as read_constraints
 from keras_s2s.constraints import Constraints, Controls
 from keras_s2s.search import (
     BeamSearch,
@@ -259,3 +260,29 @@ def test_a_search_set_while_texts_come_out_counts_for_the_next_call(to_words: Tr
     assert [[each.ids for each in found] for found in outputs] == [
         [each.ids for each in found] for found in expected
     ]
+
+
+# From the command line
+
+
+def test_lines_of_json_are_constraints() -> None:
+    lines = ['{"prefix": "a", "required": ["b c"]}', "", "{}"]
+    expected = [Constraints(prefix="a", required=["b c"]), Constraints(), Constraints()]
+
+    assert read_constraints(lines, 3) == expected
+    assert read_constraints(None, 3) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "--constraints, line 2: not JSON"),
+        ('["a"]', "line 2: must be an object of prefix, forbidden and required; got"),
+        ('{"begin": "a"}', "line 2: must be an object of prefix, forbidden and required; got"),
+    ],
+)
+def test_lines_that_are_no_constraints_are_named(line: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_constraints(["", line], 2)
+    with pytest.raises(ValueError, match="a line for each of the 3 texts; got 2"):
+        read_constraints(["", line], 3)
