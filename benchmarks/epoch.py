@@ -194,12 +194,12 @@ def _ratios(speeds: dict[str, list[float]], key: str) -> dict[str, float]:
 def corpus(folder: Path) -> Any:
     """The segmented text as ids: a piece is a word of it."""
     from keras_s2s import Corpus
+    from keras_s2s.reading import read_parallel
     from keras_s2s.text import WordTokenizer
 
     pieces = (folder / PIECES).read_text(encoding="utf-8").splitlines()
     words = WordTokenizer(pieces)
-    sides = ((folder / side).read_text(encoding="utf-8").splitlines() for side in (SOURCE, TARGET))
-    return Corpus(zip(*sides, strict=True), words, words)
+    return Corpus(read_parallel(folder / SOURCE, folder / TARGET), words, words)
 
 
 def model(feeding: bool, vocabulary: int, embedding: int, units: int, **_: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_s2s.export.comparison import Mismatch
 from keras_s2s.export.graphs import spec_of_ids
-from keras_s2s.export.reference import Hypotheses, gap, hypotheses, padded, unpadded
+from keras_s2s.export.reference import Hypotheses, gap, hypotheses, unpadded
 from keras_s2s.export.spec import GraphSpec, IdsSpec
 from keras_s2s.export.tasks import (
     SAMPLES,
@@ -21,6 +21,7 @@ from keras_s2s.export.tasks import (
     relative_differences,
     weight_differences,
 )
+from keras_s2s.padding import padded
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
 
@@ -78,11 +79,13 @@ class IdsTask(Task):
 
     def inputs(self, places: Sequence[int], encode: Encode) -> Arrays:
         rows = [self.sources[place] for place in places]
+        ids = padded(rows, dtype="int64")
+        lengths = np.array([len(row) for row in rows], self.spec.dtype)
         # A server may pad with anything; the lengths alone must count.
-        return {
-            "input_ids": padded(rows, fill=np.random.default_rng(SEED)).astype(self.spec.dtype),
-            "input_lengths": np.array([len(row) for row in rows], self.spec.dtype),
-        }
+        anything = np.random.default_rng(SEED).integers(1, 4, size=ids.shape)
+        real = np.arange(ids.shape[1]) < lengths[:, np.newaxis]
+        ids = np.where(real, ids, anything).astype(self.spec.dtype)
+        return {"input_ids": ids, "input_lengths": lengths}
 
     def rows(self, outputs: Arrays) -> list[Any]:
         ids, lengths, scores = (

@@ -11,10 +11,12 @@ from keras_s2s.export.errors import ExportError
 from keras_s2s.export.latency import SIZES, batches_of, measured
 from keras_s2s.export.parity import onnx_run
 from keras_s2s.export.sentences import as_valid
-from keras_s2s.scores import score_outputs
+from keras_s2s.scores import METRICS, Metric
 
 BATCH_SIZE = 32
 QUANTIZATIONS = ("int8",)
+# What an int8 model may lose; both are better when higher, so that a drop is a loss.
+_COMPARED = (METRICS["bleu"], METRICS["exact_match"])
 
 
 def check_quantization(
@@ -72,11 +74,12 @@ def compare_quality(
         },
     }
     if references is not None:
-        scores = [score_outputs(texts, references) for texts in outputs]
-        found["bleu"] = [score.bleu for score in scores]
-        found["exact_match"] = [100 * score.exact_match for score in scores]
-        found["bleu_signature"] = scores[0].bleu_signature
-        drops = (before - after for before, after in (found["bleu"], found["exact_match"]))
+        for metric in _COMPARED:
+            scores = [metric.score(texts, references) for texts in outputs]
+            found[metric.name] = [metric.points(score.value) for score in scores]
+            if metric.takes_tokenizer:  # without the signature nobody would know which one
+                found[f"{metric.name}_signature"] = scores[0].signature
+        drops = (found[metric.name][0] - found[metric.name][1] for metric in _COMPARED)
         found["drop"] = max(0.0, *drops)
     return found
 
@@ -89,12 +92,16 @@ def check_quality(found: dict[str, Any], limit: float) -> None:
     """
     drop = found.get("drop", 0.0)
     if drop > limit:
+        changes = ", ".join(_change(metric, *found[metric.name]) for metric in _COMPARED)
         raise ExportError(
-            f"The int8 model is worse by {drop:.2f} points, more than the {limit:g} allowed: BLEU "
-            f"{found['bleu'][0]:.2f} → {found['bleu'][1]:.2f}, exact match "
-            f"{found['exact_match'][0]:.2f} % → {found['exact_match'][1]:.2f} %. Nothing was "
-            "published. Export without int8, or allow more (--int8-drop)."
+            f"The int8 model is worse by {drop:.2f} points, more than the {limit:g} allowed: "
+            f"{changes}. Nothing was published. Export without int8, or allow more (--int8-drop)."
         )
+
+
+def _change(metric: Metric, before: float, after: float) -> str:
+    percent = " %" if metric.unit == "share" else ""
+    return f"{metric.title} {before:.2f}{percent} → {after:.2f}{percent}"
 
 
 def quality_lines(found: dict[str, Any]) -> list[str]:
@@ -102,9 +109,7 @@ def quality_lines(found: dict[str, Any]) -> list[str]:
     rows = [("size, MB", found["megabytes"], ".1f")]
     for size, times in found["milliseconds"].items():
         rows.append((f"milliseconds for a batch of {size}", times, ".1f"))
-    if "bleu" in found:
-        rows.append(("BLEU", found["bleu"], ".2f"))
-        rows.append(("exact match, %", found["exact_match"], ".2f"))
+    rows += [(each.label, found[each.name], ".2f") for each in _COMPARED if each.name in found]
     lines = [
         "## int8",
         "",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_s2s.padding import padded
 from keras_s2s.search import BeamSearch, Search
 from keras_s2s.translation import Translation
 from keras_s2s.translator import Translator
@@ -46,9 +47,9 @@ def source_rows(translator: Translator, texts: Sequence[str]) -> list[list[int]]
     """Source ids of each text, cut to the limit, the end id last."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*source tokens")  # cut on purpose
-        padded = translator.source_ids(texts)
+        ids = translator.source_ids(texts)
     pad_id = translator.source_tokenizer.pad_id
-    return [row[row != pad_id].tolist() for row in padded]
+    return [row[row != pad_id].tolist() for row in ids]
 
 
 def translations(translator: Translator, texts: Sequence[str], batch_size: int) -> list[str]:
@@ -75,7 +76,7 @@ def hypotheses(
     model = translator.inference_model(search)
     found: list[Hypotheses] = []
     for first in range(0, len(rows), BATCH_SIZE):
-        result = model.predict_on_batch(padded(rows[first : first + BATCH_SIZE]))
+        result = model.predict_on_batch(padded(rows[first : first + BATCH_SIZE], dtype="int64"))
         found += unpadded(result.ids, result.lengths, result.scores, result.weights)
     return found
 
@@ -94,16 +95,6 @@ def unpadded(
         )
         for place, (rows, counts, values) in enumerate(zip(ids, lengths, scores, strict=True))
     ]
-
-
-def padded(rows: Sequence[Sequence[int]], fill: np.random.Generator | None = None) -> np.ndarray:
-    """Rows as one array (B, S) int64, padded with 0, or with ids from 1 to 3 drawn from `fill`."""
-    longest = max((len(row) for row in rows), default=1)
-    shape = (len(rows), longest)
-    ids = np.zeros(shape, np.int64) if fill is None else fill.integers(1, 4, size=shape)
-    for row, target in zip(rows, ids, strict=True):
-        target[: len(row)] = row
-    return ids
 
 
 def gap(

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from keras_s2s.moving_average import averaged_weights
+from keras_s2s.scores import METRICS
 from keras_s2s.system.checks import check_positive, check_size, check_whole
 
 
@@ -268,18 +269,8 @@ class ProgressBar(keras.callbacks.Callback):
 _FORMATS = {
     "loss": "{:6.3f}",
     "accuracy": "{:6.2%}",
-    "perplexity": "{:7.2f}",
-    "bleu": "{:6.2f}",
-    "chrf": "{:6.2f}",
-    "wer": "{:6.2%}",
-    "per": "{:6.2%}",
-    "exact_match": "{:7.2%}",
+    **{name: metric.template for name, metric in METRICS.items()},
 }
-
-
-def format_value(name: str, value: float) -> str:
-    """A value as the lines of the epochs show it, without their padding."""
-    return _FORMATS[name].format(value).strip()
 
 
 def _shown(logs: dict[str, Any], prefix: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from keras_s2s.scores import METRICS
 from keras_s2s.setting_fields import SettingFields
 
 
@@ -161,15 +162,14 @@ def _check_rate(settings: SettingFields) -> None:
 def _check_monitor(settings: SettingFields) -> None:
     """Raises ValueError for options of a decoding that does not happen."""
     defaults = {field.name: field.default for field in fields(settings)}
-    for name, needs in (
-        ("monitor_sentences", "a decoded one"),
-        ("monitor_beam", "a decoded one"),
-        ("monitor_tokenize", "bleu"),
+    metric = METRICS[settings.monitor]
+    tokenized = " or ".join(each.name for each in METRICS.values() if each.takes_tokenizer)
+    for name, useful, needs in (
+        ("monitor_sentences", metric.needs_outputs, "a decoded one"),
+        ("monitor_beam", metric.needs_outputs, "a decoded one"),
+        ("monitor_tokenize", metric.takes_tokenizer, tokenized),
     ):
-        useless = (
-            settings.monitor != "bleu" if needs == "bleu" else settings.monitor == "perplexity"
-        )
-        if useless and getattr(settings, name) != defaults[name]:
+        if not useful and getattr(settings, name) != defaults[name]:
             raise ValueError(
                 f"`{name}` is for a `monitor` that is {needs}; got {getattr(settings, name)} with "
                 f"{settings.monitor}."

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_s2s.padding import padded
 from keras_s2s.search import Search
 from keras_s2s.search.constraints.phrases import check
 from keras_s2s.text import Tokenizer
@@ -36,6 +37,9 @@ class Constraints(NamedTuple):
 
 class Controls:
     """What a search takes for each of some texts beside their ids: constraints, and noise.
+
+    Constraints in words are checked here, for all texts and before the first batch. The search
+    does not check them again.
 
     Args:
         count: number of texts.
@@ -124,20 +128,17 @@ def _arrays(each: list[Constraints], tokenizer: Tokenizer) -> dict[str, np.ndarr
                     )
             rows.append([phrase for phrase in phrases if phrase and unknown not in phrase])
         if any(rows):
-            arrays[name] = _padded(rows)
+            arrays[name] = _phrase_array(rows)
     if "prefix" in arrays:
         arrays["prefix"] = arrays["prefix"][:, 0]
     return arrays
 
 
-def _padded(rows: list[list[list[int]]]) -> np.ndarray:
-    most = max(len(row) for row in rows)
-    longest = max(len(phrase) for row in rows for phrase in row)
-    ids = np.full((len(rows), most, longest), -1, "int32")
-    for row, target in zip(rows, ids, strict=True):
-        for phrase, place in zip(row, target, strict=False):
-            place[: len(phrase)] = phrase
-    return ids
+def _phrase_array(rows: list[list[list[int]]]) -> np.ndarray:
+    """The phrases of each text as `(count, phrases, tokens)` int32, −1 behind each."""
+    most = max(map(len, rows))
+    filled = [phrase for row in rows for phrase in [*row, *[[]] * (most - len(row))]]
+    return padded(filled, pad_id=-1).reshape(len(rows), most, -1)
 
 
 def _trimmed(ids: np.ndarray) -> np.ndarray:

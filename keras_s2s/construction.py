@@ -9,7 +9,7 @@ import keras
 
 from keras_s2s.adam import FusedAdam
 from keras_s2s.attention import Attention
-from keras_s2s.decoded import BLEU, DECODED_METRICS, DecodedMetric, DecodedValidation
+from keras_s2s.decoded import DECODED_METRICS, DecodedMetric, DecodedValidation
 from keras_s2s.decoder import Decoder
 from keras_s2s.embeddings import load_embedding
 from keras_s2s.encoder import Encoder
@@ -19,6 +19,7 @@ from keras_s2s.precision import POLICIES
 from keras_s2s.rates import InverseSquareRoot, WarmupExponential
 from keras_s2s.reading import has_text
 from keras_s2s.regularized_dropout import RegularizedDropout
+from keras_s2s.scores import METRICS
 from keras_s2s.search import BeamSearch
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.text import SubwordSampling, Tokenizer, train_tokenizer
@@ -205,8 +206,8 @@ def decoded_metrics(
     settings: TrainingSettings, translator: Translator, say: Callable[[str], None]
 ) -> list[DecodedMetric]:
     """The metric that the best epoch is chosen by, where it is one of decoded outputs."""
-    kind = DECODED_METRICS.get(settings.monitor)
-    if kind is None:
+    metric = METRICS[settings.monitor]
+    if not metric.needs_outputs:
         return []
     validation = DecodedValidation(
         translator,
@@ -216,5 +217,5 @@ def decoded_metrics(
     )
     count = len(validation.sources)
     say(f"after each epoch {count:,} validation sources are decoded for {settings.monitor}")
-    given = {"tokenize": settings.monitor_tokenize} if kind is BLEU else {}
-    return [kind(validation, **given)]
+    given = {"tokenize": settings.monitor_tokenize} if metric.takes_tokenizer else {}
+    return [DECODED_METRICS[metric.name](validation, **given)]

@@ -13,15 +13,7 @@ from typing import Any
 import keras
 
 from keras_s2s.moving_average import averaged_weights
-from keras_s2s.scores import (
-    References,
-    Score,
-    bleu,
-    chrf,
-    exact_match,
-    phone_error_rate,
-    word_error_rate,
-)
+from keras_s2s.scores import METRICS, Metric, References, Score
 from keras_s2s.search import Search
 from keras_s2s.system.checks import check_instance, check_optional_size, check_several, check_size
 from keras_s2s.translator import Translator
@@ -123,6 +115,8 @@ class DecodedMetric(keras.callbacks.Callback):
     It belongs before the callbacks that read the value: `EarlyStopping`, `ModelCheckpoint`,
     `ReduceLROnPlateau`, with `mode` as the subclass says. The value is in `History` too.
 
+    A subclass sets `metric`; or `metric_name` and `higher_is_better`, and overrides `score`.
+
     Args:
         validation: what is decoded; several metrics may share it.
         name: of the value in the logs, behind `val_`.
@@ -132,8 +126,16 @@ class DecodedMetric(keras.callbacks.Callback):
         higher_is_better: whether the value should rise.
     """
 
+    metric: Metric | None = None
     metric_name = ""
     higher_is_better = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        metric = cls.__dict__.get("metric")
+        if metric is not None:
+            cls.metric_name = metric.name
+            cls.higher_is_better = metric.higher_is_better
 
     def __init__(self, validation: DecodedValidation, *, name: str | None = None) -> None:
         super().__init__()
@@ -144,7 +146,9 @@ class DecodedMetric(keras.callbacks.Callback):
 
     def score(self, outputs: Sequence[str], references: References) -> Score:
         """The score of outputs."""
-        raise NotImplementedError
+        if self.metric is None:
+            raise NotImplementedError
+        return self.metric.score(outputs, references)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         trained = {id(weight) for weight in self.model.weights}
@@ -177,7 +181,7 @@ class BLEU(DecodedMetric):
         ValueError: an unknown tokenizer.
     """
 
-    metric_name = "bleu"
+    metric = METRICS["bleu"]
 
     def __init__(
         self,
@@ -188,19 +192,16 @@ class BLEU(DecodedMetric):
     ) -> None:
         super().__init__(validation, name=name)
         self.tokenize = tokenize
-        bleu([""], [""], tokenize=tokenize)  # now, not after the first epoch
+        self.score([""], [""])  # an unknown tokenizer fails now, not after the first epoch
 
     def score(self, outputs: Sequence[str], references: References) -> Score:
-        return bleu(outputs, references, tokenize=self.tokenize)
+        return self.metric.score(outputs, references, tokenize=self.tokenize)
 
 
 class ChrF(DecodedMetric):
     """`val_chrf`: sacreBLEU's corpus chrF2, 0 to 100; `mode="max"`. See `DecodedMetric`."""
 
-    metric_name = "chrf"
-
-    def score(self, outputs: Sequence[str], references: References) -> Score:
-        return chrf(outputs, references)
+    metric = METRICS["chrf"]
 
 
 class ExactMatch(DecodedMetric):
@@ -209,10 +210,7 @@ class ExactMatch(DecodedMetric):
     See `DecodedMetric`.
     """
 
-    metric_name = "exact_match"
-
-    def score(self, outputs: Sequence[str], references: References) -> Score:
-        return exact_match(outputs, references)
+    metric = METRICS["exact_match"]
 
 
 class WER(DecodedMetric):
@@ -221,11 +219,7 @@ class WER(DecodedMetric):
     See `DecodedMetric` and `word_error_rate`.
     """
 
-    metric_name = "wer"
-    higher_is_better = False
-
-    def score(self, outputs: Sequence[str], references: References) -> Score:
-        return word_error_rate(outputs, references)
+    metric = METRICS["wer"]
 
 
 class PER(DecodedMetric):
@@ -234,11 +228,7 @@ class PER(DecodedMetric):
     See `DecodedMetric` and `phone_error_rate`.
     """
 
-    metric_name = "per"
-    higher_is_better = False
-
-    def score(self, outputs: Sequence[str], references: References) -> Score:
-        return phone_error_rate(outputs, references)
+    metric = METRICS["per"]
 
 
 DECODED_METRICS: dict[str, type[DecodedMetric]] = {

@@ -181,8 +181,16 @@ class InferenceModel(keras.Model):
         Raises:
             ValueError: as `predict` does.
         """
-        if self._check(x) == 0:
-            return self._of_nothing(x)
+        return self._of_nothing(x) if self._check(x) == 0 else self.search_batch(x)
+
+    def search_batch(self, x: Any) -> SearchResult:
+        """As `predict_on_batch`, for inputs that were checked before, of at least one sentence.
+
+        A `Translator` checks the constraints of all its texts together, before the first batch.
+
+        Raises:
+            ValueError: If logits are not finite.
+        """
         return SearchResult(*super().predict_on_batch(x)).check()
 
     def _of_nothing(self, x: Any) -> SearchResult:

@@ -86,23 +86,64 @@ def decode_lines(lines: Iterable[bytes], *, name: str = "standard input") -> Ite
         yield text
 
 
+def read_pairs(
+    source: str | PathLike[str] | None = None,
+    target: str | PathLike[str] | None = None,
+    data: str | PathLike[str] | None = None,
+) -> Iterator[tuple[str, str]]:
+    """Reads pairs of sentences from two parallel files, or from one TSV file.
+
+    Args:
+        source: a file for `read_parallel`, given together with `target`.
+        target: the file with the translations of `source`.
+        data: a file for `read_tsv`, in place of both.
+
+    Returns:
+        An iterator over ``(source, target)`` in file order, which reads as it goes.
+
+    Raises:
+        CorpusError: If the files cannot be used, as `read_parallel` and `read_tsv` say.
+        ValueError: If neither two files nor one TSV are given.
+    """
+    if data is not None and source is None and target is None:
+        return read_tsv(data)
+    if data is None and source is not None and target is not None:
+        return read_parallel(source, target)
+    raise ValueError(
+        "A parallel text is two files, `source` and `target`, or one TSV, `data`; got "
+        f"source={source!r}, target={target!r}, data={data!r}."
+    )
+
+
 def read_parallel(
     source: str | PathLike[str], target: str | PathLike[str]
 ) -> Iterator[tuple[str, str]]:
-    """Pairs of lines from two files: line *n* of `source` with line *n* of `target`.
+    r"""Reads pairs of sentences from two files: line *n* of `source` with line *n* of `target`.
 
-    Pairs with an empty side are given too; `Corpus` skips and counts them.
+    The files are read as the pairs are asked for, so a corpus never has to fit into memory. Pairs
+    with an empty side are given too; `Corpus` skips and counts them.
 
     Args:
         source: UTF-8 text file, one source sentence per line.
-        target: UTF-8 text file with as many lines.
+        target: UTF-8 text file with as many lines, the translations.
 
     Yields:
-        ``(source line, target line)`` in file order, as the files are read.
+        ``(source line, target line)`` in file order.
 
     Raises:
-        CorpusError: as `read_lines`; and at the end of the files, if one has more lines than the
-            other, if they have none, or if no pair has text on both sides.
+        CorpusError: If a file is missing, cannot be read or is not UTF-8; and, at the end of the
+            files, if one has more lines than the other, if they have no lines, or if no pair has
+            text on both sides.
+
+    Example:
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     english, german = Path(folder, "train.en"), Path(folder, "train.de")
+    ...     size = english.write_text("a dog\na cat\n", encoding="utf-8")
+    ...     size = german.write_text("ein Hund\neine Katze\n", encoding="utf-8")
+    ...     list(read_parallel(english, german))
+    [('a dog', 'ein Hund'), ('a cat', 'eine Katze')]
     """
     counts = {"source": 0, "target": 0}
     found_text = False
@@ -122,19 +163,30 @@ def read_parallel(
 
 
 def read_tsv(path: str | PathLike[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of sentences from one file with lines ``source<TAB>target``.
+    r"""Reads pairs of sentences from one file with lines ``source<TAB>target``.
 
-    A blank line counts as a pair with empty sides, which `Corpus` skips and counts.
+    The file is read as the pairs are asked for. A blank line counts as a pair with empty sides,
+    which `Corpus` skips and counts.
 
     Args:
         path: UTF-8 text file with exactly one tab in each line that is not blank.
 
     Yields:
-        ``(source, target)`` in file order, as the file is read.
+        ``(source, target)`` in file order.
 
     Raises:
-        CorpusError: as `read_lines`; at a line with another number of columns; and at the end of
-            the file, if it has no lines or no pair with text on both sides.
+        CorpusError: If the file is missing, cannot be read or is not UTF-8; if a line has another
+            number of columns; and, at the end of the file, if it has no lines or no pair with text
+            on both sides.
+
+    Example:
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder, "words.tsv")
+    ...     size = file.write_text("DOG\tD AO G\nCAT\tK AE T\n", encoding="utf-8")
+    ...     list(read_tsv(file))
+    [('DOG', 'D AO G'), ('CAT', 'K AE T')]
     """
     number = 0
     found_text = False
@@ -159,21 +211,32 @@ def read_tsv(path: str | PathLike[str]) -> Iterator[tuple[str, str]]:
 
 
 def read_references(
-    source: str | PathLike[str], targets: Sequence[str | PathLike[str]]
+    source: str | PathLike[str] | None = None,
+    targets: Sequence[str | PathLike[str]] = (),
+    *,
+    data: str | PathLike[str] | None = None,
 ) -> tuple[list[str], list[list[str]]]:
-    """The lines of a source file, each with the same line of every file of references.
+    """Reads a test set: each source sentence with all its references.
+
+    From parallel files, line *n* of `source` has line *n* of every file in `targets` as its
+    references. From a TSV, a source has the targets of all lines that it stands on; see
+    `group_references`.
 
     Args:
         source: UTF-8 text file, one source sentence per line.
         targets: one or more files with as many lines. A line without text is no reference, but the
             first file's always is one.
+        data: a TSV file in place of `source` and `targets`.
 
     Returns:
         The sources, and for each its references.
 
     Raises:
-        CorpusError: as `read_parallel`, for any of the files.
+        CorpusError: If a file cannot be used, as `read_parallel` and `read_tsv` say.
+        ValueError: If neither parallel files nor one TSV are given.
     """
+    if data is not None or source is None or not targets:
+        return group_references(read_pairs(source, next(iter(targets), None), data))
     sources: list[str] = []
     references: list[list[str]] = []
     for number, target in enumerate(targets):
@@ -187,22 +250,21 @@ def read_references(
 
 
 def group_references(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[list[str]]]:
-    """Each source once, with the targets of all its pairs: its references.
+    """Collects the targets of each source, where a source may occur in several pairs.
+
+    This makes a test set of a pronunciation dictionary, for example, in which a word with two
+    pronunciations stands on two lines. `score_outputs` and `DecodedValidation` take the result.
 
     Args:
         pairs: (source, target), from `read_tsv` for example. Pairs with an empty side are left out.
 
     Returns:
-        The sources in the order in which they first occur, and for each the different targets in
-        theirs.
+        The sources, each once, in the order in which they first occur; and for each of them its
+        different targets, in their order.
 
     Example:
-        ```python
-        from keras_s2s.reading import group_references
-
-        pairs = [("READ", "R IY D"), ("DOG", "D AO G"), ("READ", "R EH D")]
-        print(group_references(pairs))  # (['READ', 'DOG'], [['R IY D', 'R EH D'], ['D AO G']])
-        ```
+    >>> group_references([("READ", "R IY D"), ("DOG", "D AO G"), ("READ", "R EH D")])
+    (['READ', 'DOG'], [['R IY D', 'R EH D'], ['D AO G']])
     """
     grouped: dict[str, dict[str, None]] = {}
     for source, target in pairs:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_s2s.scores import METRICS
 from keras_s2s.settings import FILES, VOCABULARY, TrainingSettings
 
 RECIPE = "recipe.toml"
-METRICS = ("bleu", "chrf", "exact_match", "wer", "per")
 # Beside the package in a clone of the repository; an installed wheel has none.
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
@@ -28,7 +28,7 @@ class Evaluation:
 
     Attributes:
         name: what the table calls it.
-        metrics: of 'bleu', 'chrf', 'exact_match', 'wer', 'per'.
+        metrics: names of metrics of outputs in `METRICS`.
         source: source file, below the data folder.
         target: its references.
         data: a TSV in place of the two; a source on several lines has several references.
@@ -51,9 +51,10 @@ class Evaluation:
     by_length: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if unknown := set(self.metrics) - set(METRICS):
+        known = [name for name, metric in METRICS.items() if metric.needs_outputs]
+        if unknown := set(self.metrics) - set(known):
             raise ValueError(
-                f"`metrics` must be of {', '.join(METRICS)}; got {', '.join(sorted(unknown))}."
+                f"`metrics` must be of {', '.join(known)}; got {', '.join(sorted(unknown))}."
             )
         if (self.data is None) == (self.source is None or self.target is None):
             raise ValueError(

@@ -7,8 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from keras_s2s.reading import group_references, read_references, read_tsv
+from keras_s2s.reading import read_references
 from keras_s2s.recipe import Evaluation
+from keras_s2s.scores import METRICS
 from keras_s2s.system.files import write_lines
 
 
@@ -28,11 +29,11 @@ def evaluate(
         What `results.json` holds of it: name, number of sentences, search, scores with signatures,
         those of the int8 model (None where none was asked for), and scores by source length.
     """
+    files = [data / name for name in evaluation.files(run)]
     if evaluation.data is not None:
-        sources, references = group_references(read_tsv(data / evaluation.data.format(run=run)))
+        sources, references = read_references(data=files[0])
     else:
-        names = [data / name for name in evaluation.files(run)]
-        sources, references = read_references(names[0], names[1:])
+        sources, references = read_references(files[0], files[1:])
     changes = {"width": evaluation.beam, "length_penalty": evaluation.length_penalty}
     given = {name: value for name, value in changes.items() if value is not None}
     translator = translator.with_model(translator.model)  # so that others keep their search
@@ -90,16 +91,10 @@ def _in_words(penalty: Any) -> str:
 def _scores(
     evaluation: Evaluation, outputs: list[str], references: list[list[str]]
 ) -> dict[str, dict[str, Any]]:
-    from keras_s2s import scores
-
-    functions = {
-        "bleu": lambda *given: scores.bleu(*given, tokenize=evaluation.tokenize),
-        "chrf": scores.chrf,
-        "exact_match": scores.exact_match,
-        "wer": scores.word_error_rate,
-        "per": scores.phone_error_rate,
+    return {
+        name: METRICS[name].score(outputs, references, tokenize=evaluation.tokenize)._asdict()
+        for name in evaluation.metrics
     }
-    return {name: functions[name](outputs, references)._asdict() for name in evaluation.metrics}
 
 
 def _lengths(

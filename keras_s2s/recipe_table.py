@@ -8,15 +8,8 @@ from statistics import mean
 from typing import Any
 
 from keras_s2s.recipe import Recipe, in_words, members_in_words
+from keras_s2s.scores import METRICS
 
-_NAMES = {
-    "bleu": "BLEU",
-    "chrf": "chrF2",
-    "exact_match": "exact match, %",
-    "wer": "WER, %",
-    "per": "PER, %",
-}
-_SHARES = ("exact_match", "wer", "per")
 LEARNING_CURVE = "learning-curve.png"
 BY_LENGTH = "by-length.png"
 
@@ -50,7 +43,7 @@ def table(recipe: Recipe, results: Mapping[str, Any]) -> str:
     lines = [
         _row(
             recipe.title,
-            *(f"{name}: {_NAMES[metric]}" for name, metric in columns),
+            *(f"{name}: {METRICS[metric].label}" for name, metric in columns),
             "seeds",
             "parameters",
             "epochs",
@@ -118,7 +111,7 @@ def plots(recipe: Recipe, results: Mapping[str, Any], folder: Path) -> list[Path
     }
     if lengths:
         files.append(folder / BY_LENGTH)
-        plot_lines(lengths, "words of the source, at least", "BLEU", path=files[1])
+        plot_lines(lengths, "words of the source, at least", METRICS["bleu"].title, path=files[1])
     return files
 
 
@@ -145,7 +138,7 @@ def _notes(found: Sequence[dict[str, Any]]) -> list[str]:
         for one in each["evaluations"]
     }
     signatures = {
-        f"{_NAMES[metric]} `{score['signature']}`"
+        f"{METRICS[metric].label} `{score['signature']}`"
         for each in found
         for one in each["evaluations"]
         for metric, score in one["scores"].items()
@@ -182,7 +175,7 @@ def _value(result: Mapping[str, Any], evaluation: str, metric: str) -> float:
 
 def _points(found: Mapping[str, Any], metric: str) -> float:
     value: float = found["scores"][metric]["value"]
-    return 100 * value if metric in _SHARES else value
+    return METRICS[metric].points(value)
 
 
 def _int8_row(

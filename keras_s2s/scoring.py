@@ -14,8 +14,8 @@ import numpy as np
 from keras import ops
 
 from keras_s2s.inference import Decodable
+from keras_s2s.padding import padded
 from keras_s2s.system.checks import check_several
-from keras_s2s.translation import padded
 
 
 class TargetScore(NamedTuple):

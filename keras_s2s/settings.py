@@ -9,7 +9,7 @@ from typing import Any
 from keras_s2s.choices import FilePath
 from keras_s2s.consistency import check_together
 from keras_s2s.declaration import declared, documented
-from keras_s2s.reading import group_references, read_parallel, read_tsv
+from keras_s2s.reading import group_references, read_pairs
 from keras_s2s.setting_fields import SettingFields
 
 # SentencePiece must be told a size; characters and words default to all that occur.
@@ -73,7 +73,7 @@ class TrainingSettings(SettingFields):
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """The training pairs, read anew."""
-        return _read(self.source, self.target, self.data)
+        return read_pairs(self.source, self.target, self.data)
 
     def validation_references(self) -> tuple[list[str], list[list[str]]]:
         """The validation sources and their references, read anew."""
@@ -81,7 +81,7 @@ class TrainingSettings(SettingFields):
 
     def validation_pairs(self) -> Iterator[tuple[str, str]]:
         """The validation pairs, read anew."""
-        return _read(self.val_source, self.val_target, self.val_data)
+        return read_pairs(self.val_source, self.val_target, self.val_data)
 
 
 def _check_files(
@@ -103,15 +103,6 @@ def _check_files(
             f"The {what} text is two files (`{prefix}source` and `{prefix}target`) or one TSV "
             f"(`{prefix}data`); got {', '.join(given) or 'none of them'}."
         )
-
-
-def _read(
-    source: FilePath | None, target: FilePath | None, data: FilePath | None
-) -> Iterator[tuple[str, str]]:
-    if data is not None:
-        return read_tsv(data)
-    # __post_init__ made sure that these two are there when `data` is not.
-    return read_parallel(str(source), str(target))
 
 
 # The settings that name a file to read.

@@ -17,7 +17,6 @@ from rich.console import Console
 
 from keras_s2s import folder
 from keras_s2s.callbacks import Checkpoint, LastEpochs, ProgressBar
-from keras_s2s.callbacks import format_value as format_value
 from keras_s2s.construction import (
     decoded_metrics,
     load_embeddings,
@@ -27,12 +26,12 @@ from keras_s2s.construction import (
     samplings,
 )
 from keras_s2s.corpus import Corpus
-from keras_s2s.decoded import DECODED_METRICS
 from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS, TRANSLATOR
 from keras_s2s.folder import make_room as make_room
 from keras_s2s.hosts import Hosts
 from keras_s2s.moving_average import EvaluateMovingAverage
 from keras_s2s.retraces import RetraceWarning
+from keras_s2s.scores import METRICS
 from keras_s2s.settings import FILES, TrainingSettings
 from keras_s2s.system.files import replacing, write_json, write_text
 from keras_s2s.text import Tokenizer
@@ -142,22 +141,22 @@ def _train(
     of_shapes = f" of {shapes:,} shapes" if settings.length_multiple else ""
     say(f"batches: {len(plan):,} in an epoch{of_shapes}; {padding:.1%} of their ids are padding")
 
-    kind = DECODED_METRICS.get(settings.monitor)
+    metric = METRICS[settings.monitor]
     plateau = settings.learning_rate_schedule == "plateau"
     checkpoint = Checkpoint(
         output / CHECKPOINT,
         # `translator` is assigned below, from the model that is trained.
         lambda: save_translator(translator, output / TRANSLATOR),
-        monitor=f"val_{settings.monitor}",
-        higher_is_better=kind is not None and kind.higher_is_better,
+        monitor=f"val_{metric.name}",
+        higher_is_better=metric.higher_is_better,
         patience=settings.patience,
         decay=settings.learning_rate_decay if plateau else 1.0,
         decay_patience=settings.decay_patience,
     )
     model = checkpoint.restore() if resume else None
     if model is not None:
-        best = format_value(settings.monitor, checkpoint.best)
-        say(f"going on after epoch {checkpoint.epoch}, best {settings.monitor} {best}")
+        best = metric.text(checkpoint.best)
+        say(f"going on after epoch {checkpoint.epoch}, best {metric.name} {best}")
     else:
         if resume:
             say("no epoch was finished; starting with the first")
@@ -204,8 +203,8 @@ def _train(
             )
         finally:
             bar.close()
-        for metric in decoded:
-            say(f"{metric.name}: {metric.signature}")
+        for each in decoded:
+            say(f"{each.name}: {each.signature}")
     else:
         say("nothing left to train: the run had ended")
     write_json(output / HISTORY, checkpoint.history)
@@ -240,7 +239,7 @@ def save_translator(translator: Translator, path: Path) -> None:
 
 def _check_hosts(settings: TrainingSettings, hosts: Hosts, resume: bool) -> None:
     """Raises ValueError unless these hosts can train together, and are about to do the same."""
-    if hosts.devices > 1 and settings.monitor in DECODED_METRICS:
+    if hosts.devices > 1 and METRICS[settings.monitor].needs_outputs:
         raise ValueError(
             "Several hosts or devices train, they do not decode: `monitor` must be perplexity; got "
             f"{settings.monitor}."

@@ -130,12 +130,3 @@ def translations(
         )
         for n, row, text in zip(kept, ids, texts, strict=True)
     ]
-
-
-def padded(rows: Sequence[Sequence[int]], pad_id: int = 0) -> np.ndarray:
-    """Rows of ids as one array `(B, longest)` int32; of no rows, `(0, 1)`."""
-    longest = max((len(row) for row in rows), default=1)
-    ids = np.full((len(rows), longest), pad_id, dtype="int32")
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-    return ids

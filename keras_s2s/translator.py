@@ -14,6 +14,7 @@ import numpy as np
 from keras_s2s.constraints import Constraints, Controls
 from keras_s2s.folder import TRANSLATOR, find_translator
 from keras_s2s.inference import Decodable, InferenceModel
+from keras_s2s.padding import padded
 from keras_s2s.precision import unmixed
 from keras_s2s.risk import MinimumBayesRisk
 from keras_s2s.scoring import ScoringModel, TargetScore, check_pairs, score_rows
@@ -21,7 +22,7 @@ from keras_s2s.search import BeamSearch, Search, SearchResult
 from keras_s2s.storage import is_compact, write_whole
 from keras_s2s.system.checks import check_instance, check_several, check_size
 from keras_s2s.text import Tokenizer
-from keras_s2s.translation import Alignment, Translation, in_batches, padded, source_rows
+from keras_s2s.translation import Alignment, Translation, in_batches, source_rows
 from keras_s2s.unknowns import UnknownReplacement
 
 # What may be set to something else at any time, and its type.
@@ -231,9 +232,12 @@ class Translator(keras.Model):
         check_size("batch_size", batch_size)
         rows = self._source_rows(texts)
         controls = Controls(len(rows), constraints, self.target_tokenizer, self.search)
+        # The search that the constraints were checked for, whatever is set before the last batch.
+        model = self._compiled_model()
 
         def search(places: Sequence[int]) -> SearchResult:
-            return self._search([rows[place] for place in places], controls.of(places))
+            source_ids = padded([rows[place] for place in places])
+            return model.search_batch({"source_ids": source_ids, **controls.of(places)})
 
         found = in_batches(rows, batch_size, search, self.target_tokenizer)
         return (self._finished(*pair) for pair in zip(texts, found, strict=True))
@@ -291,10 +295,11 @@ class Translator(keras.Model):
     def _source_rows(self, texts: Sequence[str]) -> list[list[int]]:
         return source_rows(texts, self.source_tokenizer, self.max_source_length)
 
-    def _search(self, rows: list[list[int]], controls: dict[str, np.ndarray]) -> SearchResult:
+    def _compiled_model(self) -> InferenceModel:
+        """The inference model of the search that is set, the same until another is set."""
         if self._cache.model is None:
             self._cache.model = self.inference_model()
-        return self._cache.model.predict_on_batch({"source_ids": padded(rows), **controls})
+        return self._cache.model
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

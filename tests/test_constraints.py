@@ -5,8 +5,15 @@ import numpy as np
 import pytest
 from translators import texts, tiny_translator
 
+from keras_s2s.commands.translation import _constraints as read_constraints
 from keras_s2s.constraints import Constraints, Controls
-from keras_s2s.search import BeamSearch, DiverseBeamSearch, GreedySearch, SamplingSearch
+from keras_s2s.search import (
+    BeamSearch,
+    DiverseBeamSearch,
+    GreedySearch,
+    SamplingSearch,
+)
+from keras_s2s.search.constraints import phrases
 from keras_s2s.translator import Translator
 
 BEAM = BeamSearch(4, max_length=8, n_best=2)
@@ -224,3 +231,58 @@ def test_controls_of_a_batch_are_no_wider_than_its_own() -> None:
     controls = Controls(2, wishes, tokenizer, BEAM)
     assert controls.of([0, 1])["forbidden"].shape == (2, 2, 2)
     assert controls.of([1])["forbidden"].shape == (1, 1, 1)
+
+
+def test_constraints_are_checked_once_for_all_batches(
+    to_words: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[list[str]] = []
+    check_together = phrases._check_together
+
+    def counting(known: dict[str, np.ndarray], max_length: int) -> None:
+        if known:
+            checked.append(sorted(known))
+        check_together(known, max_length)
+
+    monkeypatch.setattr(phrases, "_check_together", counting)
+    wish = Constraints(prefix="the", forbidden=["dog"], required=["cat"])
+    searching(to_words, BEAM).translate(TEXTS, constraints=wish, batch_size=2)
+
+    assert checked == [["forbidden", "prefix", "required"]]
+
+
+def test_a_search_set_while_texts_come_out_counts_for_the_next_call(to_words: Translator) -> None:
+    wish = Constraints(prefix="the cat sat on")
+    expected = searching(to_words, BEAM).translate(TEXTS, constraints=wish)
+    outputs = to_words.stream(TEXTS, constraints=wish)
+    to_words.search = BeamSearch(4, max_length=4)
+
+    assert [[each.ids for each in found] for found in outputs] == [
+        [each.ids for each in found] for found in expected
+    ]
+
+
+# From the command line
+
+
+def test_lines_of_json_are_constraints() -> None:
+    lines = ['{"prefix": "a", "required": ["b c"]}', "", "{}"]
+    expected = [Constraints(prefix="a", required=["b c"]), Constraints(), Constraints()]
+
+    assert read_constraints(lines, 3) == expected
+    assert read_constraints(None, 3) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "--constraints, line 2: not JSON"),
+        ('["a"]', "line 2: must be an object of prefix, forbidden and required; got"),
+        ('{"begin": "a"}', "line 2: must be an object of prefix, forbidden and required; got"),
+    ],
+)
+def test_lines_that_are_no_constraints_are_named(line: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_constraints(["", line], 2)
+    with pytest.raises(ValueError, match="a line for each of the 3 texts; got 2"):
+        read_constraints(["", line], 3)

@@ -64,6 +64,7 @@ TABLE = {
     # Text and data.
     "text": Rule("keras numpy sentencepiece tensorflow tensorflow_text"),
     "reading": Rule(),
+    "padding": Rule("numpy"),
     "embeddings": Rule("numpy", "reading"),
     "flat_arrays": Rule("numpy"),
     "pairs": Rule("numpy", "flat_arrays"),
@@ -82,13 +83,13 @@ TABLE = {
     "storage": Rule("h5py numpy", "folder"),
     "precision": Rule(),
     "translation": Rule("numpy", "search text"),
-    "constraints": Rule("numpy", "search text"),
-    "scoring": Rule("keras numpy", "inference translation"),
+    "constraints": Rule("numpy", "padding search text"),
+    "scoring": Rule("keras numpy", "inference padding"),
     "unknowns": Rule("keras numpy", "reading text translation"),
     "risk": Rule("keras numpy sacrebleu", "translation"),
     "translator": Rule(
         "keras numpy tensorflow",
-        "attention checks constraints folder inference model precision risk scoring search "
+        "attention checks constraints folder inference model padding precision risk scoring search "
         "storage text translation unknowns",
     ),
     "ensemble": Rule("keras numpy", "checks inference model search translator"),
@@ -101,11 +102,11 @@ TABLE = {
     "rates": Rule("keras", "checks"),
     "moving_average": Rule("keras numpy"),
     "retraces": Rule("keras", "steps"),
-    "callbacks": Rule("keras numpy rich", "folder moving_average"),
+    "callbacks": Rule("keras numpy rich", "folder moving_average scores"),
     "construction": Rule(
         "keras",
         "adam attention decoded decoder embeddings encoder losses model precision rates reading "
-        "regularized_dropout search settings text translator",
+        "regularized_dropout scores search settings text translator",
     ),
     "training": Rule(
         "keras rich",
@@ -113,7 +114,7 @@ TABLE = {
         "settings text "
         "translator",
     ),
-    "scores": Rule("sacrebleu"),
+    "scores": Rule("rapidfuzz sacrebleu"),
     "decoded": Rule("keras", "checks moving_average scores search translator"),
     "glyphs": Rule("matplotlib"),
     "plots": Rule("matplotlib numpy", "glyphs"),
@@ -133,7 +134,7 @@ TABLE = {
     ),
     "distillation": Rule("", "choices folder reading settings translator"),
     "recipe_scores": Rule("", "export folder reading recipe scores"),
-    "recipe_table": Rule("", "plots recipe"),
+    "recipe_table": Rule("", "plots recipe scores"),
     # The exporters see the library from outside.
     "export": Rule(ANY, ANY),
 }
@@ -170,6 +171,7 @@ HEAVY = {
     "matplotlib",
     "onnx",
     "onnxruntime",
+    "rapidfuzz",
     "sacrebleu",
     "sentencepiece",
     "tensorflow",

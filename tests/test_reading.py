@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from keras_s2s.reading import (
     decode_lines,
     group_references,
     read_lines,
+    read_pairs,
     read_parallel,
     read_references,
     read_tsv,
@@ -154,3 +156,30 @@ def test_references_of_several_files_belong_line_for_line(tmp_path: Path) -> Non
     second.write_text("un\n", encoding="utf-8")
     with pytest.raises(CorpusError, match="has 2 lines and"):
         read_references(source, [first, second])
+
+
+def test_pairs_come_from_two_files_or_one_tsv(tmp_path: Path) -> None:
+    source, target = file(tmp_path, "source", "a\nb\n"), file(tmp_path, "target", "x\ny\n")
+    data = file(tmp_path, "pairs.tsv", "a\tx\nb\ty\na\tz\n")
+
+    assert list(read_pairs(source, target)) == [("a", "x"), ("b", "y")]
+    assert list(read_pairs(data=data)) == [("a", "x"), ("b", "y"), ("a", "z")]
+    assert read_references(data=data) == (["a", "b"], [["x", "z"], ["y"]])
+
+
+@pytest.mark.parametrize(
+    "given", [(), ("source",), (None, "target"), ("source", None, "data"), ("s", "t", "data")]
+)
+def test_half_a_parallel_text_and_two_of_them_are_refused(given: tuple[str | None, ...]) -> None:
+    with pytest.raises(ValueError, match="two files, `source` and `target`, or one TSV, `data`"):
+        read_pairs(*given)
+
+
+@pytest.mark.parametrize(
+    ("given", "data"), [((), None), (("source",), None), (("source", ["target"]), "data")]
+)
+def test_references_need_parallel_files_or_one_tsv(
+    given: tuple[Any, ...], data: str | None
+) -> None:
+    with pytest.raises(ValueError, match="A parallel text is two files"):
+        read_references(*given, data=data)

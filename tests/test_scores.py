@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from keras_s2s import options
 from keras_s2s.scores import (
+    METRICS,
     bleu,
-    edit_distance,
+    chrf,
+    exact_match,
     phone_error_rate,
     score_outputs,
     word_error_rate,
@@ -34,16 +36,22 @@ def edits(left: tuple[str, ...], right: tuple[str, ...]) -> int:
     return distance(len(left), len(right))
 
 
+def measured(output: list[str], reference: list[str]) -> int:
+    """Edits as the phone error rate counts them: the rate times the length of the reference."""
+    rate = phone_error_rate([" ".join(output)], [" ".join(reference)]).value
+    return round(rate * max(len(reference), 1))
+
+
 @given(WORDS, WORDS)
 def test_edit_distance_is_levenshteins(left: list[str], right: list[str]) -> None:
-    assert edit_distance(left, right) == edits(tuple(left), tuple(right))
+    assert measured(left, right) == edits(tuple(left), tuple(right))
 
 
 @given(WORDS, WORDS, WORDS)
 def test_edit_distance_is_a_metric(a: list[str], b: list[str], c: list[str]) -> None:
-    assert (edit_distance(a, b) == 0) == (a == b)
-    assert edit_distance(a, b) == edit_distance(b, a)
-    assert edit_distance(a, c) <= edit_distance(a, b) + edit_distance(b, c)
+    assert (measured(a, b) == 0) == (a == b)
+    assert measured(a, b) == measured(b, a)
+    assert measured(a, c) <= measured(a, b) + measured(b, c)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +59,15 @@ def test_edit_distance_is_a_metric(a: list[str], b: list[str], c: list[str]) -> 
     [("kitten", "sitting", 3), ("saturday", "sunday", 3), ("", "abc", 3), ("abc", "abc", 0)],
 )
 def test_edit_distance_of_known_words(left: str, right: str, edits: int) -> None:
-    assert edit_distance(left, right) == edits
+    assert measured(list(left), list(right)) == edits
+
+
+TOKENS = st.lists(st.sampled_from(["AA", "AE", "a", "ä", "字", "97", "😀", "AA0"]), max_size=80)
+
+
+@given(TOKENS, TOKENS)
+def test_tokens_of_any_length_are_counted_whole(left: list[str], right: list[str]) -> None:
+    assert measured(left, right) == edits(tuple(left), tuple(right))
 
 
 def test_equal_outputs_have_the_best_scores() -> None:
@@ -202,3 +218,48 @@ def test_command_line_offers_the_tokenizers_of_sacrebleu() -> None:
     from sacrebleu.metrics import BLEU
 
     assert set(get_args(options.BleuTokenizer)) == set(BLEU.TOKENIZERS)
+
+
+def test_each_metric_computes_its_score() -> None:
+    outputs, references = ["a b c d x", "c"], [["a b c d e", "a"], ["c"]]
+
+    computed = {
+        name: metric.score(outputs, references, tokenize="none")
+        for name, metric in METRICS.items()
+        if metric.needs_outputs
+    }
+    assert computed == {
+        "bleu": bleu(outputs, references, tokenize="none"),
+        "chrf": chrf(outputs, references),
+        "wer": word_error_rate(outputs, references),
+        "per": phone_error_rate(outputs, references),
+        "exact_match": exact_match(outputs, references),
+    }
+
+
+def test_direction_and_unit_of_each_metric() -> None:
+    best = {name: metric.points(1.0) for name, metric in METRICS.items()}
+    rising = {name for name, metric in METRICS.items() if metric.higher_is_better}
+
+    assert all(metric.name == name for name, metric in METRICS.items())
+    assert rising == {"bleu", "chrf", "exact_match"}
+    assert {name for name, value in best.items() if value == 100} == {"wer", "per", "exact_match"}
+    labels = ["perplexity", "BLEU", "chrF2", "WER, %", "PER, %", "exact match, %"]
+    assert [metric.label for metric in METRICS.values()] == labels
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [("perplexity", 3.456, "3.46"), ("bleu", 7.0, "7.00"), ("exact_match", 0.5, "50.00%")],
+)
+def test_values_are_printed_in_columns(name: str, value: float, text: str) -> None:
+    metric = METRICS[name]
+
+    assert metric.text(value) == text
+    assert metric.template.format(value).endswith(f" {text}")
+
+
+def test_perplexity_is_no_score_of_outputs() -> None:
+    assert not METRICS["perplexity"].needs_outputs
+    with pytest.raises(TypeError, match="`perplexity` is no score of outputs"):
+        METRICS["perplexity"].score(["a"], ["a"])

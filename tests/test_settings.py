@@ -306,13 +306,13 @@ def test_page_of_settings_lists_every_setting() -> None:
 
 def test_choices_are_those_of_the_modules_that_own_them() -> None:
     from keras_s2s.attention import PROBABILITIES, SCORES
-    from keras_s2s.decoded import DECODED_METRICS
     from keras_s2s.recurrent import CELLS
+    from keras_s2s.scores import METRICS
     from keras_s2s.text import trainer
 
     assert set(SETTINGS["source_tokenizer"].choices) == set(get_args(trainer.Kind))
     assert set(SETTINGS["cell"].choices) == set(CELLS)
-    assert set(SETTINGS["monitor"].choices) == {*DECODED_METRICS, "perplexity"}
+    assert SETTINGS["monitor"].choices == tuple(METRICS)
     assert set(SETTINGS["attention"].choices) == {*SCORES, "none"}
     assert set(SETTINGS["probability"].choices) == set(PROBABILITIES)
 

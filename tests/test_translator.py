@@ -18,6 +18,7 @@ from keras_s2s import translator as module
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
 from keras_s2s.folder import best_epoch
+from keras_s2s.inference import InferenceModel
 from keras_s2s.model import Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch, SearchResult
 from keras_s2s.text import CharTokenizer, Tokenizer, train_tokenizer
@@ -176,13 +177,13 @@ def test_stream_gives_outputs_before_the_last_is_there(
 ) -> None:
     monkeypatch.setattr(translation, "_SORTED_BATCHES", 1)
     searched: list[int] = []
-    search = Translator._search
+    search = InferenceModel.search_batch
 
-    def counting(self: Translator, rows: Any, controls: Any) -> SearchResult:
-        searched.append(len(rows))
-        return search(self, rows, controls)
+    def counting(self: InferenceModel, inputs: Any) -> SearchResult:
+        searched.append(len(inputs["source_ids"]))
+        return search(self, inputs)
 
-    monkeypatch.setattr(Translator, "_search", counting)
+    monkeypatch.setattr(InferenceModel, "search_batch", counting)
     stream = translator.stream(LINES, batch_size=2)
     assert searched == []
     next(stream)

@@ -11,6 +11,7 @@ from keras_s2s import options
 from keras_s2s.commands.settings import with_settings
 from keras_s2s.folder import SETTINGS, check_output, find_translator
 from keras_s2s.options import ArgumentError
+from keras_s2s.scores import METRICS
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.system.files import replacing
 from keras_s2s.terminal import console, quiet_start, say
@@ -44,7 +45,7 @@ def train(
         return
     print(
         f"{result.path}: best epoch {result.best_epoch} of {result.epochs}, "
-        f"validation {settings.monitor} {training.format_value(settings.monitor, result.best)}"
+        f"validation {settings.monitor} {METRICS[settings.monitor].text(result.best)}"
     )
 
 

@@ -94,7 +94,7 @@ def evaluate(
 
     A source may have several references: --target given several times, or several lines of --data.
     """
-    from keras_s2s.reading import group_references, read_references, read_tsv
+    from keras_s2s.reading import read_references
     from keras_s2s.scores import score_outputs
 
     _check_pair_files(source, target, data)
@@ -102,10 +102,7 @@ def evaluate(
         raise ArgumentError(f"--output must lie in a folder that exists; got {output}.")
     check_search(search)
     check_models(model, ensemble, ensemble_mean)
-    if data is not None:
-        sources, references = group_references(read_tsv(data))
-    else:
-        sources, references = read_references(str(source), [str(path) for path in target or ()])
+    sources, references = read_references(source, target or (), data=data)
     translator = load_models(model, ensemble, ensemble_mean)
     translator.search = search_for(translator.search, search, all_hypotheses=mbr)
     _finish(translator, replace_unknown, dictionary, mbr)
@@ -129,11 +126,11 @@ def score(
 
     With --tokens, each token's piece and log-probability follow, tabs between all.
     """
-    from keras_s2s.reading import read_parallel, read_tsv
+    from keras_s2s.reading import read_pairs
 
     _check_pair_files(source, target, data)
     check_models(model, ensemble, ensemble_mean)
-    pairs = list(read_tsv(data) if data else read_parallel(str(source), str(target)))
+    pairs = list(read_pairs(source, target, data))
     translator = load_models(model, ensemble, ensemble_mean)
     from keras_s2s.scoring import perplexity
 

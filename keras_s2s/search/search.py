@@ -208,8 +208,8 @@ class Search:
         Raises:
             ValueError: If the search cannot take them.
         """
-        phrases.check(known, self.max_length, end_id, None if self.allow_unknown else unknown_id)
-        highest = max((int(ids.max()) for ids in known.values() if ids.size), default=-1)
+        refused_id = None if self.allow_unknown else unknown_id
+        highest = phrases.check(known, self.max_length, end_id, refused_id)
         self.check_vocabulary(vocabulary_size, end_id, highest)
 
     def check_vocabulary(self, size: Any, end_id: int, highest: int = -1) -> None:

@@ -62,20 +62,25 @@ def checked(
                 f"`prefix` must leave room for the end token within max_length={max_length}; got "
                 f"{shape[1]} tokens. Search with a larger max_length."
             )
-    check(known, max_length, end_id, refused_id)
-    return tensors, max((int(ids.max()) for ids in known.values() if ids.size), default=-1)
+    return tensors, check(known, max_length, end_id, refused_id)
 
 
 def check(
     known: dict[str, np.ndarray], max_length: int, end_id: int, refused_id: int | None = None
-) -> None:
-    """Raises ValueError for ids that cannot be, and for demands that no output can fulfil.
+) -> int:
+    """Checks the ids of prefixes and phrases, and whether an output can fulfil all of them.
 
     Args:
         known: as `checked` takes them, but arrays all.
         max_length: longest output, the end token counted.
         end_id: the end token, which no phrase may hold.
         refused_id: as `checked` takes it.
+
+    Returns:
+        The highest id, −1 where there is none.
+
+    Raises:
+        ValueError: If ids cannot be, or if no output can fulfil the demands.
     """
     for name, ids in known.items():
         _check_ids(name, ids, end_id)
@@ -85,6 +90,7 @@ def check(
             "allow_unknown=False. Leave it out, or allow it."
         )
     _check_together(known, max_length)
+    return max((int(ids.max()) for ids in known.values() if ids.size), default=-1)
 
 
 def _differ(size: Any, batch_size: Any) -> bool:
