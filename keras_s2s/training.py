@@ -16,8 +16,7 @@ import keras
 from rich.console import Console
 
 from keras_s2s import folder
-from keras_s2s.callbacks import Checkpoint, LastEpochs, ProgressBar
-from keras_s2s.callbacks import format_value as format_value
+from keras_s2s.checkpoints import Checkpoint, LastEpochs
 from keras_s2s.construction import (
     decoded_metrics,
     load_embeddings,
@@ -32,6 +31,7 @@ from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS, TRANSLATOR
 from keras_s2s.folder import make_room as make_room
 from keras_s2s.hosts import Hosts
 from keras_s2s.moving_average import EvaluateMovingAverage
+from keras_s2s.progress import ProgressBar, format_value
 from keras_s2s.ranges import FILES
 from keras_s2s.retraces import RetraceWarning
 from keras_s2s.settings import TrainingSettings

@@ -99,7 +99,8 @@ TABLE = {
     "rates": Rule("keras", "checks"),
     "moving_average": Rule("keras numpy"),
     "retraces": Rule("keras", "steps"),
-    "callbacks": Rule("keras numpy rich", "folder moving_average"),
+    "checkpoints": Rule("keras", "moving_average"),
+    "progress": Rule("keras rich"),
     "construction": Rule(
         "keras",
         "adam attention decoded decoder embeddings encoder losses model precision rates reading "
@@ -107,9 +108,8 @@ TABLE = {
     ),
     "training": Rule(
         "keras rich",
-        "callbacks construction corpus decoded folder hosts moving_average ranges retraces "
-        "settings text "
-        "translator",
+        "archive checkpoints construction corpus decoded folder hosts moving_average progress "
+        "ranges retraces settings text translator",
     ),
     "scores": Rule("sacrebleu"),
     "decoded": Rule("keras", "checks moving_average scores search translator"),
@@ -305,7 +305,7 @@ def test_forbidden_import_is_found(module: str, statement: str, culprit: str) ->
             "keras_s2s.export.graphs",
             "import tensorflow as tf\nfrom keras_s2s.translator import Translator",
         ),
-        ("keras_s2s.callbacks", "from keras_s2s import __version__"),
+        ("keras_s2s.checkpoints", "from keras_s2s import __version__"),
     ],
 )
 def test_allowed_import_passes(module: str, statement: str) -> None:

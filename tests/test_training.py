@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from keras_s2s import callbacks, construction, training
+from keras_s2s import construction, progress, training
 from keras_s2s.averaging import average_translators
 from keras_s2s.corpus import CorpusError
 from keras_s2s.ensemble import ensemble_translators
@@ -253,14 +253,14 @@ def test_recorded_settings_repeat_the_run(whole: Path, texts: Path, tmp_path: Pa
 
 def kill_in_batch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     """A kill in the middle of an epoch."""
-    last = callbacks.ProgressBar.on_train_batch_end
+    last = progress.ProgressBar.on_train_batch_end
 
     def on_train_batch_end(bar: Any, batch: int, logs: Any = None) -> None:
         last(bar, batch, logs)
         if batch == 1 and f"epoch {epoch}/" in bar.console.file.getvalue():
             raise Killed
 
-    monkeypatch.setattr(callbacks.ProgressBar, "on_train_batch_end", on_train_batch_end)
+    monkeypatch.setattr(progress.ProgressBar, "on_train_batch_end", on_train_batch_end)
 
 
 def kill_in_save(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:

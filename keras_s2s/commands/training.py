@@ -105,6 +105,7 @@ def train(
     with quiet_start():
         from keras_s2s import training
         from keras_s2s.hosts import join_hosts
+        from keras_s2s.progress import format_value
     joined = None if host is None else join_hosts(addresses, host)
     try:
         result = training.train(settings, resume=resume, force=force, hosts=joined, console=console)
@@ -117,7 +118,7 @@ def train(
         return
     print(
         f"{result.path}: best epoch {result.best_epoch} of {result.epochs}, "
-        f"validation {monitor} {training.format_value(monitor, result.best)}"
+        f"validation {monitor} {format_value(monitor, result.best)}"
     )
 
 
