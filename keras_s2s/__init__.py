@@ -11,6 +11,7 @@ import wrapt
 
 if TYPE_CHECKING:
     from keras_s2s.adam import FusedAdam as FusedAdam
+    from keras_s2s.archive import load_translator as load_translator
     from keras_s2s.attention import Attention as Attention
     from keras_s2s.attention import ConcatScore as ConcatScore
     from keras_s2s.attention import CoverageScore as CoverageScore
@@ -107,7 +108,6 @@ if TYPE_CHECKING:
     from keras_s2s.translation import Alignment as Alignment
     from keras_s2s.translation import Translation as Translation
     from keras_s2s.translator import Translator as Translator
-    from keras_s2s.translator import load_translator as load_translator
     from keras_s2s.unknowns import UnknownReplacement as UnknownReplacement
 
 __version__ = "0.1.0"
@@ -116,6 +116,7 @@ __version__ = "0.1.0"
 # line's help and argument errors do not wait for TensorFlow.
 _MODULES = {
     "adam": ("FusedAdam",),
+    "archive": ("load_translator",),
     "attention": (
         "Attention",
         "ConcatScore",
@@ -239,10 +240,7 @@ _MODULES = {
         "Alignment",
         "Translation",
     ),
-    "translator": (
-        "Translator",
-        "load_translator",
-    ),
+    "translator": ("Translator",),
     "unknowns": ("UnknownReplacement",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

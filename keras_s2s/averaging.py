@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_s2s.archive import load_translator
 from keras_s2s.ensemble import check_same_tokenizers, weight_shares
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 # What decides how a model is trained, not what it computes. Names are made up by Keras.
 _OF_TRAINING = frozenset(

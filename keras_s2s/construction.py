@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_s2s.adam import FusedAdam
+from keras_s2s.archive import load_translator
 from keras_s2s.attention import Attention
 from keras_s2s.decoded import BLEU, DECODED_METRICS, DecodedMetric, DecodedValidation
 from keras_s2s.decoder import Decoder
@@ -22,7 +23,7 @@ from keras_s2s.regularized_dropout import RegularizedDropout
 from keras_s2s.search import BeamSearch
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.text import SubwordSampling, Tokenizer, train_tokenizer
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 
 def make_tokenizers(settings: TrainingSettings) -> tuple[Tokenizer, Tokenizer]:

@@ -16,6 +16,7 @@ import keras
 from rich.console import Console
 
 from keras_s2s import folder
+from keras_s2s.archive import TRANSLATOR, save_translator
 from keras_s2s.checkpoints import Checkpoint, LastEpochs
 from keras_s2s.construction import (
     decoded_metrics,
@@ -27,7 +28,7 @@ from keras_s2s.construction import (
 )
 from keras_s2s.corpus import Corpus
 from keras_s2s.decoded import DECODED_METRICS
-from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS, TRANSLATOR
+from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS
 from keras_s2s.folder import make_room as make_room
 from keras_s2s.hosts import Hosts
 from keras_s2s.moving_average import EvaluateMovingAverage
@@ -36,7 +37,6 @@ from keras_s2s.ranges import FILES
 from keras_s2s.retraces import RetraceWarning
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.text import Tokenizer
-from keras_s2s.translator import Translator
 
 
 @dataclass(frozen=True)
@@ -225,18 +225,6 @@ def _train(
         model.count_params(),
         checkpoint.history,
     )
-
-
-def save_translator(translator: Translator, path: Path) -> None:
-    """Writes a translator, in float32 and without its optimizer, as a whole file or not at all.
-
-    Args:
-        translator: what to save; it is not changed.
-        path: a file name that ends with `.keras`.
-    """
-    temporary = folder.temporary_sibling(path)
-    translator.copy(mixed=False).save(temporary)
-    temporary.replace(path)
 
 
 def _check_hosts(settings: TrainingSettings, hosts: Hosts, resume: bool) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from os import PathLike
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -13,13 +10,11 @@ import numpy as np
 
 from keras_s2s.checks import check_size
 from keras_s2s.constraints import Constraints, Controls
-from keras_s2s.folder import TRANSLATOR, find_translator
 from keras_s2s.inference import Decodable, InferenceModel
 from keras_s2s.precision import unmixed
 from keras_s2s.risk import MinimumBayesRisk
 from keras_s2s.scoring import ScoringModel, TargetScore, check_pairs, score_rows
 from keras_s2s.search import BeamSearch, Search, SearchResult
-from keras_s2s.storage import is_compact, write_whole
 from keras_s2s.text import Tokenizer
 from keras_s2s.translation import Alignment, Translation, in_batches, padded, source_rows
 from keras_s2s.unknowns import UnknownReplacement
@@ -313,25 +308,3 @@ class Translator(keras.Model):
             if name in config  # files of earlier versions lack the newest
         }
         return cls(**{**config, **parts})
-
-
-def load_translator(path: str | PathLike[str]) -> Translator:
-    """Loads a translator from its `.keras` file, or from the folder that training wrote it to.
-
-    Args:
-        path: `translator.keras`, or a folder that holds one; the file may be compact.
-
-    Returns:
-        The `Translator`, with tokenizers and search settings as saved.
-
-    Raises:
-        FileNotFoundError: if there is nothing at `path`.
-        ValueError: if what is there is not a saved translator.
-    """
-    file = find_translator(path)
-    if not is_compact(file):
-        return keras.saving.load_model(file)
-    with TemporaryDirectory() as folder:
-        whole = Path(folder) / TRANSLATOR
-        write_whole(file, whole)
-        return keras.saving.load_model(whole)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from keras_s2s.archive import load_translator, save_translator
 from keras_s2s.export.onnx_files import write_int8
 from keras_s2s.export.quality import outputs_of
 from keras_s2s.folder import write_json
@@ -19,8 +20,7 @@ from keras_s2s.reading import group_references, read_tsv
 from keras_s2s.scores import phone_error_rate, word_error_rate
 from keras_s2s.storage import write_compact
 from keras_s2s.text import CharTokenizer
-from keras_s2s.training import save_translator
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 OUTPUT = Path(__file__).resolve().parent / "english-g2p"
 

@@ -10,9 +10,10 @@ import pytest
 from translators import texts, tiny_translator
 
 from keras_s2s import averaging
+from keras_s2s.archive import load_translator
 from keras_s2s.averaging import average_translators
 from keras_s2s.search import GreedySearch
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 
 def made(seed: int = 1, **given: Any) -> Translator:

@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from translators import texts, tiny_translator
 
+from keras_s2s.archive import load_translator
 from keras_s2s.ensemble import Ensemble, ensemble_translators
 from keras_s2s.export.graphs import spec_of_ids
 from keras_s2s.export.onnx import ids_model
@@ -15,7 +16,7 @@ from keras_s2s.export.saved_model import load_saved_model, write_saved_model
 from keras_s2s.inference import Decodable
 from keras_s2s.scoring import ScoringModel, score_rows
 from keras_s2s.search import BeamSearch
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 MEANS = ["probabilities", "log_probabilities"]
 TEXTS = texts(9, seed=1)

@@ -78,7 +78,8 @@ TABLE = {
     "dates": Rule("babel"),
     # What joins them.
     "allocation": Rule(),
-    "folder": Rule("", "settings"),
+    "archive": Rule("keras", "folder storage translator"),
+    "folder": Rule("", "archive settings"),
     "storage": Rule("h5py numpy", "folder"),
     "precision": Rule(),
     "translation": Rule("numpy", "search text"),
@@ -88,11 +89,11 @@ TABLE = {
     "risk": Rule("keras numpy sacrebleu", "translation"),
     "translator": Rule(
         "keras numpy tensorflow",
-        "attention checks constraints folder inference model precision risk scoring search "
-        "storage text translation unknowns",
+        "attention checks constraints inference model precision risk scoring search text "
+        "translation unknowns",
     ),
     "ensemble": Rule("keras numpy", "checks inference model search translator"),
-    "averaging": Rule("numpy", "ensemble translator"),
+    "averaging": Rule("numpy", "archive ensemble translator"),
     "ranges": Rule(),
     "consistency": Rule("", "settings"),
     "settings": Rule("", "consistency ranges reading"),
@@ -103,8 +104,8 @@ TABLE = {
     "progress": Rule("keras rich"),
     "construction": Rule(
         "keras",
-        "adam attention decoded decoder embeddings encoder losses model precision rates reading "
-        "regularized_dropout search settings text translator",
+        "adam archive attention decoded decoder embeddings encoder losses model precision rates "
+        "reading regularized_dropout search settings text translator",
     ),
     "training": Rule(
         "keras rich",
@@ -126,8 +127,8 @@ TABLE = {
     "recipe": Rule("", "ranges settings"),
     "recipe_run": Rule(
         "",
-        "averaging distillation ensemble export folder reading recipe recipe_scores settings "
-        "training translator",
+        "archive averaging distillation ensemble export folder reading recipe recipe_scores "
+        "settings training",
     ),
     "distillation": Rule("", "folder ranges reading settings translator"),
     "recipe_scores": Rule("", "export folder reading recipe scores"),

@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 from keras_s2s import cli, ensemble_translators, progress, scores
+from keras_s2s.archive import load_translator
 from keras_s2s.reading import group_references, read_tsv
 from keras_s2s.recipe import Recipe, read_recipe
 from keras_s2s.recipe_run import RESULTS, run_recipe
 from keras_s2s.recipe_table import BY_LENGTH, LEARNING_CURVE, table
-from keras_s2s.translator import load_translator
 
 RECIPE = """
 title = "words"

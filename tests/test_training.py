@@ -19,6 +19,7 @@ import pytest
 from rich.console import Console
 
 from keras_s2s import construction, progress, training
+from keras_s2s.archive import load_translator
 from keras_s2s.averaging import average_translators
 from keras_s2s.corpus import CorpusError
 from keras_s2s.ensemble import ensemble_translators
@@ -26,7 +27,6 @@ from keras_s2s.folder import check_output
 from keras_s2s.retraces import RetraceWarning
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.training import TrainingResult, train
-from keras_s2s.translator import load_translator
 
 LEXICON = {"red": "rot", "dog": "Hund", "big": "groß", "cat": "Katze", "tree": "Baum"}
 EPOCHS = 3
@@ -871,22 +871,3 @@ def test_divergence_is_an_error_that_names_the_way_out(texts: Path, tmp_path: Pa
         run(settings_for(texts, tmp_path, learning_rate=1e30))
 
     assert not (tmp_path / "translator.keras").exists()
-
-
-def test_saving_a_translator_replaces_the_file_as_a_whole(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    translator = load_translator(whole)
-    path = tmp_path / "copy.keras"
-    training.save_translator(translator, path)
-    before = path.read_bytes()
-
-    def half(model: keras.Model, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise Killed
-
-    monkeypatch.setattr(keras.Model, "save", half)
-    with pytest.raises(Killed):
-        training.save_translator(translator, path)
-
-    assert path.read_bytes() == before

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from keras_s2s import options
-from keras_s2s.folder import SETTINGS, check_output, find_translator, temporary_sibling
+from keras_s2s.archive import find_translator
+from keras_s2s.folder import SETTINGS, check_output, temporary_sibling
 from keras_s2s.options import ArgumentError
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.terminal import console, quiet_start, say
