@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from keras_s2s.attention import SeveralAttentions as SeveralAttentions
     from keras_s2s.attention import Softmax as Softmax
     from keras_s2s.attention import Sparsemax as Sparsemax
-    from keras_s2s.averaging import average_translators as average_translators
     from keras_s2s.bridge import CopyBridge as CopyBridge
     from keras_s2s.bridge import DenseBridge as DenseBridge
     from keras_s2s.bridge import MeanBridge as MeanBridge
     from keras_s2s.bridge import ZeroBridge as ZeroBridge
+    from keras_s2s.combination import average_translators as average_translators
+    from keras_s2s.combination import ensemble_translators as ensemble_translators
     from keras_s2s.constraints import Constraints as Constraints
     from keras_s2s.corpus import Corpus as Corpus
     from keras_s2s.cudnn import CudnnWarning as CudnnWarning
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from keras_s2s.embeddings import load_embedding as load_embedding
     from keras_s2s.encoder import Encoder as Encoder
     from keras_s2s.ensemble import Ensemble as Ensemble
-    from keras_s2s.ensemble import ensemble_translators as ensemble_translators
     from keras_s2s.hosts import Hosts as Hosts
     from keras_s2s.hosts import join_hosts as join_hosts
     from keras_s2s.inference import InferenceModel as InferenceModel
@@ -140,12 +140,15 @@ _MODULES = {
         "Softmax",
         "Sparsemax",
     ),
-    "averaging": ("average_translators",),
     "bridge": (
         "CopyBridge",
         "DenseBridge",
         "MeanBridge",
         "ZeroBridge",
+    ),
+    "combination": (
+        "average_translators",
+        "ensemble_translators",
     ),
     "constraints": ("Constraints",),
     "corpus": ("Corpus",),
@@ -168,10 +171,7 @@ _MODULES = {
     "distillation": ("distilled",),
     "embeddings": ("load_embedding",),
     "encoder": ("Encoder",),
-    "ensemble": (
-        "Ensemble",
-        "ensemble_translators",
-    ),
+    "ensemble": ("Ensemble",),
     "losses": (
         "GuidedAlignment",
         "SampledTokenCrossEntropy",

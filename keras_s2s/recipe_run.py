@@ -196,7 +196,7 @@ def _taught(
 def _together(recipe: Recipe, members: Mapping[str, Sequence[int]], output: Path) -> Any:
     """One translator of those of runs and their seeds."""
     from keras_s2s.archive import load_translator
-    from keras_s2s.ensemble import ensemble_translators
+    from keras_s2s.combination import ensemble_translators
 
     translators = [
         load_translator(output / f"{run}-{seed}" / _scored(recipe))
@@ -226,7 +226,7 @@ def _train_and_score(
     recipe: Recipe, run: str, settings: TrainingSettings, data: Path, console: Any
 ) -> dict[str, Any]:
     from keras_s2s.archive import load_translator
-    from keras_s2s.averaging import average_translators
+    from keras_s2s.combination import average_translators
     from keras_s2s.training import train
 
     folder = Path(settings.output)

@@ -92,8 +92,8 @@ TABLE = {
         "attention checks constraints inference model precision risk scoring search text "
         "translation unknowns",
     ),
-    "ensemble": Rule("keras numpy", "checks inference model search translator"),
-    "averaging": Rule("numpy", "archive ensemble translator"),
+    "ensemble": Rule("keras", "checks inference model"),
+    "combination": Rule("numpy", "archive ensemble translator"),
     "ranges": Rule(),
     "consistency": Rule("", "settings"),
     "settings": Rule("", "consistency ranges reading"),
@@ -127,7 +127,7 @@ TABLE = {
     "recipe": Rule("", "ranges settings"),
     "recipe_run": Rule(
         "",
-        "archive averaging distillation ensemble export folder reading recipe recipe_scores "
+        "archive combination distillation export folder reading recipe recipe_scores "
         "settings training",
     ),
     "distillation": Rule("", "folder ranges reading settings translator"),

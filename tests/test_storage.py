@@ -10,7 +10,7 @@ import pytest
 from translators import texts, tiny_translator
 
 from keras_s2s.archive import load_translator
-from keras_s2s.averaging import average_translators
+from keras_s2s.combination import average_translators
 from keras_s2s.storage import is_compact, write_compact, write_whole
 from keras_s2s.translator import Translator
 
@@ -128,7 +128,7 @@ def test_what_cannot_be_is_said(files: tuple[Path, Path], tmp_path: Path) -> Non
     assert not (tmp_path / "x.keras").exists()
 
 
-@pytest.mark.parametrize("first", ["precision", "averaging", "construction", "export.quality"])
+@pytest.mark.parametrize("first", ["precision", "combination", "construction", "export.quality"])
 def test_models_load_whichever_module_comes_first(first: str, files: tuple[Path, Path]) -> None:
     code = (
         f"import keras_s2s.{first}\nfrom keras_s2s.archive import load_translator\n"

@@ -20,9 +20,8 @@ from rich.console import Console
 
 from keras_s2s import construction, progress, training
 from keras_s2s.archive import load_translator
-from keras_s2s.averaging import average_translators
+from keras_s2s.combination import average_translators, ensemble_translators
 from keras_s2s.corpus import CorpusError
-from keras_s2s.ensemble import ensemble_translators
 from keras_s2s.folder import check_output
 from keras_s2s.retraces import RetraceWarning
 from keras_s2s.settings import TrainingSettings

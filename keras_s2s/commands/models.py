@@ -36,7 +36,7 @@ def load_models(
     """The translator of one model, or of several decoded together."""
     with quiet_start():
         from keras_s2s.archive import load_translator
-        from keras_s2s.ensemble import ensemble_translators
+        from keras_s2s.combination import ensemble_translators
 
     translator = load_translator(model)
     if not ensemble:

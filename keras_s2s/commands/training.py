@@ -168,7 +168,7 @@ def average(
     for model in models:
         find_translator(model)
     with quiet_start():
-        from keras_s2s.averaging import average_translators
+        from keras_s2s.combination import average_translators
     translator = average_translators(models, weight or None)
     temporary = temporary_sibling(output)
     translator.save(temporary)
