@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from keras_s2s.encoder import Encoder as Encoder
     from keras_s2s.ensemble import Ensemble as Ensemble
     from keras_s2s.hosts import Hosts as Hosts
-    from keras_s2s.hosts import join_hosts as join_hosts
     from keras_s2s.inference import InferenceModel as InferenceModel
+    from keras_s2s.joining import join_hosts as join_hosts
     from keras_s2s.losses import GuidedAlignment as GuidedAlignment
     from keras_s2s.losses import SampledTokenCrossEntropy as SampledTokenCrossEntropy
     from keras_s2s.losses import TokenCrossEntropy as TokenCrossEntropy
@@ -153,10 +153,7 @@ _MODULES = {
     "constraints": ("Constraints",),
     "corpus": ("Corpus",),
     "cudnn": ("CudnnWarning",),
-    "hosts": (
-        "Hosts",
-        "join_hosts",
-    ),
+    "hosts": ("Hosts",),
     "inference": ("InferenceModel",),
     "decoded": (
         "BLEU",
@@ -172,6 +169,7 @@ _MODULES = {
     "embeddings": ("load_embedding",),
     "encoder": ("Encoder",),
     "ensemble": ("Ensemble",),
+    "joining": ("join_hosts",),
     "losses": (
         "GuidedAlignment",
         "SampledTokenCrossEntropy",

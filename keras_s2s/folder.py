@@ -7,16 +7,21 @@ TensorFlow.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from keras_s2s.archive import TRANSLATOR
 
 if TYPE_CHECKING:
+    from keras_s2s.hosts import Hosts
     from keras_s2s.settings import TrainingSettings
 
 SETTINGS = "settings.json"
@@ -95,6 +100,40 @@ def remove_leftovers(output: Path) -> None:
     for file in (*output.glob(".tmp-*"), *(output / EPOCHS).glob(".tmp-*")):
         if file.is_file():
             file.unlink()
+
+
+@contextmanager
+def host_output(hosts: Hosts, output: Path, begun: str | None = None) -> Iterator[Path]:
+    """Gives each of several processes a folder to write to: process 0 the output, others their own.
+
+    So all processes run one and the same program and need no disk that they share. All must call
+    it. The folder of a process that does not lead is temporary.
+
+    Args:
+        hosts: the processes that train together.
+        output: the folder of process 0.
+        begun: name of a folder in the output that the others need too; they get a copy.
+    """
+    if hosts.count == 1:
+        yield output
+        return
+    packed = hosts.from_leader(_packed(output, begun) if begun and hosts.leads else b"")
+    if hosts.leads:
+        yield output
+        return
+    with TemporaryDirectory(prefix="keras-s2s-") as temporary:
+        if packed:
+            with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+                archive.extractall(temporary)
+        yield Path(temporary)
+
+
+def _packed(folder: Path, begun: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in sorted((folder / begun).rglob("*")):
+            archive.write(file, file.relative_to(folder))
+    return packed.getvalue()
 
 
 def _check_room(output: Path, force: bool) -> None:

@@ -108,7 +108,8 @@ def train(
     else:
         console = Console(quiet=True)
     _check_hosts(settings, hosts, resume)
-    with hosts.output(Path(settings.output), CHECKPOINT if resume else None) as output:
+    begun = CHECKPOINT if resume else None
+    with folder.host_output(hosts, Path(settings.output), begun) as output:
         result = _train(settings, hosts, output, resume, force, console or Console(stderr=True))
     return dataclasses.replace(result, path=Path(settings.output) / TRANSLATOR)
 

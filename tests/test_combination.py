@@ -1,4 +1,4 @@
-"""Translators as one: means of weights against NumPy, from files; what cannot be joined is refused."""
+"""Translators as one: means of weights against NumPy, from files; what cannot be joined."""
 
 import gc
 import weakref

@@ -75,11 +75,12 @@ TABLE = {
         "batches hosts length_order pairs reading resampling shapes text",
     ),
     "hosts": Rule("jax keras numpy", "folder pairs"),
+    "joining": Rule("jax keras", "hosts"),
     "dates": Rule("babel"),
     # What joins them.
     "allocation": Rule(),
     "archive": Rule("keras", "folder storage translator"),
-    "folder": Rule("", "archive settings"),
+    "folder": Rule("", "archive hosts settings"),
     "storage": Rule("h5py numpy", "folder"),
     "precision": Rule(),
     "translation": Rule("numpy", "search text"),

@@ -105,7 +105,7 @@ def train(
 
     with quiet_start():
         from keras_s2s import training
-        from keras_s2s.hosts import join_hosts
+        from keras_s2s.joining import join_hosts
         from keras_s2s.progress import format_value
     joined = None if host is None else join_hosts(addresses, host)
     try:
@@ -131,7 +131,7 @@ def _addresses(hosts: str | None, host: int | None) -> list[str]:
         raise ArgumentError(
             "--hosts, all addresses, and --host, which of them this is, go together"
         )
-    from keras_s2s.hosts import check_addresses
+    from keras_s2s.joining import check_addresses
 
     try:
         check_addresses(hosts.split(","), host)
