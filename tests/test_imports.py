@@ -109,9 +109,14 @@ TABLE = {
         "reading regularized_dropout search settings text translator",
     ),
     "training": Rule(
+        "rich",
+        "archive checkpoints construction folder hosts moving_average preparation progress "
+        "retraces settings",
+    ),
+    "preparation": Rule(
         "keras rich",
-        "archive checkpoints construction corpus decoded folder hosts moving_average progress "
-        "ranges retraces settings text translator",
+        "archive checkpoints construction corpus decoded folder hosts model progress ranges "
+        "settings text translator",
     ),
     "scores": Rule("sacrebleu"),
     "decoded": Rule("keras", "checks moving_average scores search translator"),
