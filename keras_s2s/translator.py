@@ -231,16 +231,16 @@ class Translator(keras.Model):
         def search(places: Sequence[int]) -> SearchResult:
             return self._search([rows[place] for place in places], controls.of(places))
 
-        found = in_batches(rows, batch_size, search, self.target_tokenizer)
-        return (self._finished(*pair) for pair in zip(texts, found, strict=True))
+        outputs = in_batches(rows, batch_size, search, self.target_tokenizer)
+        return (self._finished(*pair) for pair in zip(texts, outputs, strict=True))
 
-    def _finished(self, source: str, found: list[Translation]) -> list[Translation]:
+    def _finished(self, source: str, hypotheses: list[Translation]) -> list[Translation]:
         """Hypotheses of the search with what the settings make of them."""
         replace = self.unknown_replacement
         if replace is not None:
             sides = self.source_tokenizer, self.target_tokenizer
-            found = [replace(each, source, *sides) for each in found]
-        return found if self.choice is None else self.choice(found)
+            hypotheses = [replace(each, source, *sides) for each in hypotheses]
+        return hypotheses if self.choice is None else self.choice(hypotheses)
 
     def source_ids(self, texts: Sequence[str]) -> np.ndarray:
         """Texts to padded source ids `(B, S)` int32, each row ending with the end id."""
