@@ -15,6 +15,7 @@ from keras_s2s.system.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from keras_s2s.adam import FusedAdam as FusedAdam
+    from keras_s2s.archive import load_translator as load_translator
     from keras_s2s.attention import Attention as Attention
     from keras_s2s.attention import ConcatScore as ConcatScore
     from keras_s2s.attention import CoverageScore as CoverageScore
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
     from keras_s2s.attention import SeveralAttentions as SeveralAttentions
     from keras_s2s.attention import Softmax as Softmax
     from keras_s2s.attention import Sparsemax as Sparsemax
-    from keras_s2s.averaging import average_translators as average_translators
     from keras_s2s.bridge import CopyBridge as CopyBridge
     from keras_s2s.bridge import DenseBridge as DenseBridge
     from keras_s2s.bridge import MeanBridge as MeanBridge
     from keras_s2s.bridge import ZeroBridge as ZeroBridge
+    from keras_s2s.combination import average_translators as average_translators
+    from keras_s2s.combination import ensemble_translators as ensemble_translators
     from keras_s2s.constraints import Constraints as Constraints
     from keras_s2s.corpus import Corpus as Corpus
     from keras_s2s.cudnn import CudnnWarning as CudnnWarning
@@ -56,10 +58,9 @@ if TYPE_CHECKING:
     from keras_s2s.embeddings import load_embedding as load_embedding
     from keras_s2s.encoder import Encoder as Encoder
     from keras_s2s.ensemble import Ensemble as Ensemble
-    from keras_s2s.ensemble import ensemble_translators as ensemble_translators
     from keras_s2s.hosts import Hosts as Hosts
-    from keras_s2s.hosts import join_hosts as join_hosts
     from keras_s2s.inference import InferenceModel as InferenceModel
+    from keras_s2s.joining import join_hosts as join_hosts
     from keras_s2s.losses import GuidedAlignment as GuidedAlignment
     from keras_s2s.losses import SampledTokenCrossEntropy as SampledTokenCrossEntropy
     from keras_s2s.losses import TokenCrossEntropy as TokenCrossEntropy
@@ -113,7 +114,6 @@ if TYPE_CHECKING:
     from keras_s2s.translation import Alignment as Alignment
     from keras_s2s.translation import Translation as Translation
     from keras_s2s.translator import Translator as Translator
-    from keras_s2s.translator import load_translator as load_translator
     from keras_s2s.unknowns import UnknownReplacement as UnknownReplacement
 
 # Programs import `keep_freed_memory` from this module too; it needs neither Keras nor TensorFlow.
@@ -123,6 +123,7 @@ sys.modules[f"{__name__}.allocation"] = allocation
 # line's help and argument errors do not wait for TensorFlow.
 _MODULES = {
     "adam": ("FusedAdam",),
+    "archive": ("load_translator",),
     "attention": (
         "Attention",
         "ConcatScore",
@@ -146,20 +147,20 @@ _MODULES = {
         "Softmax",
         "Sparsemax",
     ),
-    "averaging": ("average_translators",),
     "bridge": (
         "CopyBridge",
         "DenseBridge",
         "MeanBridge",
         "ZeroBridge",
     ),
+    "combination": (
+        "average_translators",
+        "ensemble_translators",
+    ),
     "constraints": ("Constraints",),
     "corpus": ("Corpus",),
     "cudnn": ("CudnnWarning",),
-    "hosts": (
-        "Hosts",
-        "join_hosts",
-    ),
+    "hosts": ("Hosts",),
     "inference": ("InferenceModel",),
     "decoded": (
         "BLEU",
@@ -174,10 +175,8 @@ _MODULES = {
     "distillation": ("distilled",),
     "embeddings": ("load_embedding",),
     "encoder": ("Encoder",),
-    "ensemble": (
-        "Ensemble",
-        "ensemble_translators",
-    ),
+    "ensemble": ("Ensemble",),
+    "joining": ("join_hosts",),
     "losses": (
         "GuidedAlignment",
         "SampledTokenCrossEntropy",
@@ -248,10 +247,7 @@ _MODULES = {
         "Alignment",
         "Translation",
     ),
-    "translator": (
-        "Translator",
-        "load_translator",
-    ),
+    "translator": ("Translator",),
     "unknowns": ("UnknownReplacement",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

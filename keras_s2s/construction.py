@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_s2s.adam import FusedAdam
+from keras_s2s.archive import load_translator
 from keras_s2s.attention import Attention
 from keras_s2s.decoded import DECODED_METRICS, DecodedMetric, DecodedValidation
 from keras_s2s.decoder import Decoder
@@ -23,7 +24,7 @@ from keras_s2s.scores import METRICS
 from keras_s2s.search import BeamSearch
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.text import SubwordSampling, Tokenizer, train_tokenizer
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 
 def make_tokenizers(settings: TrainingSettings) -> tuple[Tokenizer, Tokenizer]:
@@ -49,8 +50,8 @@ def _taken_tokenizers(
     settings: TrainingSettings, translator: Translator
 ) -> tuple[Tokenizer, Tokenizer]:
     """A translator's tokenizers, or ValueError where the settings describe others."""
-    found = translator.source_tokenizer, translator.target_tokenizer
-    for side, tokenizer in zip(("source", "target"), found, strict=True):
+    tokenizers = translator.source_tokenizer, translator.target_tokenizer
+    for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
         kind = getattr(settings, f"{side}_tokenizer")
         size = getattr(settings, f"{side}_vocabulary_size")
         if tokenizer.kind != kind or size not in (None, tokenizer.vocabulary_size):
@@ -60,13 +61,13 @@ def _taken_tokenizers(
                 f"say {kind} with {'all' if size is None else size}. Give what it has."
             )
     if not settings.shared_vocabulary:
-        return found
-    if found[0] != found[1]:
+        return tokenizers
+    if tokenizers[0] != tokenizers[1]:
         raise ValueError(
             f"`{settings.tokenizers_from}` has a tokenizer for each side, and `shared_vocabulary` "
             "asks for one. Leave it out."
         )
-    return found[0], found[0]
+    return tokenizers[0], tokenizers[0]
 
 
 def samplings(settings: TrainingSettings) -> dict[str, Any]:
@@ -84,52 +85,72 @@ def samplings(settings: TrainingSettings) -> dict[str, Any]:
 
 def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer) -> Seq2Seq:
     """The model, built and compiled; its first weights come from Keras' global seed."""
-    dtype = POLICIES[settings.precision]
-    common: dict[str, Any] = {"dtype": dtype}
-    common |= {
-        name: getattr(settings, name)
-        for name in (
-            *("embedding_size", "depth", "cell", "residual", "layer_norm"),
-            *("dropout", "recurrent_dropout", "embedding_dropout"),
-        )
-    }
-    # Inputs that start with a variance of one; pretrained vectors come in as they are.
+    source_scale, target_scale = _embedding_scales(settings)
+    model = Seq2Seq(
+        _encoder(settings, source.vocabulary_size, source_scale),
+        _decoder(settings, target.vocabulary_size, target_scale),
+        shared_embedding=settings.shared_embedding,
+        dtype=POLICIES[settings.precision],
+    )
+    model.build()
+    model.compile(_optimizer(settings), _loss(settings, model.pad_id))
+    return model
+
+
+def _embedding_scales(settings: TrainingSettings) -> tuple[float, float]:
+    """Factors of both embeddings: inputs start with a variance of one, pretrained ones as given."""
     scale = settings.embedding_size**0.5
-    source_scale = 1.0 if settings.source_embeddings else scale
-    target_scale = 1.0 if settings.target_embeddings else scale
+    source = 1.0 if settings.source_embeddings else scale
+    target = 1.0 if settings.target_embeddings else scale
     if settings.shared_embedding:
-        source_scale = target_scale = min(source_scale, target_scale)
-    encoder = Encoder(
-        vocabulary_size=source.vocabulary_size,
+        source = target = min(source, target)
+    return source, target
+
+
+def _encoder(settings: TrainingSettings, vocabulary_size: int, embedding_scale: float) -> Encoder:
+    return Encoder(
+        vocabulary_size=vocabulary_size,
         units=settings.encoder_units,
         bidirectional=settings.bidirectional,
         reverse_source=settings.reverse_source,
-        embedding_scale=source_scale,
+        embedding_scale=embedding_scale,
         word_dropout=settings.word_dropout,
         name="encoder",
-        **common,
+        **_common_options(settings),
     )
+
+
+def _decoder(settings: TrainingSettings, vocabulary_size: int, embedding_scale: float) -> Decoder:
     attention = None
     if settings.attention != "none":
         attention = Attention(
-            settings.attention, settings.probability, dtype=dtype, name="attention"
+            settings.attention,
+            settings.probability,
+            dtype=POLICIES[settings.precision],
+            name="attention",
         )
-    decoder = Decoder(
-        vocabulary_size=target.vocabulary_size,
+    return Decoder(
+        vocabulary_size=vocabulary_size,
         units=settings.units,
         attention=attention,
         attention_size=settings.embedding_size if attention and settings.tied_embedding else None,
         input_feeding=settings.input_feeding,
         tied_embedding=settings.tied_embedding,
-        embedding_scale=target_scale,
+        embedding_scale=embedding_scale,
         word_dropout=settings.target_word_dropout or 0.0,
         name="decoder",
-        **common,
+        **_common_options(settings),
     )
-    model = Seq2Seq(encoder, decoder, shared_embedding=settings.shared_embedding, dtype=dtype)
-    model.build()
-    model.compile(_optimizer(settings), _loss(settings, model.pad_id))
-    return model
+
+
+def _common_options(settings: TrainingSettings) -> dict[str, Any]:
+    """Options that the encoder and the decoder have in common."""
+    names = (
+        *("embedding_size", "depth", "cell", "residual", "layer_norm"),
+        *("dropout", "recurrent_dropout", "embedding_dropout"),
+    )
+    dtype = POLICIES[settings.precision]
+    return {"dtype": dtype, **{name: getattr(settings, name) for name in names}}
 
 
 def _loss(settings: TrainingSettings, pad_id: int) -> TokenCrossEntropy:
@@ -182,8 +203,8 @@ def load_embeddings(
         path = getattr(settings, f"{side}_embeddings")
         if path is not None:
             tokens = tokenizer.pieces(range(tokenizer.vocabulary_size))
-            found = load_embedding(part.embedding, path, tokens)
-            say(f"{side} embedding: {found:,} of {len(tokens):,} ids found in {path}")
+            count = load_embedding(part.embedding, path, tokens)
+            say(f"{side} embedding: {count:,} of {len(tokens):,} ids found in {path}")
 
 
 def make_translator(

@@ -55,8 +55,8 @@ def distilled(
         raise FileExistsError(f"`{folder}` is there already. Name another folder, or remove it.")
     pairs = [pair for pair in settings.pairs() if has_text(*pair)]
     sources = list(dict.fromkeys(source for source, _ in pairs))
-    found = teacher.stream(sources, batch_size=64)
-    outputs = [" ".join(hypotheses[0].text.split()) for hypotheses in found]
+    translations = teacher.stream(sources, batch_size=64)
+    outputs = [" ".join(hypotheses[0].text.split()) for hypotheses in translations]
     taught = [pair for pair in zip(sources, outputs, strict=True) if has_text(*pair)]
     with replacing(folder) as temporary:
         temporary.mkdir(parents=True, exist_ok=True)

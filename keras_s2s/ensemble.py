@@ -13,7 +13,6 @@ from keras import ops
 from keras_s2s.inference import Decodable
 from keras_s2s.model import Seq2Seq
 from keras_s2s.system.checks import check_choice
-from keras_s2s.translator import Translator
 
 # Taken from log-probabilities in place of −inf, where no member gives a token any probability.
 LEAST = -1e30
@@ -169,51 +168,6 @@ class Ensemble(Decodable):
         return cls(**{**config, "members": members})
 
 
-def ensemble_translators(
-    translators: Sequence[Translator],
-    mean: str = "probabilities",
-    weights: Sequence[float] | None = None,
-) -> Translator:
-    """One translator out of several: their models as an `Ensemble`, all else as in the first.
-
-    Args:
-        translators: with the same tokenizers; their models are used, not copied.
-        mean: see `Ensemble`.
-        weights: see `Ensemble`.
-
-    Returns:
-        A `Translator`.
-
-    Raises:
-        ValueError: tokenizers differ, or what `Ensemble` refuses.
-    """
-    check_same_tokenizers(translators)
-    members: list[Any] = [translator.model for translator in translators]
-    return translators[0].with_model(Ensemble(members, mean, weights))
-
-
-def check_same_tokenizers(
-    translators: Sequence[Translator], names: Sequence[str] | None = None
-) -> None:
-    """Raises ValueError unless all translators read and write the same ids.
-
-    Args:
-        translators: at least one.
-        names: what to call them in the error; their numbers when omitted.
-    """
-    if not translators:
-        raise ValueError("There must be at least one translator; got none.")
-    names = names or [f"translator {number}" for number in range(1, len(translators) + 1)]
-    for side in ("source", "target"):
-        first, *others = (getattr(each, f"{side}_tokenizer") for each in translators)
-        for name, other in zip(names[1:], others, strict=True):
-            if other != first:
-                raise ValueError(
-                    f"The {side} tokenizers must be the same; {names[0]} has {first!r} and {name} "
-                    f"another, {other!r}. Train all models with the tokenizers of one."
-                )
-
-
 def weight_shares(weights: Sequence[float] | None, count: int) -> list[float]:
     """Weights divided by their sum; equal ones for None.
 
@@ -245,8 +199,8 @@ def _check_members(members: list[Any]) -> None:
             "`members` must hold each model once; got one twice. Use `weights` to count it more."
         )
     for name in ("source_vocabulary_size", "target_vocabulary_size", "pad_id"):
-        found = [getattr(member, name) for member in members]
-        if len(set(found)) > 1:
+        values = [getattr(member, name) for member in members]
+        if len(set(values)) > 1:
             raise ValueError(
-                f"All members must have the same `{name}`; got {', '.join(map(str, found))}."
+                f"All members must have the same `{name}`; got {', '.join(map(str, values))}."
             )

@@ -1,26 +1,30 @@
-"""The folder of a training: its files, who may write to it, what can be loaded from it.
+"""The folder of a training: the names of its files, what it held before, who may write to it.
 
-Nothing here needs Keras, so that the command line can refuse a folder or a model before it waits
-for TensorFlow.
+Nothing here needs Keras, so that the command line can refuse a folder before it waits for
+TensorFlow.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import shutil
 import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from keras_s2s.archive import TRANSLATOR
 from keras_s2s.system.files import temporary_sibling
 
 if TYPE_CHECKING:
+    from keras_s2s.hosts import Hosts
     from keras_s2s.settings import TrainingSettings
 
-TRANSLATOR = "translator.keras"
 SETTINGS = "settings.json"
 HISTORY = "history.json"
 CHECKPOINT = "checkpoint"
@@ -29,50 +33,6 @@ TOKENIZERS = "tokenizers.json"  # in the checkpoint
 
 # What a training needs none of to be told apart from another, and may change when it goes on.
 _MAY_DIFFER = ("output", "epochs", "patience", "keep_checkpoints", "ids_on_disk")
-
-
-def find_translator(path: str | os.PathLike[str]) -> Path:
-    """The file of a saved translator, looked at from outside.
-
-    Args:
-        path: a `.keras` file, or a folder that holds `translator.keras`.
-
-    Returns:
-        The `.keras` file: a whole archive that says it holds a `Translator`.
-
-    Raises:
-        FileNotFoundError: if there is nothing at `path`.
-        ValueError: if what is there is not a saved translator, or is damaged.
-    """
-    path = Path(path)
-    file = path / TRANSLATOR if path.is_dir() else path
-    expected = "Expected a .keras file that `keras-s2s train` or Translator.save wrote"
-    if not file.exists():
-        raise FileNotFoundError(
-            f"There is no model at `{path}`: `{file.name}` is not there. {expected}, or the folder "
-            "of a training."
-        )
-    if file.suffix != ".keras" or not file.is_file():
-        raise ValueError(f"`{file}` is not a model. {expected}.")
-    with file.open("rb") as stream:
-        if not zipfile.is_zipfile(stream):
-            raise ValueError(f"`{file}` is not a model, or is cut short. {expected}.")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
-            config = json.loads(archive.read("config.json")) if damaged is None else {}
-    except KeyError:
-        config = {}
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError):
-        damaged = "its directory"
-    if damaged is not None:
-        raise ValueError(f"`{file}` is damaged: {damaged} cannot be read. Copy or train it anew.")
-    if not isinstance(config, dict) or config.get("registered_name") != "keras_s2s>Translator":
-        found = config.get("class_name") if isinstance(config, dict) else None
-        raise ValueError(
-            f"`{file}` holds {found or 'no Keras model'}, not a Translator. {expected}."
-        )
-    return file
 
 
 def best_epoch(path: str | os.PathLike[str]) -> dict[str, float] | None:
@@ -141,6 +101,40 @@ def remove_leftovers(output: Path) -> None:
     for file in (*output.glob(".tmp-*"), *(output / EPOCHS).glob(".tmp-*")):
         if file.is_file():
             file.unlink()
+
+
+@contextmanager
+def host_output(hosts: Hosts, output: Path, begun: str | None = None) -> Iterator[Path]:
+    """Gives each of several processes a folder to write to: process 0 the output, others their own.
+
+    So all processes run one and the same program and need no disk that they share. All must call
+    it. The folder of a process that does not lead is temporary.
+
+    Args:
+        hosts: the processes that train together.
+        output: the folder of process 0.
+        begun: name of a folder in the output that the others need too; they get a copy.
+    """
+    if hosts.count == 1:
+        yield output
+        return
+    packed = hosts.from_leader(_packed(output, begun) if begun and hosts.leads else b"")
+    if hosts.leads:
+        yield output
+        return
+    with TemporaryDirectory(prefix="keras-s2s-") as temporary:
+        if packed:
+            with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+                archive.extractall(temporary)
+        yield Path(temporary)
+
+
+def _packed(folder: Path, begun: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in sorted((folder / begun).rglob("*")):
+            archive.write(file, file.relative_to(folder))
+    return packed.getvalue()
 
 
 def _check_room(output: Path, force: bool) -> None:

@@ -1,21 +1,13 @@
-"""Training on several hosts: a process on each, one model, every batch divided among them.
+"""The processes that train one model together: which part of a batch is whose, what they share.
 
-On Keras' JAX backend, through `keras.distribution.DataParallel` over `jax.distributed`. All
-processes run the same program in step. This module owns how they meet, what of a batch is whose,
-and how they see that they have the same data; `training` owns what is done with it.
+All processes run the same program in step. `join_hosts` brings them together.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -143,108 +135,6 @@ class Hosts:
         finally:
             keras.distribution.set_distribution(distribution)
 
-    @contextmanager
-    def output(self, folder: Path, begun: str | None = None) -> Iterator[Path]:
-        """Where this process writes: process 0 into the folder, another aside, which then goes.
-
-        So the program is one and the same for all, and needs no disk that they share. All must call
-        it.
-
-        Args:
-            folder: of process 0.
-            begun: name of a folder in it that the others need too; they get a copy.
-        """
-        if self.count == 1:
-            yield folder
-            return
-        packed = self.from_leader(_packed(folder, begun) if begun and self.leads else b"")
-        if self.leads:
-            yield folder
-            return
-        with TemporaryDirectory(prefix="keras-s2s-") as aside:
-            if packed:
-                with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-                    archive.extractall(aside)
-            yield Path(aside)
-
-
-def join_hosts(addresses: Sequence[str], host: int) -> Hosts:
-    """Makes this process one of several that train a model together. On the JAX backend.
-
-    Call it before anything is computed, in a process on each host; it waits for the others, five
-    minutes at most. From then on models are made on all devices of all hosts, and `fit` trains
-    them together: what it is given in each process is that process' share of every batch, in step.
-    `Corpus.dataset(hosts=...)` makes such shares. Loss, gradients, their clipping and the metrics
-    are those of the whole batch, so the result is that of one process.
-
-    Every process must do the same, also what only makes or loads models: they wait for each other.
-    `Hosts.save` writes the result. `predict` and decoding are for one process: do them
-    in another run, or on another backend, from the saved file.
-
-    Args:
-        addresses: `name:port` of each host, the same list on all of them. The first is where they
-            meet: its port must be free there, and open to the others. One address is one host
-            alone, with all of its devices.
-        host: number of this one in the list, from 0.
-
-    Returns:
-        `Hosts`.
-
-    Raises:
-        ValueError: addresses or a number that are none; another Keras backend; hosts with different
-            numbers of devices.
-        RuntimeError: something was computed before, or the others did not come.
-
-    Example: the same program on both hosts, which differs in `host` alone.
-        ```python
-        import keras_s2s as s2s
-
-        hosts = s2s.join_hosts(["10.0.0.1:1234", "10.0.0.2:1234"], host=0)
-        model = s2s.Seq2Seq(encoder, decoder)
-        model.compile()
-        model.fit(corpus.dataset(batch_size=64, shuffle_seed=1, hosts=hosts), shuffle=False)
-        hosts.save(model, "model.keras")
-        ```
-    """
-    check_addresses(addresses, host)
-    import keras
-
-    if keras.backend.backend() != "jax":
-        raise ValueError(
-            "Several hosts train together on Keras' JAX backend; this is "
-            f"{keras.backend.backend()}. Set KERAS_BACKEND=jax before Keras is imported, or leave "
-            "the hosts out."
-        )
-    import jax
-
-    if len(addresses) > 1:
-        keras.distribution.initialize(",".join(addresses), len(addresses), host)
-    if jax.device_count() != len(addresses) * jax.local_device_count():
-        raise ValueError(
-            f"All hosts must have as many devices; host {host} has {jax.local_device_count()} of "
-            f"{jax.device_count()} devices on {len(addresses)} hosts."
-        )
-    # What `fit` is given is this process' share already.
-    keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
-    return Hosts(len(addresses), host, jax.device_count())
-
-
-def check_addresses(addresses: Sequence[str], host: int) -> None:
-    """Raises ValueError unless these are the hosts of a training and this the number of one."""
-    if isinstance(addresses, str):
-        raise TypeError("`addresses` must be a list; got one str. Pass [address, …].")
-    for address in addresses:
-        name, _, port = address.rpartition(":")
-        if not name or not port.isdecimal() or not 0 < int(port) < 2**16:
-            raise ValueError(f"The address of a host must be name:port; got {address!r}.")
-    if len(set(addresses)) != len(addresses) or not addresses:
-        raise ValueError(f"There must be hosts, each with its own address; got {addresses}.")
-    if not 0 <= host < len(addresses):
-        raise ValueError(
-            f"The number of this host must be one of {', '.join(map(str, range(len(addresses))))}, "
-            f"its place in the list of addresses; got {host}."
-        )
-
 
 def _rounded(size: int) -> int:
     """The least 8·n that is not below, with n of three binary digits."""
@@ -257,11 +147,3 @@ def _widened(rows: NDArray, fill: int) -> NDArray:
     return np.pad(
         rows, ((0, 0), (0, _rounded(rows.shape[1]) - rows.shape[1])), constant_values=fill
     )
-
-
-def _packed(folder: Path, begun: str) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for file in sorted((folder / begun).rglob("*")):
-            archive.write(file, file.relative_to(folder))
-    return packed.getvalue()

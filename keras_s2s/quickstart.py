@@ -41,9 +41,9 @@ def run(
         RuntimeError: if that share is below 0.99.
     """
     from keras_s2s import training
+    from keras_s2s.archive import load_translator
     from keras_s2s.export import export_translator
     from keras_s2s.plots import plot_alignment
-    from keras_s2s.translator import load_translator
 
     console = console or Console(stderr=True)
     started = time.perf_counter()

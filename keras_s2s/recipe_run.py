@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_s2s.folder import SETTINGS, TRANSLATOR
+from keras_s2s.archive import TRANSLATOR, save_translator
+from keras_s2s.folder import EPOCHS, SETTINGS
 from keras_s2s.reading import read_lines
 from keras_s2s.recipe import Recipe, in_words, members_in_words, settings_of
 from keras_s2s.recipe_scores import evaluate
@@ -139,8 +140,6 @@ def _ensemble(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Scores the translators of runs and their seeds as one, unless that was done of the same."""
-    from keras_s2s.training import save_translator
-
     folder = _ensemble_folder(output, name)
     what = f"{name}, ensemble of {members_in_words(members)}"
     if (folder / ENSEMBLE).exists():
@@ -198,8 +197,8 @@ def _taught(
 
 def _together(recipe: Recipe, members: Mapping[str, Sequence[int]], output: Path) -> Any:
     """One translator of those of runs and their seeds."""
-    from keras_s2s.ensemble import ensemble_translators
-    from keras_s2s.translator import load_translator
+    from keras_s2s.archive import load_translator
+    from keras_s2s.combination import ensemble_translators
 
     translators = [
         load_translator(output / f"{run}-{seed}" / _scored(recipe))
@@ -228,9 +227,9 @@ def _read(path: Path) -> dict[str, Any]:
 def _train_and_score(
     recipe: Recipe, run: str, settings: TrainingSettings, data: Path, console: Any
 ) -> dict[str, Any]:
-    from keras_s2s.averaging import average_translators
-    from keras_s2s.training import EPOCHS, save_translator, train
-    from keras_s2s.translator import load_translator
+    from keras_s2s.archive import load_translator
+    from keras_s2s.combination import average_translators
+    from keras_s2s.training import train
 
     folder = Path(settings.output)
     begun = (folder / SETTINGS).exists()

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 from rich.console import Console
 
 from keras_s2s import folder
-from keras_s2s.callbacks import Checkpoint, LastEpochs, ProgressBar
-from keras_s2s.construction import (
-    decoded_metrics,
-    load_embeddings,
-    make_model,
-    make_tokenizers,
-    make_translator,
-    samplings,
-)
-from keras_s2s.corpus import Corpus
-from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY, SETTINGS, TRANSLATOR
-from keras_s2s.folder import make_room as make_room
+from keras_s2s.archive import TRANSLATOR, save_translator
+from keras_s2s.checkpoints import LastEpochs
+from keras_s2s.construction import decoded_metrics
+from keras_s2s.folder import CHECKPOINT, EPOCHS, HISTORY
 from keras_s2s.hosts import Hosts
 from keras_s2s.moving_average import EvaluateMovingAverage
+from keras_s2s.preparation import Preparation, check_hosts, prepare
+from keras_s2s.progress import ProgressBar
 from keras_s2s.retraces import RetraceWarning
-from keras_s2s.scores import METRICS
-from keras_s2s.settings import FILES, TrainingSettings
-from keras_s2s.system.files import replacing, write_json, write_text
-from keras_s2s.text import Tokenizer
-from keras_s2s.translator import Translator
+from keras_s2s.settings import TrainingSettings
+from keras_s2s.system.files import write_json
 
 
 @dataclass(frozen=True)
@@ -95,119 +82,72 @@ def train(
         A `TrainingResult`.
 
     Raises:
-        FileExistsError: the output is a file, or holds a training, and neither `resume` nor `force`
-            was given.
-        ValueError: settings, text files or a state that cannot be used; the message says which.
-            Hosts whose settings or files differ, or that should decode.
-        RuntimeError: the training diverged before it brought anything.
+        FileExistsError: If the output is a file, or holds a training, and neither `resume` nor
+            `force` was given.
+        ValueError: If settings, text files or a saved state cannot be used, or hosts have different
+            settings or files, or should decode. The message says which.
+        RuntimeError: If the training diverged before it brought anything.
     """
     hosts = hosts or Hosts()
     if hosts.leads:
         folder.check_output(settings, resume=resume, force=force)
     else:
         console = Console(quiet=True)
-    _check_hosts(settings, hosts, resume)
-    with hosts.output(Path(settings.output), CHECKPOINT if resume else None) as output:
-        result = _train(settings, hosts, output, resume, force, console or Console(stderr=True))
+    check_hosts(settings, hosts, resume)
+    begun = CHECKPOINT if resume else None
+    with folder.host_output(hosts, Path(settings.output), begun) as output:
+        # Whatever a process does here, all of them do, each in an output of its own.
+        console = console or Console(stderr=True)
+        preparation = prepare(settings, hosts, output, resume=resume, force=force, console=console)
+        _fit(preparation)
+        result = _keep(preparation)
     return dataclasses.replace(result, path=Path(settings.output) / TRANSLATOR)
 
 
-def _train(
-    settings: TrainingSettings,
-    hosts: Hosts,
-    output: Path,
-    resume: bool,
-    force: bool,
-    console: Console,
-) -> TrainingResult:
-    """As `train`. Whatever a process does here, all of them do, each in an output of its own."""
-    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
-    if hosts.devices > 1:
-        say(f"hosts: {hosts.count}, with {hosts.devices} devices")
-    tokenizers = _saved_tokenizers(output) if resume else make_tokenizers(settings)
-    hosts.check_alike("tokenizers", _as_json(tokenizers).encode())
-    for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
-        tokenized = getattr(settings, f"{side}_tokenizer")
-        say(f"{side} vocabulary: {tokenizer.vocabulary_size:,} ids ({tokenized})")
-    training, validation = _corpora(settings, tokenizers, say)
-    batching: dict[str, Any] = {
-        name: getattr(settings, name) for name in ("batch_size", "batch_tokens", "length_multiple")
-    }
-    # XLA compiles for each shape of a batch: give it few.
-    rounds = hosts.devices > 1 or settings.length_multiple is None
-    shares = hosts if keras.backend.backend() == "jax" and rounds else None
-    plan = training.plan(**batching, shuffle_seed=settings.seed)
-    shapes, padding = training.count_shapes(**batching, shuffle_seed=settings.seed)
-    of_shapes = f" of {shapes:,} shapes" if settings.length_multiple else ""
-    say(f"batches: {len(plan):,} in an epoch{of_shapes}; {padding:.1%} of their ids are padding")
-
-    metric = METRICS[settings.monitor]
-    plateau = settings.learning_rate_schedule == "plateau"
-    checkpoint = Checkpoint(
-        output / CHECKPOINT,
-        # `translator` is assigned below, from the model that is trained.
-        lambda: save_translator(translator, output / TRANSLATOR),
-        monitor=f"val_{metric.name}",
-        higher_is_better=metric.higher_is_better,
-        patience=settings.patience,
-        decay=settings.learning_rate_decay if plateau else 1.0,
-        decay_patience=settings.decay_patience,
-    )
-    model = checkpoint.restore() if resume else None
-    if model is not None:
-        best = metric.text(checkpoint.best)
-        say(f"going on after epoch {checkpoint.epoch}, best {metric.name} {best}")
-    else:
-        if resume:
-            say("no epoch was finished; starting with the first")
-        keras.utils.set_random_seed(settings.seed)
-        model = make_model(settings, *tokenizers)
-        load_embeddings(settings, model, *tokenizers, say)
-    say(f"model: {model.count_params():,} parameters")
-    translator = make_translator(settings, model, *tokenizers)
-
-    if resume:
-        folder.remove_leftovers(output)
-    else:
-        make_room(output, force)
-    write_json(output / SETTINGS, dataclasses.asdict(settings))
-    (output / CHECKPOINT).mkdir(exist_ok=True)
-    write_text(output / CHECKPOINT / folder.TOKENIZERS, _as_json(tokenizers))
-
-    if checkpoint.epoch < settings.epochs and not checkpoint.finished:
-        bar = ProgressBar(settings.epochs, console)
-        decoded = decoded_metrics(settings, translator, say)
-        kept = LastEpochs(
-            output / EPOCHS,
-            lambda path: save_translator(translator, path),
-            settings.keep_checkpoints,
-            monitor=checkpoint.monitor,
-        )
-        try:
-            model.fit(
-                training.dataset(
-                    **batching,
-                    shuffle_seed=settings.seed,
-                    first_epoch=checkpoint.epoch,
-                    hosts=shares,
-                ),
-                validation_data=validation.dataset(**batching, shuffle_seed=None, hosts=shares),
-                initial_epoch=checkpoint.epoch,
-                epochs=settings.epochs,
-                verbose=0,
-                shuffle=False,  # the corpus shuffles
-                callbacks=[
-                    *(EvaluateMovingAverage(), *decoded, kept, checkpoint, bar),
-                    RetraceWarning(say=say),
-                ],
-            )
-        finally:
-            bar.close()
-        for each in decoded:
-            say(f"{each.name}: {each.signature}")
-    else:
+def _fit(preparation: Preparation) -> None:
+    """Trains for the epochs that are left: none if the run had ended."""
+    settings, checkpoint, say = preparation.settings, preparation.checkpoint, preparation.say
+    if checkpoint.epoch >= settings.epochs or checkpoint.finished:
         say("nothing left to train: the run had ended")
-    write_json(output / HISTORY, checkpoint.history)
+        return
+    bar = ProgressBar(settings.epochs, preparation.console)
+    metrics = decoded_metrics(settings, preparation.translator, say)
+    last_epochs = LastEpochs(
+        preparation.output / EPOCHS,
+        partial(save_translator, preparation.translator),
+        settings.keep_checkpoints,
+        monitor=checkpoint.monitor,
+    )
+    batching: dict[str, Any] = {**preparation.batching, "hosts": preparation.shares}
+    try:
+        preparation.model.fit(
+            preparation.training.dataset(
+                **batching, shuffle_seed=settings.seed, first_epoch=checkpoint.epoch
+            ),
+            validation_data=preparation.validation.dataset(**batching, shuffle_seed=None),
+            initial_epoch=checkpoint.epoch,
+            epochs=settings.epochs,
+            verbose=0,
+            shuffle=False,  # the corpus shuffles
+            callbacks=[
+                *(EvaluateMovingAverage(), *metrics, last_epochs, checkpoint, bar),
+                RetraceWarning(say=say),
+            ],
+        )
+    finally:
+        bar.close()
+    for metric in metrics:
+        say(f"{metric.name}: {metric.signature}")
+
+
+def _keep(preparation: Preparation) -> TrainingResult:
+    """Writes the history and says what the training brought.
+
+    Raises:
+        RuntimeError: If it brought nothing.
+    """
+    settings, checkpoint = preparation.settings, preparation.checkpoint
+    write_json(preparation.output / HISTORY, checkpoint.history)
     if not checkpoint.best_epoch:
         raise RuntimeError(
             f"The training diverged: none of {checkpoint.epoch} epochs brought a finite validation "
@@ -215,73 +155,14 @@ def _train(
             f"{settings.learning_rate}) or `clip_norm` ({settings.clip_norm})."
         )
     if math.isnan(checkpoint.history[-1][checkpoint.monitor]):
-        say(f"diverged in epoch {checkpoint.epoch}; epoch {checkpoint.best_epoch} is kept")
+        preparation.say(
+            f"diverged in epoch {checkpoint.epoch}; epoch {checkpoint.best_epoch} is kept"
+        )
     return TrainingResult(
-        output / TRANSLATOR,
+        preparation.output / TRANSLATOR,
         checkpoint.best_epoch,
         checkpoint.best,
         checkpoint.epoch,
-        model.count_params(),
+        preparation.model.count_params(),
         checkpoint.history,
     )
-
-
-def save_translator(translator: Translator, path: Path) -> None:
-    """Writes a translator, in float32 and without its optimizer, as a whole file or not at all.
-
-    Args:
-        translator: what to save; it is not changed.
-        path: a file name that ends with `.keras`.
-    """
-    with replacing(path) as temporary:
-        translator.copy(mixed=False).save(temporary)
-
-
-def _check_hosts(settings: TrainingSettings, hosts: Hosts, resume: bool) -> None:
-    """Raises ValueError unless these hosts can train together, and are about to do the same."""
-    if hosts.devices > 1 and METRICS[settings.monitor].needs_outputs:
-        raise ValueError(
-            "Several hosts or devices train, they do not decode: `monitor` must be perplexity; got "
-            f"{settings.monitor}."
-        )
-    # What they may call by other names: files of the same content, and where process 0 writes.
-    names = (*FILES, "output", "ids_on_disk")
-    same = {name: v for name, v in dataclasses.asdict(settings).items() if name not in names}
-    hosts.check_alike("settings", json.dumps([same, resume]).encode())
-    if hosts.count > 1:
-        for name in FILES:
-            path = getattr(settings, name)
-            hosts.check_alike(f"`{name}`", b"" if path is None else _digest(path))
-
-
-def _digest(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _as_json(tokenizers: tuple[Tokenizer, Tokenizer]) -> str:
-    return json.dumps([keras.saving.serialize_keras_object(each) for each in tokenizers])
-
-
-def _saved_tokenizers(output: Path) -> tuple[Tokenizer, Tokenizer]:
-    saved = json.loads((output / CHECKPOINT / folder.TOKENIZERS).read_text(encoding="utf-8"))
-    source, target = (keras.saving.deserialize_keras_object(config) for config in saved)
-    return source, target
-
-
-def _corpora(
-    settings: TrainingSettings, tokenizers: tuple[Tokenizer, Tokenizer], say: Callable[[str], None]
-) -> list[Corpus]:
-    of_training: dict[str, Any] = {**samplings(settings), "on_disk": settings.ids_on_disk}
-    corpora = []
-    for name, read in (("training", settings.pairs), ("validation", settings.validation_pairs)):
-        corpus = Corpus(
-            read(),
-            *tokenizers,
-            max_source_length=settings.max_source_length,
-            max_target_length=settings.max_target_length,
-            **(of_training if name == "training" else {}),
-        )
-        say(f"{name}: {corpus.report}")
-        corpora.append(corpus)
-    return corpora

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from os import PathLike
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_s2s.constraints import Constraints, Controls
-from keras_s2s.folder import TRANSLATOR, find_translator
 from keras_s2s.inference import Decodable, InferenceModel
 from keras_s2s.padding import padded
 from keras_s2s.precision import unmixed
 from keras_s2s.risk import MinimumBayesRisk
 from keras_s2s.scoring import ScoringModel, TargetScore, check_pairs, score_rows
 from keras_s2s.search import BeamSearch, Search, SearchResult
-from keras_s2s.storage import is_compact, write_whole
 from keras_s2s.system.checks import check_instance, check_several, check_size
 from keras_s2s.text import Tokenizer
 from keras_s2s.translation import Alignment, Translation, in_batches, source_rows
@@ -239,16 +234,16 @@ class Translator(keras.Model):
             source_ids = padded([rows[place] for place in places])
             return model.search_batch({"source_ids": source_ids, **controls.of(places)})
 
-        found = in_batches(rows, batch_size, search, self.target_tokenizer)
-        return (self._finished(*pair) for pair in zip(texts, found, strict=True))
+        outputs = in_batches(rows, batch_size, search, self.target_tokenizer)
+        return (self._finished(*pair) for pair in zip(texts, outputs, strict=True))
 
-    def _finished(self, source: str, found: list[Translation]) -> list[Translation]:
+    def _finished(self, source: str, hypotheses: list[Translation]) -> list[Translation]:
         """Hypotheses of the search with what the settings make of them."""
         replace = self.unknown_replacement
         if replace is not None:
             sides = self.source_tokenizer, self.target_tokenizer
-            found = [replace(each, source, *sides) for each in found]
-        return found if self.choice is None else self.choice(found)
+            hypotheses = [replace(each, source, *sides) for each in hypotheses]
+        return hypotheses if self.choice is None else self.choice(hypotheses)
 
     def source_ids(self, texts: Sequence[str]) -> np.ndarray:
         """Texts to padded source ids `(B, S)` int32, each row ending with the end id."""
@@ -317,25 +312,3 @@ class Translator(keras.Model):
             if name in config  # files of earlier versions lack the newest
         }
         return cls(**{**config, **parts})
-
-
-def load_translator(path: str | PathLike[str]) -> Translator:
-    """Loads a translator from its `.keras` file, or from the folder that training wrote it to.
-
-    Args:
-        path: `translator.keras`, or a folder that holds one; the file may be compact.
-
-    Returns:
-        The `Translator`, with tokenizers and search settings as saved.
-
-    Raises:
-        FileNotFoundError: if there is nothing at `path`.
-        ValueError: if what is there is not a saved translator.
-    """
-    file = find_translator(path)
-    if not is_compact(file):
-        return keras.saving.load_model(file)
-    with TemporaryDirectory() as folder:
-        whole = Path(folder) / TRANSLATOR
-        write_whole(file, whole)
-        return keras.saving.load_model(whole)

@@ -55,9 +55,9 @@ def test_padding_is_a_small_share_of_real_batches(corpora: Path) -> None:
 
 def test_letters_to_phones_learns_and_speaks_phones(corpora: Path, tmp_path: Path) -> None:
     """Characters in, words (phones) out: another task than translation, by the same road."""
+    from keras_s2s.archive import load_translator
     from keras_s2s.scores import score_outputs
     from keras_s2s.training import train
-    from keras_s2s.translator import load_translator
 
     words = (corpora / "cmudict_g2p" / "train.tsv").read_text(encoding="utf-8").splitlines()
     (tmp_path / "train.tsv").write_text("\n".join(words[::28]) + "\n", encoding="utf-8")

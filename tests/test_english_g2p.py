@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from keras_s2s.archive import load_translator
 from keras_s2s.export.quality import outputs_of
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 FOLDER = Path(__file__).resolve().parent.parent / "saved_models" / "english-g2p"
 WORDS = {

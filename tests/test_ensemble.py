@@ -8,14 +8,16 @@ import onnxruntime
 import pytest
 from translators import texts, tiny_translator
 
-from keras_s2s.ensemble import Ensemble, ensemble_translators
+from keras_s2s.archive import load_translator
+from keras_s2s.combination import ensemble_translators
+from keras_s2s.ensemble import Ensemble
 from keras_s2s.export.graphs import spec_of_ids
 from keras_s2s.export.onnx import ids_model
 from keras_s2s.export.saved_model import load_saved_model, write_saved_model
 from keras_s2s.inference import Decodable
 from keras_s2s.scoring import ScoringModel, score_rows
 from keras_s2s.search import BeamSearch
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 MEANS = ["probabilities", "log_probabilities"]
 TEXTS = texts(9, seed=1)
@@ -195,15 +197,3 @@ def test_impossible_ensembles_are_refused(members: list[Translator]) -> None:
             Ensemble(*given)
     with pytest.raises(TypeError, match="`members` must be Seq2Seq models; got Translator"):
         Ensemble([members[0]])
-
-
-def test_translators_of_other_tokenizers_are_refused() -> None:
-    one = made()
-    words = one.target_tokenizer
-    other = type(words)([word.upper() for word in words.vocabulary])
-    stranger = Translator(made(2).model, one.source_tokenizer, other)
-
-    with pytest.raises(ValueError, match="target tokenizers must be the same; translator 1 has"):
-        ensemble_translators([one, stranger])
-    with pytest.raises(ValueError, match="at least one translator; got none"):
-        ensemble_translators([])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from keras_s2s.archive import load_translator
 from keras_s2s.export import export_translator, verify_export
 from keras_s2s.export.expectation import SERVED_BY, read_expected
 from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
@@ -21,7 +22,7 @@ from keras_s2s.export.web import web_run
 from keras_s2s.search import BeamSearch
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.training import train
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 pytestmark = [pytest.mark.corpora, pytest.mark.slow]
 

@@ -16,6 +16,7 @@ from served import Exported
 from translators import texts, tiny_translator
 
 import keras_s2s.export
+from keras_s2s.archive import load_translator
 from keras_s2s.export import (
     ExportReport,
     ParityError,
@@ -31,7 +32,7 @@ from keras_s2s.export.saved_model import load_saved_model
 from keras_s2s.export.sentences import as_valid
 from keras_s2s.risk import MinimumBayesRisk
 from keras_s2s.search import BeamSearch, GreedySearch
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 from keras_s2s.unknowns import UnknownReplacement
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from keras_s2s import callbacks, cli, ensemble_translators, scores
+from keras_s2s import cli, ensemble_translators, progress, scores
+from keras_s2s.archive import load_translator
 from keras_s2s.reading import group_references, read_tsv
 from keras_s2s.recipe import Recipe, read_recipe
 from keras_s2s.recipe_run import RESULTS, run_recipe
 from keras_s2s.recipe_table import BY_LENGTH, LEARNING_CURVE, table
-from keras_s2s.translator import load_translator
 
 RECIPE = """
 title = "words"
@@ -238,13 +238,13 @@ def test_a_run_whose_teacher_was_not_trained_is_refused(
 def test_a_killed_run_goes_on_to_the_same_results(
     whole: Path, recipe: Recipe, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    end = callbacks.ProgressBar.on_epoch_end
+    end = progress.ProgressBar.on_epoch_end
 
     def killed(bar: Any, epoch: int, logs: Any = None) -> None:
         end(bar, epoch, logs)
         raise Killed
 
-    monkeypatch.setattr(callbacks.ProgressBar, "on_epoch_end", killed)
+    monkeypatch.setattr(progress.ProgressBar, "on_epoch_end", killed)
     with pytest.raises(Killed):
         run(recipe, data, tmp_path / "out", runs=["gru"])
     monkeypatch.undo()

@@ -9,10 +9,11 @@ import pytest
 from sacrebleu.metrics import CHRF
 from translators import texts, tiny_translator
 
+from keras_s2s.archive import load_translator
 from keras_s2s.risk import MinimumBayesRisk, chrf_table, expected_utilities
 from keras_s2s.search import BeamSearch
 from keras_s2s.translation import Translation
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 LINES = [
     "a big cat",

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from translators import texts, tiny_translator
 
-from keras_s2s.averaging import average_translators
+from keras_s2s.archive import load_translator
+from keras_s2s.combination import average_translators
 from keras_s2s.storage import is_compact, write_compact, write_whole
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 
 @pytest.fixture(scope="module")
@@ -127,10 +128,10 @@ def test_what_cannot_be_is_said(files: tuple[Path, Path], tmp_path: Path) -> Non
     assert not (tmp_path / "x.keras").exists()
 
 
-@pytest.mark.parametrize("first", ["precision", "averaging", "construction", "export.quality"])
+@pytest.mark.parametrize("first", ["precision", "combination", "construction", "export.quality"])
 def test_models_load_whichever_module_comes_first(first: str, files: tuple[Path, Path]) -> None:
     code = (
-        f"import keras_s2s.{first}\nfrom keras_s2s.translator import load_translator\n"
+        f"import keras_s2s.{first}\nfrom keras_s2s.archive import load_translator\n"
         f"print(type(load_translator({str(files[1])!r})).__name__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -18,15 +18,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from keras_s2s import callbacks, construction, training
-from keras_s2s.averaging import average_translators
+from keras_s2s import construction, progress, training
+from keras_s2s.archive import load_translator
+from keras_s2s.combination import average_translators, ensemble_translators
 from keras_s2s.corpus import CorpusError
-from keras_s2s.ensemble import ensemble_translators
 from keras_s2s.folder import check_output
 from keras_s2s.retraces import RetraceWarning
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.training import TrainingResult, train
-from keras_s2s.translator import load_translator
 
 LEXICON = {"red": "rot", "dog": "Hund", "big": "groß", "cat": "Katze", "tree": "Baum"}
 EPOCHS = 3
@@ -253,14 +252,14 @@ def test_recorded_settings_repeat_the_run(whole: Path, texts: Path, tmp_path: Pa
 
 def kill_in_batch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     """A kill in the middle of an epoch."""
-    last = callbacks.ProgressBar.on_train_batch_end
+    last = progress.ProgressBar.on_train_batch_end
 
     def on_train_batch_end(bar: Any, batch: int, logs: Any = None) -> None:
         last(bar, batch, logs)
         if batch == 1 and f"epoch {epoch}/" in bar.console.file.getvalue():
             raise Killed
 
-    monkeypatch.setattr(callbacks.ProgressBar, "on_train_batch_end", on_train_batch_end)
+    monkeypatch.setattr(progress.ProgressBar, "on_train_batch_end", on_train_batch_end)
 
 
 def kill_in_save(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
@@ -871,22 +870,3 @@ def test_divergence_is_an_error_that_names_the_way_out(texts: Path, tmp_path: Pa
         run(settings_for(texts, tmp_path, learning_rate=1e30))
 
     assert not (tmp_path / "translator.keras").exists()
-
-
-def test_saving_a_translator_replaces_the_file_as_a_whole(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    translator = load_translator(whole)
-    path = tmp_path / "copy.keras"
-    training.save_translator(translator, path)
-    before = path.read_bytes()
-
-    def half(model: keras.Model, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise Killed
-
-    monkeypatch.setattr(keras.Model, "save", half)
-    with pytest.raises(Killed):
-        training.save_translator(translator, path)
-
-    assert path.read_bytes() == before

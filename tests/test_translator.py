@@ -2,28 +2,25 @@ import json
 import subprocess
 import sys
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keras_s2s import translation
-from keras_s2s import translator as module
+from keras_s2s.archive import load_translator
 from keras_s2s.decoder import Decoder
 from keras_s2s.encoder import Encoder
-from keras_s2s.folder import best_epoch
 from keras_s2s.inference import InferenceModel
 from keras_s2s.model import Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch, SearchResult
 from keras_s2s.text import CharTokenizer, Tokenizer, train_tokenizer
 from keras_s2s.translation import Translation
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 LETTERS = CharTokenizer(list("abcdef "))
 LINES = [
@@ -352,7 +349,8 @@ def test_loaded_translator_says_the_same(tmp_path: Path, kind: Any) -> None:
         "import keras, keras_s2s",
         "import keras_s2s, keras",
         "from keras_s2s import GRU; import keras",
-        "from keras_s2s.translator import load_translator; import keras",
+        "from keras_s2s.translator import Translator; import keras",
+        "from keras_s2s.archive import load_translator; import keras",
         "import keras_s2s.search.beam; import keras",
     ],
 )
@@ -374,92 +372,3 @@ def test_fresh_process_loads_it_in_any_order_of_imports(
 
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == translator(LINES)
-
-
-def test_folder_is_loaded_by_the_translator_in_it(translator: Translator, tmp_path: Path) -> None:
-    translator.save(tmp_path / "translator.keras")
-
-    assert load_translator(tmp_path)("a cab") == translator("a cab")
-    assert load_translator(str(tmp_path))("a cab") == translator("a cab")
-
-
-@pytest.fixture(scope="module")
-def saved(translator: Translator, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("saved") / "t.keras"
-    translator.save(path)
-    return path.read_bytes()
-
-
-def test_nothing_at_the_path_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no model at `.*nothing`"):
-        load_translator(tmp_path / "nothing")
-    with pytest.raises(FileNotFoundError, match=r"`translator\.keras` is not there"):
-        load_translator(tmp_path)
-
-
-def flipped(content: bytes, place: float) -> bytes:
-    at = int(place * len(content))
-    return content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :]
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "message"),
-    [
-        ("t.keras", lambda content: b"", "is not a model, or is cut short"),
-        ("t.keras", lambda content: b"one two\n", "is not a model, or is cut short"),
-        ("t.keras", lambda content: content[: len(content) // 2], "is cut short"),
-        ("t.keras", lambda content: content[:-1], "is cut short|is damaged"),
-        ("t.keras", lambda content: flipped(content, 0.5), "is damaged"),
-        ("t.txt", lambda content: content, "is not a model"),
-        ("t.zip", lambda content: content, "is not a model"),
-    ],
-)
-def test_file_that_is_no_model_is_refused(
-    saved: bytes, tmp_path: Path, name: str, change: Callable[[bytes], bytes], message: str
-) -> None:
-    (tmp_path / name).write_bytes(change(saved))
-
-    with pytest.raises(ValueError, match=message):
-        load_translator(tmp_path / name)
-
-
-@settings(max_examples=60, deadline=None)
-@given(place=st.floats(0, 1, exclude_max=True), cut=st.booleans())
-def test_damage_anywhere_is_found_or_harmless(
-    saved: bytes, tmp_path_factory: pytest.TempPathFactory, place: float, cut: bool
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "damaged.keras"
-    path.write_bytes(saved[: int(place * len(saved))] if cut else flipped(saved, place))
-    try:
-        module.find_translator(path)
-    except ValueError:
-        return
-    assert not cut
-
-
-def test_other_models_are_named(tmp_path: Path, translator: Translator) -> None:
-    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
-    with pytest.raises(ValueError, match=r"other\.keras` holds Sequential, not a Translator"):
-        load_translator(tmp_path / "other.keras")
-
-    with zipfile.ZipFile(tmp_path / "zip.keras", "w") as archive:
-        archive.writestr("notes.txt", "text")
-    with pytest.raises(ValueError, match="holds no Keras model, not a Translator"):
-        load_translator(tmp_path / "zip.keras")
-
-    translator.model.save(tmp_path / "part.keras")
-    with pytest.raises(ValueError, match="holds Seq2Seq, not a Translator"):
-        load_translator(tmp_path / "part.keras")
-
-
-def test_best_epoch_is_the_one_whose_weights_were_kept(tmp_path: Path) -> None:
-    assert best_epoch(tmp_path) is None
-    history = [{"val_perplexity": value, "loss": 1.0} for value in (9.0, 7.5, 8.0)]
-    (tmp_path / "history.json").write_text(json.dumps(history))
-
-    assert best_epoch(tmp_path / "translator.keras") == {
-        "epoch": 2,
-        "val_perplexity": 7.5,
-        "loss": 1.0,
-    }
-    assert best_epoch(tmp_path) == best_epoch(tmp_path / "translator.keras")

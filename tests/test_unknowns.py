@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from translators import LINES, tiny_translator
 
+from keras_s2s.archive import load_translator
 from keras_s2s.reading import CorpusError
 from keras_s2s.text import CharTokenizer, WordTokenizer, train_tokenizer
 from keras_s2s.translation import Translation
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 from keras_s2s.unknowns import UnknownReplacement, word_of_each
 
 SOURCE = WordTokenizer(["we", "saw", "in"])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_s2s.folder import find_translator
+from keras_s2s.archive import find_translator
 from keras_s2s.options import ArgumentError, EnsembleMean
 from keras_s2s.terminal import quiet_start
 
@@ -35,8 +35,8 @@ def load_models(
 ) -> Translator:
     """The translator of one model, or of several decoded together."""
     with quiet_start():
-        from keras_s2s.ensemble import ensemble_translators
-        from keras_s2s.translator import load_translator
+        from keras_s2s.archive import load_translator
+        from keras_s2s.combination import ensemble_translators
 
     translator = load_translator(model)
     if not ensemble:

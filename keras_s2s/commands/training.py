@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from keras_s2s import options
+from keras_s2s.archive import find_translator
 from keras_s2s.commands.settings import with_settings
-from keras_s2s.folder import SETTINGS, check_output, find_translator
+from keras_s2s.folder import SETTINGS, check_output
 from keras_s2s.options import ArgumentError
 from keras_s2s.scores import METRICS
 from keras_s2s.settings import TrainingSettings
@@ -32,7 +33,7 @@ def train(
 
     with quiet_start():
         from keras_s2s import training
-        from keras_s2s.hosts import join_hosts
+        from keras_s2s.joining import join_hosts
     joined = None if host is None else join_hosts(addresses, host)
     try:
         result = training.train(settings, resume=resume, force=force, hosts=joined, console=console)
@@ -57,7 +58,7 @@ def _addresses(hosts: str | None, host: int | None) -> list[str]:
         raise ArgumentError(
             "--hosts, all addresses, and --host, which of them this is, go together"
         )
-    from keras_s2s.hosts import check_addresses
+    from keras_s2s.joining import check_addresses
 
     try:
         check_addresses(hosts.split(","), host)
@@ -84,7 +85,7 @@ def average(
     for model in models:
         find_translator(model)
     with quiet_start():
-        from keras_s2s.averaging import average_translators
+        from keras_s2s.combination import average_translators
     translator = average_translators(models, weight or None)
     with replacing(output) as temporary:
         translator.save(temporary)

@@ -1,4 +1,4 @@
-"""Averages of weights: against NumPy, from files, refused where designs differ."""
+"""Translators as one: means of weights against NumPy, from files; what cannot be joined."""
 
 import gc
 import weakref
@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from translators import texts, tiny_translator
 
-from keras_s2s import averaging
-from keras_s2s.averaging import average_translators
+from keras_s2s import combination
+from keras_s2s.archive import load_translator
+from keras_s2s.combination import average_translators, ensemble_translators
 from keras_s2s.search import GreedySearch
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.translator import Translator
 
 
 def made(seed: int = 1, **given: Any) -> Translator:
@@ -79,7 +80,7 @@ def test_files_are_read_one_after_the_other(
     files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alive: list[Any] = []
-    load = averaging.load_translator
+    load = combination.load_translator
 
     def counting(path: Any) -> Translator:
         gc.collect()
@@ -88,7 +89,7 @@ def test_files_are_read_one_after_the_other(
         alive.append(weakref.ref(translator))
         return translator
 
-    monkeypatch.setattr(averaging, "load_translator", counting)
+    monkeypatch.setattr(combination, "load_translator", counting)
     average_translators([*files, *files])
     assert len(alive) == 6
 
@@ -130,6 +131,18 @@ def test_other_tokenizers_are_refused(three: list[Translator], files: list[Path]
     )
     with pytest.raises(ValueError, match=r"target tokenizers must be the same; `.*0\.keras` has"):
         average_translators([files[0], stranger])
+
+
+def test_other_tokenizers_make_no_ensemble(three: list[Translator]) -> None:
+    one = three[0]
+    words = one.target_tokenizer
+    other = type(words)([word.upper() for word in words.vocabulary])
+    stranger = Translator(three[1].model, one.source_tokenizer, other)
+
+    with pytest.raises(ValueError, match="target tokenizers must be the same; translator 1 has"):
+        ensemble_translators([one, stranger])
+    with pytest.raises(ValueError, match="at least one translator; got none"):
+        ensemble_translators([])
 
 
 def test_what_is_no_list_of_translators_is_refused(

@@ -1,6 +1,7 @@
-"""The mean of the weights of several translators of one design, as one translator.
+"""Several translators as one: an ensemble of their models, or one model with their mean weights.
 
-`ensemble` averages what models predict; here the models become one, no slower than each.
+An ensemble averages what its models predict at every step, and is as slow as all of them together.
+A model with the mean of their weights is no slower than each, and asks for models of one design.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_s2s.ensemble import check_same_tokenizers, weight_shares
-from keras_s2s.translator import Translator, load_translator
+from keras_s2s.archive import load_translator
+from keras_s2s.ensemble import Ensemble, weight_shares
+from keras_s2s.translator import Translator
 
 # What decides how a model is trained, not what it computes. Names are made up by Keras.
 _OF_TRAINING = frozenset(
@@ -21,6 +23,29 @@ _OF_TRAINING = frozenset(
         *("dropout", "recurrent_dropout", "embedding_dropout", "word_dropout"),
     }
 )
+
+
+def ensemble_translators(
+    translators: Sequence[Translator],
+    mean: str = "probabilities",
+    weights: Sequence[float] | None = None,
+) -> Translator:
+    """One translator out of several: their models as an `Ensemble`, all else as in the first.
+
+    Args:
+        translators: with the same tokenizers; their models are used, not copied.
+        mean: see `Ensemble`.
+        weights: see `Ensemble`.
+
+    Returns:
+        A `Translator`.
+
+    Raises:
+        ValueError: If tokenizers differ, or `Ensemble` refuses the models or the weights.
+    """
+    _check_same_tokenizers(translators)
+    members: list[Any] = [translator.model for translator in translators]
+    return translators[0].with_model(Ensemble(members, mean, weights))
 
 
 def average_translators(
@@ -59,7 +84,7 @@ def average_translators(
     sums = [_part(value, shares[0]) for value in first.model.get_weights()]
     for each, name, share in zip(translators[1:], names[1:], shares[1:], strict=True):
         other = _loaded(each)
-        check_same_tokenizers([first, other], [names[0], name])
+        _check_same_tokenizers([first, other], [names[0], name])
         _check_same_design(first, other, names[0], name)
         for total, value in zip(sums, other.model.get_weights(), strict=True):
             total += _part(value, share)
@@ -70,6 +95,28 @@ def average_translators(
         [total.astype(dtype) for total, dtype in zip(sums, dtypes, strict=True)]
     )
     return average
+
+
+def _check_same_tokenizers(
+    translators: Sequence[Translator], names: Sequence[str] | None = None
+) -> None:
+    """Raises ValueError unless all translators read and write the same ids.
+
+    Args:
+        translators: at least one.
+        names: what to call them in the error; their numbers when omitted.
+    """
+    if not translators:
+        raise ValueError("There must be at least one translator; got none.")
+    names = names or [f"translator {number}" for number in range(1, len(translators) + 1)]
+    for side in ("source", "target"):
+        first, *others = (getattr(each, f"{side}_tokenizer") for each in translators)
+        for name, other in zip(names[1:], others, strict=True):
+            if other != first:
+                raise ValueError(
+                    f"The {side} tokenizers must be the same; {names[0]} has {first!r} and {name} "
+                    f"another, {other!r}. Train all models with the tokenizers of one."
+                )
 
 
 def _part(value: np.ndarray, share: float) -> np.ndarray:

@@ -1,4 +1,3 @@
-import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,9 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from rich.console import Console
 
-from keras_s2s.callbacks import Checkpoint, LastEpochs, ProgressBar
+from keras_s2s.checkpoints import Checkpoint, LastEpochs
 from keras_s2s.moving_average import averaged_weights
 from keras_s2s.rates import InverseSquareRoot
 
@@ -240,7 +238,7 @@ def killed(*_: Any, **__: Any) -> None:
     ("attribute", "replacement"),
     [
         (
-            "keras_s2s.callbacks.shutil",
+            "keras_s2s.checkpoints.shutil",
             SimpleNamespace(rmtree=killed),
         ),  # before anything is written
         ("keras.Model.save", half_a_model),
@@ -279,7 +277,7 @@ def test_kill_while_old_states_are_removed_leaves_the_new_one(
             (path / "model.keras").unlink()
             raise Killed
 
-    monkeypatch.setattr("keras_s2s.callbacks.shutil", SimpleNamespace(rmtree=half_of_it))
+    monkeypatch.setattr("keras_s2s.checkpoints.shutil", SimpleNamespace(rmtree=half_of_it))
     with pytest.raises(Killed):
         after([4.0], checkpoint, model)
     monkeypatch.undo()
@@ -315,47 +313,6 @@ def test_options_that_cannot_work_are_refused(states: Path, given: dict[str, Any
     (name,) = given
     with pytest.raises(ValueError, match=f"`{name}` must be"):
         checkpoint_in(states, **given)
-
-
-LOGS = {"loss": 1.234, "accuracy": 0.5, "perplexity": 3.43, "val_loss": 2.0, "val_perplexity": 7.39}
-
-
-def shown(terminal: bool, interrupted: bool = False) -> str:
-    """What one epoch of two batches prints."""
-    stream = io.StringIO()
-    console = Console(file=stream, force_terminal=terminal, width=120)
-    bar = ProgressBar(3, console)
-    bar.set_params({"steps": 2, "epochs": 3})
-    bar.on_epoch_begin(1)
-    for batch in (0, 1):
-        bar.on_train_batch_end(batch, LOGS)
-    bar.on_test_begin()
-    if not interrupted:
-        bar.on_epoch_end(1, LOGS)
-    bar.close()
-    return stream.getvalue()
-
-
-def test_each_epoch_is_one_line_where_there_is_no_terminal() -> None:
-    assert shown(terminal=False) == (
-        "epoch 2/3  loss  1.234  accuracy 50.00%  perplexity    3.43"
-        "  |  validation  loss  2.000  perplexity    7.39  |  0 s\n"
-    )
-
-
-def test_terminal_shows_a_bar_of_the_batches() -> None:
-    printed = shown(terminal=True)
-
-    assert "epoch 2/3" in printed
-    assert "2/2" in printed
-    assert "validation" in printed
-
-
-@pytest.mark.parametrize("interrupted", [False, True])
-def test_cursor_comes_back(interrupted: bool) -> None:
-    printed = shown(terminal=True, interrupted=interrupted)
-
-    assert printed.rindex("\x1b[?25h") > printed.rindex("\x1b[?25l")
 
 
 def epochs_in(folder: Path) -> list[str]:

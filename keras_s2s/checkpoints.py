@@ -1,21 +1,17 @@
-"""Callbacks of a training run: keep the best, survive a kill, stop in time, show progress."""
+"""Checkpoints of a training: the best weights, the whole state to resume from, the last epochs."""
 
 from __future__ import annotations
 
 import json
 import math
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from keras_s2s.moving_average import averaged_weights
-from keras_s2s.scores import METRICS
 from keras_s2s.system.checks import check_positive, check_size, check_whole
 
 
@@ -153,6 +149,12 @@ class Checkpoint(keras.callbacks.Callback):
                 shutil.rmtree(other)
 
 
+def _random_states(model: keras.Model) -> list[Any]:
+    """What dropout draws from: variables that are no weights, so that Keras saves none of them."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
+
+
 class LastEpochs(keras.callbacks.Callback):
     """Leaves a file for each of the last epochs: `folder/epoch-012.keras`, and none older.
 
@@ -198,84 +200,3 @@ class LastEpochs(keras.callbacks.Callback):
             # Later ones are those of a run that went further and was not resumed.
             if number.isdecimal() and not finished - self.count < int(number) <= finished:
                 file.unlink()
-
-
-def _random_states(model: keras.Model) -> list[Any]:
-    """What dropout draws from: variables that are no weights, so that Keras saves none of them."""
-    weights = {id(weight) for weight in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
-
-
-class ProgressBar(keras.callbacks.Callback):
-    """A bar for the running epoch on a terminal, and one line per finished epoch anywhere.
-
-    Args:
-        epochs: number of epochs in all.
-        console: where to print.
-    """
-
-    def __init__(self, epochs: int, console: Console) -> None:
-        super().__init__()
-        self.epochs = epochs
-        self.console = console
-        self._bar: Progress | None = None
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._started = time.perf_counter()
-        if not self.console.is_terminal:
-            return
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed}/{task.total}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[values]}"),
-            console=self.console,
-            transient=True,
-        )
-        self._task = self._bar.add_task(
-            f"epoch {epoch + 1}/{self.epochs}", total=self.params.get("steps"), values=""
-        )
-        self._bar.start()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, completed=batch + 1, values=_shown(logs or {}, ""))
-
-    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, description="validation")
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.close()
-        logs = logs or {}
-        line = f"epoch {epoch + 1}/{self.epochs}  {_shown(logs, '')}"
-        validation = _shown(logs, "val_")
-        if validation:
-            line += f"  |  validation  {validation}"
-        seconds = time.perf_counter() - self._started
-        self.console.print(
-            f"{line}  |  {seconds:.0f} s", highlight=False, markup=False, soft_wrap=True
-        )
-
-    def close(self) -> None:
-        """Takes the bar off the terminal. After an interruption nobody else does."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-
-# How each value is shown: of one width from epoch to epoch, so that the lines stand in columns.
-_FORMATS = {
-    "loss": "{:6.3f}",
-    "accuracy": "{:6.2%}",
-    **{name: metric.template for name, metric in METRICS.items()},
-}
-
-
-def _shown(logs: dict[str, Any], prefix: str) -> str:
-    return "  ".join(
-        f"{name} {template.format(float(logs[prefix + name]))}"
-        for name, template in _FORMATS.items()
-        if prefix + name in logs
-    )
