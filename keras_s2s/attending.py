@@ -46,7 +46,7 @@ class DecoderStack:
     def __init__(self, design: Design, dtype: Any) -> None:
         self.design = design
         self.compute_dtype: str = dtype.compute_dtype
-        self.attention = design.attention
+        self.attention: Any = design.attention  # a Mechanism, or None
         self.blocks = stack.blocks(
             design.cell,
             design.units,
