@@ -7,8 +7,8 @@ their loops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.encoder import Encoder
-from keras_s2s.recurrent import GRU, LSTM, Recurrent, RecurrentBlock
+from keras_s2s.recurrent import GRU, LSTM, Recurrence, Recurrent, RecurrentBlock
 
 # TensorFlow's operation for a call into Python. Nothing calls it: the trace is converted, not run.
 MARKER = "PyFunc"
@@ -38,13 +38,10 @@ def marked(model: keras.Model) -> Iterator[None]:
         for block in encoder.blocks
         if type(block.recurrent) in GATES
     ]
-    for block in blocks:
-        block.recur = _marking(block)
-    try:
-        yield
-    finally:
+    with ExitStack() as substitutions:
         for block in blocks:
-            del block.recur  # the method of its class is there again
+            substitutions.enter_context(block.substituted(_mark_of(block)))
+        yield
 
 
 def convert_mark(context: Any, node: Any, name: str, arguments: Any) -> None:
@@ -93,7 +90,8 @@ def onnx_weights(layers: list[Recurrent]) -> tuple[np.ndarray, np.ndarray, np.nd
     return np.stack(kernels), np.stack(recurrent_kernels), np.stack(biases)
 
 
-def _marking(block: RecurrentBlock) -> Callable[..., Any]:
+def _mark_of(block: RecurrentBlock) -> Recurrence:
+    """What leaves one operation in a trace for the recurrence of a block."""
     layers = [layer for layer in (block.recurrent, block.backward) if layer is not None]
     states = layers[0].states
     weights = onnx_weights(layers)

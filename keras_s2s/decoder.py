@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_s2s.attending import AttendingStack
-from keras_s2s.attention import Encoded, Mechanism, Memory, Score
-from keras_s2s.projection import columns
-from keras_s2s.stack import State, check_stack, embedding, embedding_dropouts, scaled
+from keras_s2s.attending import DecoderStack
+from keras_s2s.attention import Encoded, Mechanism, Memory, Score, mechanism
+from keras_s2s.design import Design, deserialized_options
+from keras_s2s.embedding import TokenEmbedding, embedding_dropouts, embedding_table
+from keras_s2s.output import DenseOutput, TiedOutput, check_tied_width
+from keras_s2s.stack import State, check_stack, layer_cells
 from keras_s2s.system.checks import check_flags, check_positive, check_shares
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class Decoder(AttendingStack):
+class Decoder(keras.layers.Layer):
     """Predicts each target token from those before it and from the source (Luong et al. 2015, §3).
 
     1. Embed the tokens and run `depth` recurrent layers: decoder states `h_t`.
@@ -105,17 +107,16 @@ class Decoder(AttendingStack):
     ) -> None:
         check_stack(vocabulary_size, embedding_size, units, depth, cell)
         check_shares(embedding_dropout=embedding_dropout, word_dropout=word_dropout)
-        check_flags(
-            tied_embedding=tied_embedding,
-            output_bias=output_bias,
-            trainable_embedding=trainable_embedding,
-        )
+        check_flags(tied_embedding=tied_embedding, output_bias=output_bias)
+        check_flags(trainable_embedding=trainable_embedding)
         check_positive("embedding_scale", embedding_scale)
-        super().__init__(
+        super().__init__(**kwargs)
+        policy = self.dtype_policy
+        self.design = Design(
             units=units,
-            depth=depth,
+            depth=len(layer_cells(cell, depth)),
             cell=cell,
-            attention=attention,
+            attention=None if attention is None else mechanism(attention, policy),
             attention_vector=attention_vector,
             attention_size=attention_size,
             attention_activation=attention_activation,
@@ -127,8 +128,12 @@ class Decoder(AttendingStack):
             layer_norm=layer_norm,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
-            **kwargs,
         )
+        # Options are attributes, as in any layer. Layers are tracked in the order of assignment.
+        for option in fields(self.design):
+            setattr(self, option.name, getattr(self.design, option.name))
+        self.stack = DecoderStack(self.design, policy)
+        self.blocks, self.attention_layer = self.stack.blocks, self.stack.attention_layer
         self.vocabulary_size = vocabulary_size
         self.embedding_size = embedding_size
         self.embedding_dropout = embedding_dropout
@@ -137,9 +142,7 @@ class Decoder(AttendingStack):
         self.output_bias = output_bias
         self.trainable_embedding = trainable_embedding
         self.embedding_scale = embedding_scale
-
-        policy = self.dtype_policy
-        self.embedding = embedding(
+        self.embedding = embedding_table(
             vocabulary_size,
             embedding_size,
             trainable=trainable_embedding,
@@ -154,23 +157,62 @@ class Decoder(AttendingStack):
                 vocabulary_size, use_bias=output_bias, dtype=policy, name="output_layer"
             )
 
+    @property
+    def embed(self) -> TokenEmbedding:
+        """What turns target ids into vectors."""
+        return TokenEmbedding(self.embedding, self.embedding_scale, self.embedding_dropouts)
+
+    @property
+    def output_projection(self) -> DenseOutput | TiedOutput:
+        """What turns hidden vectors into logits; a tied one is there once the decoder is built."""
+        if self.output_layer is not None:
+            return DenseOutput(self.output_layer)
+        bias = self.bias if self.output_bias else None
+        return TiedOutput(self.embedding, bias, self.compute_dtype)
+
+    @property
+    def state_sizes(self) -> tuple[tuple[int, ...], ...]:
+        """Per layer, the width of each tensor of the state."""
+        return self.stack.state_sizes
+
+    @property
+    def looped(self) -> bool:
+        """Whether a step of the layers needs the one before it, so that `call` loops over them."""
+        return self.design.looped
+
+    @property
+    def attending_block(self) -> Any:
+        """The layer whose state attends. Files of models keep its weights under this name."""
+        return self.stack.attending_block
+
     def build(self, target_ids_shape: Any, state_shape: Any, memory_shape: Any) -> None:
         if not self.embedding.built:
             self.embedding.build((None, None))
-        width = self.build_stack(self.embedding_size, memory_shape)
+        width = self.stack.build(self.embedding_size, memory_shape)
         if self.output_layer is not None:
             self.output_layer.build((None, None, width))
             return
-        if width != self.embedding_size:
-            raise ValueError(
-                "`tied_embedding` needs what the logits come from to be as wide as the embedding; "
-                f"got a width of {width}, embedding_size={self.embedding_size}. Set "
-                "`attention_size` or `units` to embedding_size."
-            )
+        check_tied_width(width, self.embedding_size)
         if self.output_bias:
             self.bias = self.add_weight(
                 name="bias", shape=(self.vocabulary_size,), initializer="zeros"
             )
+
+    def memory(self, encoded: Encoded | Memory) -> Memory:
+        """Adds the attention's keys to an `Encoded`: once per source, before looping `step`."""
+        return self.stack.memory(encoded)
+
+    def initial_state(self, state: State, memory: Memory) -> State:
+        """The layers' state with what attention and feeding carry, ready for a loop of `step`.
+
+        Args:
+            state: one tuple per layer of tensors `(N, U)`.
+            memory: a `Memory` of `B` sources; `N` is `B`, or `B·K` for `K` rows in a row each.
+
+        Returns:
+            `state` where nothing is carried, else `(*state, (fed, attention's state))`.
+        """
+        return self.stack.initial_state(state, memory)
 
     def call(
         self,
@@ -197,12 +239,12 @@ class Decoder(AttendingStack):
         Returns:
             `(logits (B, T, V), state, weights (B, T, S))`.
         """
-        x = scaled(self.embedding(target_ids), self.embedding_scale)  # (B, T, E)
-        for dropout in self.embedding_dropouts:
-            x = dropout(x, training=training)
-        hidden, state, weights = self.run(x, state, self.memory(memory), training)
+        x = self.embed(target_ids, training=training)  # (B, T, E)
+        # Recurrent layers, attention with their states, attentional vectors: (B, T, W).
+        hidden, state, weights = self.stack.run(x, state, self.memory(memory), training)
         hidden = self.dropping(hidden, training=training)
-        return self._logits(hidden) if logits else hidden, state, weights
+        outputs = self.output_projection(hidden) if logits else hidden  # (B, T, V)
+        return outputs, state, weights
 
     def step(self, tokens: Any, state: State, memory: Encoded | Memory) -> tuple[Any, State, Any]:
         """One token of each row, without dropout.
@@ -223,47 +265,26 @@ class Decoder(AttendingStack):
                 "This decoder has no weights yet, so it cannot step. "
                 "Call it once, or build it, first."
             )
-        x = scaled(self.embedding(tokens), self.embedding_scale)  # (N, E)
-        hidden, state, weights = self.run_step(x, state, self.memory(memory))
-        return self._logits(hidden), state, weights
+        x = self.embed.without_dropout(tokens)  # (N, E)
+        # Recurrent layers, attention with their states, attentional vector: (N, W).
+        hidden, state, weights = self.stack.run_step(x, state, self.memory(memory))
+        return self.output_projection(hidden), state, weights  # (N, V)
 
     def output_weights(self) -> tuple[Any, Any]:
         """`(W, V)` and `(V,)`, or None without a bias, in the compute dtype: `hidden·W + b`."""
-        if self.output_layer is not None:
-            kernel, bias = self.output_layer.kernel, self.output_layer.bias
-        else:
-            kernel = ops.transpose(self.embedding.embeddings)
-            bias = self.bias if self.output_bias else None
-        kernel = ops.cast(kernel, self.compute_dtype)
-        return kernel, None if bias is None else ops.cast(bias, self.compute_dtype)
+        return self.output_projection.weights()
 
     def output_columns(self, ids: Any) -> tuple[Any, Any]:
-        """Of some ids `(N,)`: columns `(W, N)` of the kernel and biases `(N,)`, or None.
+        """Columns `(W, N)` of the kernel and biases `(N,)`, or None, of some ids `(N,)`.
 
-        They are those of `output_weights`, but nothing as large as the kernel is read or made,
-        where the gradient of an untied one is.
+        Nothing as large as the kernel is read or made, but the gradient of an untied one.
         """
-        if self.output_layer is not None:
-            kernel = columns(self.output_layer.kernel, ids)
-            bias = self.output_layer.bias
-        else:
-            kernel = ops.transpose(ops.take(self.embedding.embeddings, ids, axis=0))
-            bias = self.bias if self.output_bias else None
-        kernel = ops.cast(kernel, self.compute_dtype)
-        if bias is None:
-            return kernel, None
-        return kernel, ops.cast(ops.take(bias, ids), self.compute_dtype)
-
-    def _logits(self, hidden: Any) -> Any:
-        if self.output_layer is not None:
-            return self.output_layer(hidden)
-        table = ops.cast(self.embedding.embeddings, self.compute_dtype)
-        logits = ops.matmul(ops.cast(hidden, self.compute_dtype), ops.transpose(table))
-        return logits + ops.cast(self.bias, logits.dtype) if self.output_bias else logits
+        return self.output_projection.columns(ids)
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
+            **self.design.get_config(),
             "vocabulary_size": self.vocabulary_size,
             "embedding_size": self.embedding_size,
             "embedding_dropout": self.embedding_dropout,
@@ -273,3 +294,7 @@ class Decoder(AttendingStack):
             "trainable_embedding": self.trainable_embedding,
             "embedding_scale": self.embedding_scale,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Decoder:
+        return cls(**deserialized_options(config))

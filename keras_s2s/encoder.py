@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_s2s import stack
 from keras_s2s.attention import Encoded
+from keras_s2s.embedding import TokenEmbedding, embedding_dropouts, embedding_table
 from keras_s2s.stack import State, check_stack
 from keras_s2s.system.checks import check_choice, check_flags, check_positive, check_shares, is_size
 
@@ -119,7 +120,7 @@ class Encoder(keras.layers.Layer):
         self.pad_id = pad_id
 
         policy = self.dtype_policy
-        self.embedding = stack.embedding(
+        self.embedding = embedding_table(
             vocabulary_size,
             embedding_size,
             trainable=trainable_embedding,
@@ -127,10 +128,10 @@ class Encoder(keras.layers.Layer):
             name="embedding",
         )
         self.feature_embeddings = [
-            stack.embedding(*sizes, dtype=policy, name=f"feature_{i}")
+            embedding_table(*sizes, dtype=policy, name=f"feature_{i}")
             for i, sizes in enumerate(self.source_features)
         ]
-        self.embedding_dropouts = stack.embedding_dropouts(embedding_dropout, word_dropout, policy)
+        self.embedding_dropouts = embedding_dropouts(embedding_dropout, word_dropout, policy)
         self.blocks = stack.blocks(
             cell,
             units,
@@ -143,6 +144,13 @@ class Encoder(keras.layers.Layer):
             dtype=policy,
         )
         self.dropping = keras.layers.Dropout(dropout, dtype=policy)
+
+    @property
+    def embed(self) -> TokenEmbedding:
+        """What turns source ids into vectors."""
+        return TokenEmbedding(
+            self.embedding, self.embedding_scale, self.embedding_dropouts, self.feature_embeddings
+        )
 
     @property
     def depth(self) -> int:
@@ -189,7 +197,8 @@ class Encoder(keras.layers.Layer):
                 f"got {tuple(source_ids.shape)}."
             )
         mask = ops.not_equal(source_ids, self.pad_id)
-        x = self._embed(source_ids, source_features, training)  # (B, S, E)
+        features = self._features(source_features)
+        x = self.embed(source_ids, features, training)  # (B, S, E)
         if self.reverse_source:
             x, mask = ops.flip(x, axis=1), ops.flip(mask, axis=1)
         state = []
@@ -201,33 +210,24 @@ class Encoder(keras.layers.Layer):
             x, mask = ops.flip(x, axis=1), ops.flip(mask, axis=1)
         return Encoded(x, mask), tuple(state)
 
-    def _embed(self, source_ids: Any, source_features: Any, training: bool | None) -> Any:
-        x = stack.scaled(self.embedding(source_ids), self.embedding_scale)
+    def _features(self, source_features: Any) -> Any:
+        """The features as a tensor, or None for an encoder without any."""
         if (source_features is None) != (not self.source_features):
             raise ValueError(
                 f"This encoder has {len(self.source_features)} source features a token "
                 f"(`source_features={self.source_features}`); got "
                 f"source_features={'none' if source_features is None else 'a tensor'}."
             )
-        if source_features is not None:
-            source_features = ops.convert_to_tensor(source_features)
-            shape = tuple(source_features.shape)
-            if len(shape) != 3 or shape[-1] != len(self.source_features):
-                raise ValueError(
-                    "`source_features` must have the shape (batch, source length, "
-                    f"{len(self.source_features)}); got {shape}."
-                )
-            x = ops.concatenate(
-                [x]
-                + [
-                    embedding(source_features[:, :, i])
-                    for i, embedding in enumerate(self.feature_embeddings)
-                ],
-                axis=-1,
+        if source_features is None:
+            return None
+        source_features = ops.convert_to_tensor(source_features)
+        shape = tuple(source_features.shape)
+        if len(shape) != 3 or shape[-1] != len(self.source_features):
+            raise ValueError(
+                "`source_features` must have the shape (batch, source length, "
+                f"{len(self.source_features)}); got {shape}."
             )
-        for dropout in self.embedding_dropouts:
-            x = dropout(x, training=training)
-        return x
+        return source_features
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -142,7 +142,7 @@ def sampled_sums(
     >>> candidates = Candidates(np.array([0, 3]), np.zeros(4, "float32"))
     >>> sums = sampled_sums(
     ...     np.zeros((1, 2, 2), "float32"),
-    ...     lambda ids: (columns(kernel, ids), None),
+    ...     lambda ids: (kernel[:, ids], None),
     ...     np.array([[1, 0]]),
     ...     np.array([[1, 0]], "float32"),
     ...     candidates,
@@ -171,32 +171,6 @@ def sampled_sums(
         from_logits=True,
     )
     return TokenSums(ops.sum(entropy * weights), None, None, ops.sum(weights))
-
-
-def columns(kernel: Any, ids: Any) -> Any:
-    """Some columns of a matrix, as often as they are named: `(W, V)` and `(N,)` to `(W, N)`.
-
-    The gradient is one tensor `(W, V)`; what TensorFlow writes for it is two, one transposed.
-
-    Example:
-    >>> columns([[1, 2, 3], [4, 5, 6]], [2, 0]).numpy().tolist()
-    [[3, 1], [6, 4]]
-    """
-    kernel, ids = ops.convert_to_tensor(kernel), ops.convert_to_tensor(ids)
-    width, size = kernel.shape
-
-    def run(kernel: Any) -> Any:
-        def grad(d_columns: Any, **_: Any) -> Any:
-            starts = ops.arange(0, width * size, size, dtype="int64")
-            flat = ops.expand_dims(starts, -1) + ops.cast(ids, "int64")  # (W, N)
-            d_kernel = ops.segment_sum(
-                ops.reshape(d_columns, (-1,)), ops.reshape(flat, (-1,)), width * size
-            )
-            return ops.reshape(d_kernel, (width, size))
-
-        return ops.take(kernel, ids, axis=1), grad
-
-    return ops.custom_gradient(run)(kernel)
 
 
 def _real(hidden: Any, labels: Any, weights: Any) -> tuple[Any, Any, Any]:

@@ -1,4 +1,4 @@
-"""What encoder and decoder build their recurrent stacks from: sizes, cells, blocks, embeddings."""
+"""What encoder and decoder build their recurrent stacks from: sizes, cells and blocks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def blocks(
         dtype: policy of the layers.
         bidirectional: True, False, or 'first' for the first layer alone.
     """
-    cells = _cells(cell, depth)
+    cells = layer_cells(cell, depth)
     made: list[RecurrentBlock] = []
     around = False
     for i, each in enumerate(cells):
@@ -68,7 +68,8 @@ def blocks(
     return made
 
 
-def _cells(cell: Any, depth: int | None) -> list[Any]:
+def layer_cells(cell: Any, depth: int | None) -> list[Any]:
+    """The cell, or its name, of each of `depth` layers, the lowest first."""
     if isinstance(cell, (list, tuple)):
         if not cell or depth not in (None, len(cell)):
             raise ValueError(
@@ -89,31 +90,6 @@ def _cells(cell: Any, depth: int | None) -> list[Any]:
 def _width(cell: Any, units: int | None, both: bool) -> int:
     width = (units or 0) if isinstance(cell, str) else cell_width(cell)
     return width * (2 if both else 1)
-
-
-def embedding(vocabulary_size: int, size: int, **kwargs: Any) -> keras.layers.Embedding:
-    """A table whose rows start with a length near one: numbers of N(0, 1/size).
-
-    A tied output layer then starts with logits of a size that trains. Keras' own, within ±0.05, are
-    so alike at first that a model needs several times the steps.
-    """
-    start = keras.initializers.RandomNormal(stddev=size**-0.5)
-    return keras.layers.Embedding(vocabulary_size, size, embeddings_initializer=start, **kwargs)
-
-
-def scaled(x: Any, scale: float) -> Any:
-    """Embeddings times a constant, in their dtype."""
-    return x if scale == 1 else x * scale
-
-
-def embedding_dropouts(embedding: float, word: float, dtype: Any) -> list[keras.layers.Dropout]:
-    """Dropout of whole words, then of parts of embeddings; an empty list without either."""
-    made = []
-    if word:
-        made.append(keras.layers.Dropout(word, noise_shape=(None, None, 1), dtype=dtype))
-    if embedding:
-        made.append(keras.layers.Dropout(embedding, dtype=dtype))
-    return made
 
 
 def check_stack(

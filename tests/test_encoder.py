@@ -307,7 +307,7 @@ def test_each_dropout_is_on_in_training_only(name, whole):
     assert np.abs(one - two).max() > 1e-3
     if name != "dropout":
         # What the recurrence sees of one word: all of it or nothing with `word_dropout`.
-        x = np.array(encoder._embed(np.full((20, 20), 4), None, True))
+        x = np.array(encoder.embed(np.full((20, 20), 4), training=True))
         gone = (x == 0).mean(axis=-1)
         assert np.isin(gone, (0.0, 1.0)).all() == whole
         assert abs(gone.mean() - 0.5) < 0.12

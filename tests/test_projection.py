@@ -13,7 +13,8 @@ from keras import ops
 from keras_s2s import projection
 from keras_s2s.candidates import Candidates
 from keras_s2s.losses import token_cross_entropy
-from keras_s2s.projection import columns, projected_sums, sampled_sums
+from keras_s2s.output import columns
+from keras_s2s.projection import projected_sums, sampled_sums
 
 pytestmark = tensorflow_only
 
@@ -227,15 +228,6 @@ def test_no_real_token_has_no_sampled_loss():
     value, found, _ = gradients(objective, [HIDDEN, KERNEL, BIAS])
     assert value == 0
     assert all((gradient == 0).all() for gradient in found)
-
-
-def test_columns_that_are_named_twice_have_the_sum_of_their_gradients():
-    ids, upstream = np.array([2, 6, 2]), RNG.normal(size=(5, 3)).astype("float32")
-    value, (gradient,), _ = gradients(lambda k: ops.sum(columns(k, ids) * upstream), [KERNEL])
-    assert value == pytest.approx((KERNEL[:, ids] * upstream).sum(), rel=1e-5)
-    expected = np.zeros_like(KERNEL)
-    np.add.at(expected.T, ids, upstream.T)
-    np.testing.assert_allclose(gradient, expected, rtol=1e-6)
 
 
 def test_sampled_logits_are_float32_whatever_the_products_are_in():

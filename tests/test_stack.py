@@ -1,7 +1,6 @@
-"""What stacks are built from: widths, residuals, one cell a layer, embeddings' dropout."""
+"""What stacks are built from: widths, residuals, one cell a layer."""
 
 import keras
-import numpy as np
 import pytest
 from designs import NestedCell
 
@@ -100,31 +99,3 @@ def test_names_and_cells_round_trip_in_any_list():
     again = stack.deserialized_cell(stack.serialized_cell(cells))
     assert [type(each) for each in again] == [type(each) for each in cells]
     assert (again[0], again[1].units, again[2].units) == ("gru", 3, 2)
-
-
-def dropped(embedding=0.0, word=0.0):
-    x = np.ones((40, 10, 25), "float32")
-    for dropout in stack.embedding_dropouts(embedding, word, "float32"):
-        x = dropout(x, training=True)
-    return keras.ops.convert_to_numpy(x)
-
-
-def test_word_dropout_drops_whole_words_and_scales_the_others():
-    x = dropped(word=0.25)
-    whole = np.ptp(x, axis=-1) == 0
-    assert whole.all()
-    # 400 words: the share's standard deviation is 0.022.
-    assert abs((x[:, :, 0] == 0).mean() - 0.25) < 0.09
-    np.testing.assert_allclose(np.unique(x), [0, 4 / 3], rtol=1e-6)
-
-
-def test_embedding_dropout_drops_single_numbers():
-    x = dropped(embedding=0.25)
-    assert abs((x == 0).mean() - 0.25) < 0.03
-    assert ((x == 0).mean(axis=-1) > 0).mean() > 0.9
-    assert not (np.ptp(x, axis=-1) == 0).any()
-
-
-def test_without_either_there_is_no_layer():
-    assert stack.embedding_dropouts(0.0, 0.0, "float32") == []
-    assert len(stack.embedding_dropouts(0.1, 0.1, "float32")) == 2

@@ -10,7 +10,7 @@ Weights have the layout of `keras.layers.LSTM` and `keras.layers.GRU(reset_after
 interchange.
 """
 
-from keras_s2s.recurrent.block import RecurrentBlock
+from keras_s2s.recurrent.block import Recurrence, RecurrentBlock
 from keras_s2s.recurrent.cells import GRU, LSTM
 from keras_s2s.recurrent.foreign import CellRecurrent
 from keras_s2s.recurrent.layer import CELLS, Recurrent, named_cell
@@ -22,6 +22,7 @@ __all__ = [
     "LSTM",
     "CellRecurrent",
     "LayerNormLSTM",
+    "Recurrence",
     "Recurrent",
     "RecurrentBlock",
     "named_cell",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -11,6 +13,9 @@ from keras_s2s.recurrent.foreign import CellRecurrent, check_cell
 from keras_s2s.recurrent.layer import CELLS, Recurrent
 from keras_s2s.scan import Tensors
 from keras_s2s.system.checks import check_flags
+
+# Inputs (B, T, D), an initial state or None, a mask or None and `training` to what `recur` gives.
+Recurrence = Callable[[Any, Tensors | None, Any, bool | None], tuple[Any, Tensors]]
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -68,6 +73,7 @@ class RecurrentBlock(keras.layers.Layer):
         self.dropping = keras.layers.Dropout(dropout, dtype=policy)
         self.norm = keras.layers.LayerNormalization(dtype=policy) if layer_norm else None
         self.supports_masking = True
+        self.substitute: Recurrence | None = None  # see `substituted`
 
     @property
     def units(self) -> int:
@@ -114,7 +120,8 @@ class RecurrentBlock(keras.layers.Layer):
             `(outputs (B, T, U), state)`.
         """
         inputs = self.dropping(_joined(x, extra), training=training)
-        outputs, state = self.recur(inputs, initial_state, mask, training)
+        recur = self.substitute or self.recur
+        outputs, state = recur(inputs, initial_state, mask, training)
         return self._finish(x, outputs), state
 
     def recur(
@@ -130,6 +137,20 @@ class RecurrentBlock(keras.layers.Layer):
             outputs = ops.concatenate([outputs, ops.flip(back, axis=1)], axis=-1)
             state = tuple(ops.concatenate(both, axis=-1) for both in zip(state, last, strict=True))
         return outputs, state
+
+    @contextmanager
+    def substituted(self, recurrence: Recurrence) -> Iterator[None]:
+        """Inside, `call` of this block runs `recurrence` in place of `recur`.
+
+        This is the seam for those who trace the block for another runtime, where the recurrence is
+        one operation and no loop. Dropout, normalisation and the residual stay the block's, and
+        `step` stays as it is.
+        """
+        before, self.substitute = self.substitute, recurrence
+        try:
+            yield
+        finally:
+            self.substitute = before
 
     def step(
         self, x: Any, state: Tensors, extra: Any = None, noise: tuple[Tensors, Tensors] = ((), ())

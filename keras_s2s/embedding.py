@@ -1,0 +1,69 @@
+"""How ids become vectors at the entrance of an encoder or a decoder: table, scale and dropouts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@dataclass(frozen=True)
+class TokenEmbedding:
+    """Embeds ids through layers that belong to an `Encoder` or a `Decoder`.
+
+    ```
+    outputs = dropouts([scale·table[ids]; feature_tables[i][features[i]] …])
+    ```
+
+    The layers stay attributes of their owner, because Keras finds and saves them there. An owner
+    makes this object anew whenever it embeds, so that a table it comes to share takes effect.
+
+    Attributes:
+        table: the embedding of the tokens.
+        scale: factor on the tokens' embeddings.
+        dropouts: layers that `embedding_dropouts` made, applied in their order.
+        feature_tables: one embedding for each further id that a token carries.
+    """
+
+    table: keras.layers.Embedding
+    scale: float
+    dropouts: Sequence[keras.layers.Dropout]
+    feature_tables: Sequence[keras.layers.Embedding] = ()
+
+    def __call__(self, ids: Any, features: Any = None, training: bool | None = None) -> Any:
+        """Ids `(B, T)` and features `(B, T, F)`, or None, to `(B, T, E)`."""
+        x = self.without_dropout(ids)
+        if features is not None:
+            tables = enumerate(self.feature_tables)
+            x = ops.concatenate([x, *(table(features[:, :, i]) for i, table in tables)], axis=-1)
+        for dropout in self.dropouts:
+            x = dropout(x, training=training)
+        return x
+
+    def without_dropout(self, ids: Any) -> Any:
+        """Ids of any shape `(…)`, such as the tokens of one step, to `(…, E)`."""
+        x = self.table(ids)
+        return x if self.scale == 1 else x * self.scale
+
+
+def embedding_table(vocabulary_size: int, size: int, **kwargs: Any) -> keras.layers.Embedding:
+    """A table whose rows start with a length near one: numbers of N(0, 1/size).
+
+    A tied output layer then starts with logits of a size that trains. Keras' own, within ±0.05, are
+    so alike at first that a model needs several times the steps.
+    """
+    start = keras.initializers.RandomNormal(stddev=size**-0.5)
+    return keras.layers.Embedding(vocabulary_size, size, embeddings_initializer=start, **kwargs)
+
+
+def embedding_dropouts(embedding: float, word: float, dtype: Any) -> list[keras.layers.Dropout]:
+    """Dropout of whole words, then of parts of embeddings; an empty list without either."""
+    made = []
+    if word:
+        made.append(keras.layers.Dropout(word, noise_shape=(None, None, 1), dtype=dtype))
+    if embedding:
+        made.append(keras.layers.Dropout(embedding, dtype=dtype))
+    return made
