@@ -13,6 +13,7 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
+from grpc_service import GrpcServer, serve_grpc
 from served import Exported, Served
 
 from keras_s2s.export import facts
@@ -21,7 +22,6 @@ from keras_s2s.export.facts import example, in_words, verdict
 from keras_s2s.export.guide import GRPC_PORT, REST_PORT, Facts, curl, guide
 from keras_s2s.export.latency import SIZES
 from keras_s2s.export.places import MARK
-from keras_s2s.export.serving.grpc_service import GrpcServer, serve_grpc
 from keras_s2s.export.serving.process import RemoteSession
 from keras_s2s.export.serving.rest import RestServer, serve_http
 from keras_s2s.export.signatures import signature_specs

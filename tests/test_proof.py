@@ -8,6 +8,7 @@ held-out sentences.
 from pathlib import Path
 
 import pytest
+from web import web_run
 
 from keras_s2s.export import export_translator, verify_export
 from keras_s2s.export.expectation import SERVED_BY, read_expected
@@ -17,7 +18,6 @@ from keras_s2s.export.sentences import as_bytes
 from keras_s2s.export.serving.process import RemoteSession
 from keras_s2s.export.serving.registry import late_libraries
 from keras_s2s.export.version import replay_warmup
-from keras_s2s.export.web import web_run
 from keras_s2s.search import BeamSearch
 from keras_s2s.settings import TrainingSettings
 from keras_s2s.training import train

@@ -96,14 +96,15 @@ def test_a_request_that_fails_is_named(served_words: Served, tmp_path: Path) -> 
         replay_warmup(served_words.session, tmp_path)
 
 
-@pytest.mark.parametrize("place", [0, 9, 20, -1])
-def test_damage_is_found(tmp_path: Path, place: int) -> None:
+# TensorFlow tells where a record begins if its length is damaged, else where its content begins.
+@pytest.mark.parametrize(("place", "told"), [(0, 0), (9, 0), (20, 12), (-1, 12)])
+def test_damage_is_found(tmp_path: Path, place: int, told: int) -> None:
     path = write_warmup(tmp_path, "m", [Request("s", {"text": strings([b"abc"])})])
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
 
-    with pytest.raises(ValueError, match="damaged at byte 0"):
+    with pytest.raises(ValueError, match=rf"damaged at byte {told}\."):
         read_warmup(tmp_path)
 
 
