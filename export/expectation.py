@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_s2s.export.artefacts import Artefact, Origin
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.ids_tasks import IdsTask
-from keras_s2s.export.parity import Artefact, Origin
-from keras_s2s.export.places import expected_file
+from keras_s2s.export.record import expected_file
 from keras_s2s.export.reference import source_rows
 from keras_s2s.export.signatures import ALIGNMENTS, BEAM, IDS, TEXT
 from keras_s2s.export.tasks import Task

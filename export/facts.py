@@ -9,11 +9,10 @@ from typing import Any
 
 from keras_s2s.export.comparison import ParityReport
 from keras_s2s.export.expectation import SERVED_TASKS
-from keras_s2s.export.guide import Facts, guide
+from keras_s2s.export.guide import README, Facts, guide
 from keras_s2s.export.latency import batches_of, measured
 from keras_s2s.export.metadata import search_settings
-from keras_s2s.export.places import README
-from keras_s2s.export.preconditions import needs_extensions
+from keras_s2s.export.packages import needs_extensions
 from keras_s2s.export.reference import source_rows
 from keras_s2s.export.runtimes import Runtimes
 from keras_s2s.export.sentences import AWKWARD

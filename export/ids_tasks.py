@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from keras_s2s.export.arrays import Arrays, Encode
 from keras_s2s.export.comparison import Mismatch
-from keras_s2s.export.graphs import spec_of_ids
 from keras_s2s.export.reference import Hypotheses, gap, hypotheses, padded, unpadded
+from keras_s2s.export.signatures import spec_of_ids
 from keras_s2s.export.spec import GraphSpec, IdsSpec
 from keras_s2s.export.tasks import (
     SAMPLES,
     SEED,
-    Arrays,
-    Encode,
     Judge,
     Task,
     relative_differences,

@@ -17,7 +17,6 @@ from keras_s2s import __version__
 from keras_s2s.export.beam_loop import BeamLoop
 from keras_s2s.export.conversion import IR_VERSION, OPSET, converted
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.graphs import ids_function
 from keras_s2s.export.greedy_loop import GreedyLoop
 from keras_s2s.export.hoisting import hoist_invariants
 from keras_s2s.export.loops import is_composed
@@ -29,6 +28,7 @@ from keras_s2s.export.pieces import Pieces, pieces_of
 from keras_s2s.export.quantization import OPERATORS
 from keras_s2s.export.spec import DTYPES, Declaration, Value
 from keras_s2s.export.strings import FIRST_OPSET, add_pieces, decode_model, encode_model
+from keras_s2s.export.tracing import ids_function
 from keras_s2s.search import BeamSearch, Search
 from keras_s2s.translator import Translator
 

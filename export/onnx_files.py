@@ -10,11 +10,11 @@ from typing import Any
 
 import onnx
 
+from keras_s2s.export.artefacts import Artefact, Origin, onnx_run
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.loops import is_composed
 from keras_s2s.export.onnx import ids_model, piece_models, text_model
 from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
-from keras_s2s.export.parity import Artefact, Origin, onnx_run
 from keras_s2s.export.pieces import Pieces, pieces_of
 from keras_s2s.export.quantization import quantized
 from keras_s2s.export.spec import IdsSpec, TextSpec

@@ -11,9 +11,9 @@ from dataclasses import replace
 import onnx
 from onnx import helper
 
-from keras_s2s.export.graphs import spec_of_ids, spec_of_text
 from keras_s2s.export.loops import controls, is_composed
 from keras_s2s.export.pieces import NEW, Pieces
+from keras_s2s.export.signatures import spec_of_ids, spec_of_text
 from keras_s2s.export.spec import Axis, Declaration, IdsSpec, TextSpec, Value
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator

@@ -22,26 +22,16 @@ from keras_s2s.export.expectation import (
     write_json,
 )
 from keras_s2s.export.facts import write_readme
-from keras_s2s.export.places import (
-    EXPECTED,
-    README,
-    check_readme,
-    model_name,
-    other_folder,
-    version_folder,
-)
-from keras_s2s.export.preconditions import (
-    FORMATS,
-    check_formats,
-    check_onnx,
-    check_settings,
-    checked_beam,
-    needs_extensions,
-)
+from keras_s2s.export.guide import README
+from keras_s2s.export.packages import check_onnx, needs_extensions
+from keras_s2s.export.places import check_readme, model_name, other_folder, version_folder
+from keras_s2s.export.preconditions import FORMATS, check_formats, check_settings
 from keras_s2s.export.quality import check_quality, check_quantization, compare_quality
+from keras_s2s.export.record import EXPECTED
 from keras_s2s.export.runtimes import runtimes_below
 from keras_s2s.export.serving.configuration import write_configuration
 from keras_s2s.export.serving.registry import TARGET, check_server
+from keras_s2s.export.signatures import checked_beam
 from keras_s2s.export.staging import publish, staging
 from keras_s2s.export.summary import parity_markdown
 from keras_s2s.export.triton import write_triton
@@ -50,7 +40,7 @@ from keras_s2s.search import Search
 from keras_s2s.translator import Translator
 
 if TYPE_CHECKING:
-    from keras_s2s.export.parity import Artefact
+    from keras_s2s.export.artefacts import Artefact
     from keras_s2s.export.runtimes import Runtimes
     from keras_s2s.export.tasks import Task
 
@@ -248,7 +238,7 @@ def export_translator(
 
 def _served(runtimes: Runtimes, path: str) -> list[Artefact]:
     """Every signature of a SavedModel, in Python's TensorFlow and through the C API."""
-    from keras_s2s.export.parity import Origin
+    from keras_s2s.export.artefacts import Origin
 
     return [
         runtimes.artefact(Origin(runtime, path, signature), task)

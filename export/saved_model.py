@@ -77,8 +77,3 @@ class LoadedModel:
             return {key: tensor.numpy() for key, tensor in returned.items()}
 
         return run
-
-
-def load_saved_model(folder: Path, signature: str = TEXT) -> Run:
-    """One signature of a SavedModel; see `LoadedModel.signature`."""
-    return LoadedModel(folder).signature(signature)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_s2s.export.graphs import ids_function, search_ids
 from keras_s2s.export.signatures import (
     ALIGNMENTS,
     BEAM,
@@ -16,6 +15,7 @@ from keras_s2s.export.signatures import (
     signature_specs,
     spec_of_served_ids,
 )
+from keras_s2s.export.tracing import ids_function, search_ids
 from keras_s2s.search import Search
 from keras_s2s.text import Tokenizer
 from keras_s2s.translator import Translator

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from keras_s2s.export.arrays import Arrays, Encode
 from keras_s2s.export.comparison import Mismatch
-from keras_s2s.export.graphs import spec_of_text
 from keras_s2s.export.reference import (
     BATCH_SIZE,
     gap,
@@ -16,12 +16,10 @@ from keras_s2s.export.reference import (
     source_rows,
     translations,
 )
-from keras_s2s.export.signatures import LOWEST, alignments_spec, beam_spec
+from keras_s2s.export.signatures import LOWEST, alignments_spec, beam_spec, spec_of_text
 from keras_s2s.export.spec import GraphSpec, TextSpec
 from keras_s2s.export.tasks import (
     NEAR,
-    Arrays,
-    Encode,
     Judge,
     Task,
     as_text,

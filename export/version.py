@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_s2s.export.arrays import as_bytes
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.saved_model import write_saved_model
-from keras_s2s.export.sentences import as_bytes
 from keras_s2s.export.serving.c_api import StatusError
 from keras_s2s.export.serving.configuration import BATCH_SIZES, BATCHING, batching_parameters
 from keras_s2s.export.serving.process import Servable

@@ -13,6 +13,7 @@ from translators import texts, tiny_translator
 
 from keras_s2s.export import ExportReport, export_translator
 from keras_s2s.export.serving.process import RemoteSession
+from keras_s2s.export.serving.registry import check_server
 from keras_s2s.export.signatures import beam_search
 from keras_s2s.export.version import write_version
 from keras_s2s.search import BeamSearch, Search
@@ -20,6 +21,10 @@ from keras_s2s.translator import Translator
 
 PAIRS = [("char", "word"), ("unigram", "bpe")]
 WIDTH = 3
+NAMES = ("serving_default", "beam", "ids", "alignments")  # of the signatures
+
+# The libraries of TensorFlow Text with what came last, and the first server that has them.
+LATE_LIBRARIES = {"trimmer_ops": "2.20", "utf8_binarize_op": "2.20"}
 
 
 class Served(NamedTuple):
@@ -51,6 +56,12 @@ def strings(given: list[bytes]) -> np.ndarray:
     array = np.empty(len(given), object)
     array[:] = given
     return array
+
+
+def late_libraries(server: str) -> list[str]:
+    """The libraries of TensorFlow Text that a server lacks."""
+    version = check_server(server)
+    return [name for name, first in LATE_LIBRARIES.items() if check_server(first) > version]
 
 
 class Exported(NamedTuple):

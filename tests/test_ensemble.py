@@ -9,9 +9,9 @@ import pytest
 from translators import texts, tiny_translator
 
 from keras_s2s.ensemble import Ensemble, ensemble_translators
-from keras_s2s.export.graphs import spec_of_ids
 from keras_s2s.export.onnx import ids_model
-from keras_s2s.export.saved_model import load_saved_model, write_saved_model
+from keras_s2s.export.saved_model import LoadedModel, write_saved_model
+from keras_s2s.export.signatures import spec_of_ids
 from keras_s2s.inference import Decodable
 from keras_s2s.scoring import ScoringModel, score_rows
 from keras_s2s.search import BeamSearch
@@ -172,7 +172,7 @@ def test_exported_ids_are_those_of_keras(together: Translator) -> None:
 def test_saved_model_says_what_keras_says(together: Translator, tmp_path: Path) -> None:
     write_saved_model(together, tmp_path / "1")
 
-    served = load_saved_model(tmp_path / "1")({"text": np.array(TEXTS, dtype=object)})
+    served = LoadedModel(tmp_path / "1").signature()({"text": np.array(TEXTS, dtype=object)})
 
     assert [text.decode() for text in served["translation"]] == together(TEXTS)
 

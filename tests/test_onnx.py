@@ -25,11 +25,11 @@ from keras_s2s.attention import (
     Monotonic,
     MultiHeadAttention,
 )
+from keras_s2s.export.artefacts import onnx_run
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.names import nodes
 from keras_s2s.export.onnx import ids_model, text_model
 from keras_s2s.export.onnx_specs import onnx_ids_spec
-from keras_s2s.export.parity import onnx_run
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.translator import Translator
 

@@ -12,15 +12,18 @@ import pytest
 from onnx import numpy_helper
 from translators import texts, tiny_translator
 
+from keras_s2s.export.arrays import Arrays, as_bytes, as_valid
+from keras_s2s.export.artefacts import Artefact, onnx_run, signature_run
 from keras_s2s.export.comparison import Comparison, Mismatch, ParityReport
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.graphs import ids_function, spec_of_ids
 from keras_s2s.export.onnx import ids_model, text_model
 from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
-from keras_s2s.export.parity import Artefact, compare, onnx_run, saved_model_run
+from keras_s2s.export.parity import compare
 from keras_s2s.export.reference import gap, hypotheses, source_rows
-from keras_s2s.export.sentences import AWKWARD, LEAST, as_bytes, as_valid, parity_sentences
-from keras_s2s.export.tasks import Arrays
+from keras_s2s.export.saved_model import LoadedModel
+from keras_s2s.export.sentences import AWKWARD, LEAST, parity_sentences
+from keras_s2s.export.signatures import spec_of_ids
+from keras_s2s.export.tracing import ids_function
 from keras_s2s.search import BeamSearch, GreedySearch
 from keras_s2s.text import WordTokenizer
 from keras_s2s.translator import Translator
@@ -224,7 +227,7 @@ def test_a_saved_model_that_cannot_run_is_one_clear_failure(
     translator: Translator, tmp_path: Path
 ) -> None:
     with pytest.raises(ExportError, match="missing failed to run: "):
-        saved_model_run(tmp_path / "missing")([])
+        signature_run(LoadedModel(tmp_path / "missing"), "serving_default")([])
 
 
 def test_gap_is_the_difference_of_the_scores_that_the_search_gave() -> None:

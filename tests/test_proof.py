@@ -8,15 +8,16 @@ held-out sentences.
 from pathlib import Path
 
 import pytest
+from served import late_libraries
 from web import web_run
 
 from keras_s2s.export import export_translator, verify_export
+from keras_s2s.export.arrays import as_bytes
+from keras_s2s.export.artefacts import Artefact
 from keras_s2s.export.expectation import SERVED_BY, read_expected
 from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
-from keras_s2s.export.parity import Artefact, compare, compare_on
-from keras_s2s.export.sentences import as_bytes
+from keras_s2s.export.parity import compare, compare_on
 from keras_s2s.export.serving.process import RemoteSession
-from keras_s2s.export.serving.registry import late_libraries
 from keras_s2s.export.version import replay_warmup
 from keras_s2s.search import BeamSearch
 from keras_s2s.settings import TrainingSettings

@@ -23,12 +23,12 @@ from keras_s2s.export import (
     preconditions,
     publication,
 )
+from keras_s2s.export.arrays import as_valid
+from keras_s2s.export.artefacts import onnx_run
 from keras_s2s.export.comparison import Comparison, ParityReport
-from keras_s2s.export.parity import onnx_run
-from keras_s2s.export.places import MARK
+from keras_s2s.export.guide import MARK
 from keras_s2s.export.runtimes import Runtimes
-from keras_s2s.export.saved_model import load_saved_model
-from keras_s2s.export.sentences import as_valid
+from keras_s2s.export.saved_model import LoadedModel
 from keras_s2s.risk import MinimumBayesRisk
 from keras_s2s.search import BeamSearch, GreedySearch
 from keras_s2s.translator import Translator, load_translator
@@ -117,7 +117,7 @@ def test_published_files_translate(exported_cats: Exported) -> None:
     given = texts(5, seed=9)
 
     batch = {"text": as_valid(given)}
-    served = load_saved_model(report.saved_model)(batch)["translation"]
+    served = LoadedModel(report.saved_model).signature()(batch)["translation"]
     (run,) = onnx_run(report.onnx / "model.onnx")([batch])
 
     assert [text.decode() for text in served] == translator(given)

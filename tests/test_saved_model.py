@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from served import WIDTH, Served, strings
+from served import NAMES, WIDTH, Served, strings
 from translators import texts, tiny_translator
 
 from keras_s2s.export import saved_model
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.saved_model import load_saved_model, write_saved_model
-from keras_s2s.export.signatures import LOWEST, NAMES, beam_search, signature_specs
+from keras_s2s.export.saved_model import LoadedModel, write_saved_model
+from keras_s2s.export.signatures import LOWEST, beam_search, signature_specs
 from keras_s2s.search import BeamSearch, GreedySearch
 from keras_s2s.translator import Translator
 
@@ -142,7 +142,7 @@ def test_scores_are_finite_where_there_is_no_hypothesis(tmp_path: Path) -> None:
     # Two tokens can begin an output of one token in fewer ways than the beam is wide.
     translator = tiny_translator("char", "word", search=GreedySearch(1))
     write_saved_model(translator, tmp_path / "1", beam=beam_search(translator.search, 20))
-    run = load_saved_model(tmp_path / "1", "beam")
+    run = LoadedModel(tmp_path / "1").signature("beam")
 
     found = run({"text": np.array(["a"], object)})
 
@@ -202,7 +202,7 @@ def test_a_folder_without_the_signature_is_refused(tmp_path: Path) -> None:
     tf.saved_model.save(tf.Module(), str(tmp_path / "1"))
 
     with pytest.raises(ExportError, match="must have the signature 'serving_default'"):
-        saved_model.load_saved_model(tmp_path / "1")
+        LoadedModel(tmp_path / "1").signature()
 
 
 def test_no_layer_is_traced_for_one_kind_of_device(

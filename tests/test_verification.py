@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from served import Served, strings
 
+from keras_s2s.export.artefacts import Origin
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.expectation import (
     SERVED_BY,
@@ -16,8 +17,7 @@ from keras_s2s.export.expectation import (
     tasks_of,
     write_expected,
 )
-from keras_s2s.export.parity import Origin
-from keras_s2s.export.places import EXPECTED
+from keras_s2s.export.record import EXPECTED
 from keras_s2s.export.runtimes import RUNTIMES, runtimes_below
 from keras_s2s.export.serving.warmup import Request, write_warmup
 from keras_s2s.export.verification import verify_export

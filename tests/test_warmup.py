@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from served import Served, strings
+from served import NAMES, Served, strings
 from tensorflow.core.framework import tensor_pb2
 
 from keras_s2s.export.errors import ExportError
@@ -20,7 +20,6 @@ from keras_s2s.export.serving.warmup import (
     tensor_proto,
     write_warmup,
 )
-from keras_s2s.export.signatures import NAMES
 from keras_s2s.export.version import replay_warmup
 
 ARRAYS = [

@@ -8,10 +8,11 @@ import pytest
 from translators import texts, tiny_translator
 from web import web_run
 
+from keras_s2s.export.artefacts import BATCH_SIZES, Artefact, onnx_run
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.onnx import ids_model, text_model
 from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
-from keras_s2s.export.parity import BATCH_SIZES, Artefact, compare, onnx_run
+from keras_s2s.export.parity import compare
 from keras_s2s.export.pieces import pieces_of
 from keras_s2s.export.quantization import quantized
 from keras_s2s.search import BeamSearch, GreedySearch

@@ -43,9 +43,6 @@ TEXT_SINCE = {
     "2.20": ("TFText>RoundRobinTrim", "TFText>RoundRobinGenerateMasks", "TFText>Utf8Binarize"),
 }
 TEXT_OTHERWISE = "2.12"
-# The libraries with what came last.
-LATE_LIBRARIES = {"trimmer_ops": "2.20", "utf8_binarize_op": "2.20"}
-
 # Operators of TensorFlow that run with the trainer's Python alone, on GPUs alone, or through XLA,
 # which servers do not use unless told to.
 NOT_SERVED = ("PyFunc", "EagerPyFunc", "Cudnn", "Xla")
@@ -127,12 +124,6 @@ def operators(server: str = TARGET) -> dict[str, frozenset[str]]:
         if _number(since.get(name, TEXT_OTHERWISE)) <= version:
             known[name] = attributes
     return {name: frozenset(attributes) for name, attributes in known.items()}
-
-
-def late_libraries(server: str) -> list[str]:
-    """The libraries of TensorFlow Text that a server lacks."""
-    version = check_server(server)
-    return [name for name, first in LATE_LIBRARIES.items() if _number(first) > version]
 
 
 def operators_in(saved_model: bytes) -> Iterator[Use]:
