@@ -19,6 +19,7 @@ from keras_s2s.export.details import DetailsTask
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.ids_tasks import IdsTask
 from keras_s2s.export.reference import source_rows, translations
+from keras_s2s.export.signatures import spec_of_ids, spec_of_text
 from keras_s2s.export.spec import IdsSpec, TextSpec
 from keras_s2s.export.tasks import Task
 from keras_s2s.export.text_tasks import TextTask
@@ -55,7 +56,7 @@ def compare(
     progress(f"Translating {len(texts)} sentences with Keras")
     tasks = {} if tasks is None else tasks
     if "text" not in tasks:
-        tasks["text"] = TextTask.of(translator, texts)
+        tasks["text"] = TextTask.of(translator, texts, spec_of_text(translator))
     text_task = tasks["text"]
     keras_itself = Artefact("keras", _keras_run(translator), encode=_as_is)
     found = _compared(text_task, keras_itself, len(texts), BATCH_SIZES[:-1], samples=False)
@@ -65,9 +66,11 @@ def compare(
         if artefact.task is not None:
             task = tasks[artefact.task]
         elif artefact.ids is not None:
-            spec = artefact.spec if isinstance(artefact.spec, IdsSpec) else None
+            name, search = artefact.ids
+            declared = isinstance(artefact.spec, IdsSpec)
+            spec = artefact.spec if declared else spec_of_ids(translator, name, search)
             rows = source_rows(translator, texts)
-            task = tasks[artefact.name] = IdsTask.of(translator, *artefact.ids, rows, spec=spec)
+            task = tasks[artefact.name] = IdsTask.of(translator, rows, spec, search)
         elif isinstance(artefact.spec, TextSpec):
             task = tasks[artefact.name] = DetailsTask.of(translator, texts, artefact.spec)
         found += compare_on(task, artefact)

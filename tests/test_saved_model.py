@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from served import NAMES, WIDTH, Served, strings
+from served import NAMES, WIDTH, Served, planned, strings
 from translators import texts, tiny_translator
 
 from keras_s2s.export import saved_model
@@ -141,7 +141,7 @@ def test_ids_outside_the_vocabulary_and_padding_read_as_unknown(served_words: Se
 def test_scores_are_finite_where_there_is_no_hypothesis(tmp_path: Path) -> None:
     # Two tokens can begin an output of one token in fewer ways than the beam is wide.
     translator = tiny_translator("char", "word", search=GreedySearch(1))
-    write_saved_model(translator, tmp_path / "1", beam=beam_search(translator.search, 20))
+    write_saved_model(planned(translator, beam_search(translator.search, 20)), tmp_path / "1")
     run = LoadedModel(tmp_path / "1").signature("beam")
 
     found = run({"text": np.array(["a"], object)})
@@ -195,7 +195,7 @@ def test_an_operator_that_servers_lack_is_refused_by_name(
 
     monkeypatch.setattr(translator.model, "step", step_in_python)
     with pytest.raises(ExportError, match=r"stock TensorFlow Serving 2\.20 lacks: PyFunc"):
-        write_saved_model(translator, tmp_path / "1")
+        write_saved_model(planned(translator), tmp_path / "1")
 
 
 def test_a_folder_without_the_signature_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from keras_s2s.export.serving.messages import PredictionLog
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 LIMIT = 1000  # records, more are an error to a server
+BUFFER = 2**18  # bytes that are read at a time; TensorFlow would choose as many, and log it
 
 
 class Request(NamedTuple):
@@ -69,7 +70,8 @@ def read_warmup(folder: Path) -> list[Request]:
     if not path.exists():
         return []
     try:
-        records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+        dataset = tf.data.TFRecordDataset(str(path), buffer_size=BUFFER)
+        records = list(dataset.as_numpy_iterator())
     except tf.errors.DataLossError as error:
         place = re.search(r"record at (\d+)", error.message)
         where = f" at byte {place[1]}" if place else ""
