@@ -19,6 +19,7 @@ from keras_s2s.export.reference import source_rows
 from keras_s2s.export.signatures import ALIGNMENTS, BEAM, IDS, TEXT
 from keras_s2s.export.tasks import Task
 from keras_s2s.export.text_tasks import AlignmentsTask, BeamTask, TextTask
+from keras_s2s.folder import write_text
 
 # The task of each signature; that of text to text is shared with ONNX models.
 SERVED_TASKS = {TEXT: "text", BEAM: "served beam", IDS: "served ids", ALIGNMENTS: "alignments"}
@@ -53,7 +54,7 @@ def tasks_of(plan: ExportPlan, texts: Sequence[str], wanted: Collection[str]) ->
         SERVED_TASKS[TEXT]: lambda: TextTask.of(translator, texts, plan.text),
         SERVED_TASKS[BEAM]: lambda: BeamTask.of(translator, texts, specs[BEAM], plan.beam),
         SERVED_TASKS[IDS]: lambda: IdsTask.of(
-            translator, source_rows(translator, texts), specs[IDS], translator.search
+            translator, source_rows(translator, texts), plan.ids, translator.search
         ),
         SERVED_TASKS[ALIGNMENTS]: lambda: AlignmentsTask.of(translator, texts, specs[ALIGNMENTS]),
     }
@@ -104,4 +105,4 @@ def task_name(artefact: Artefact) -> str:
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
     """Writes JSON; texts that are no UTF-8 are escaped."""
     text = json.dumps(content, indent=indent, ensure_ascii=True, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")

@@ -67,8 +67,9 @@ def compare(
             task = tasks[artefact.task]
         elif artefact.ids is not None:
             name, search = artefact.ids
-            declared = isinstance(artefact.spec, IdsSpec)
-            spec = artefact.spec if declared else spec_of_ids(translator, name, search)
+            spec = artefact.spec
+            if not isinstance(spec, IdsSpec):
+                spec = spec_of_ids(translator, name, search)
             rows = source_rows(translator, texts)
             task = tasks[artefact.name] = IdsTask.of(translator, rows, spec, search)
         elif isinstance(artefact.spec, TextSpec):

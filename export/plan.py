@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from keras_s2s.export.signatures import signature_specs, spec_of_text
+from keras_s2s.export.signatures import IDS, signature_specs, spec_of_text
 from keras_s2s.export.spec import GraphSpec, IdsSpec, TextSpec
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
@@ -72,6 +72,11 @@ class ExportPlan:
     def signatures(self) -> dict[str, GraphSpec]:
         """The declaration of every signature of the SavedModel, by name."""
         return signature_specs(self.translator, self.beam)
+
+    @property
+    def ids(self) -> IdsSpec:
+        """The declaration of the signature from ids to ids."""
+        return cast(IdsSpec, self.signatures[IDS])
 
     @cached_property
     def text(self) -> TextSpec:

@@ -196,10 +196,12 @@ def export_translator(
         if saved_model:
             artefacts += _write_served(plan, runtimes, tell)
         if plan.onnx:
-            origin = {"versions": _versions(PACKAGES)} | (
-                {"training": training} if training else {}
+            origin: dict[str, Any] = {"versions": _versions(PACKAGES)}
+            if training is not None:
+                origin["training"] = training
+            artefacts += _write_onnx(
+                translator, plan.onnx, temporary, tell, int8=quantize is not None, origin=origin
             )
-            artefacts += _write_onnx(plan, temporary, tell, int8=bool(quantize), origin=origin)
         if triton:
             write_triton(
                 temporary / "onnx" / "model.onnx",
@@ -254,12 +256,14 @@ def _onnx_plan(translator: Translator) -> OnnxPlan:
     return onnx_plan(translator)
 
 
-def _write_onnx(plan: ExportPlan, temporary: Path, tell: Progress, **wishes: Any) -> list[Artefact]:
+def _write_onnx(
+    translator: Translator, plan: OnnxPlan, temporary: Path, tell: Progress, **wishes: Any
+) -> list[Artefact]:
     from keras_s2s.export.onnx_files import write_onnx
 
     folder = temporary / "onnx"
     folder.mkdir()
-    return write_onnx(plan.translator, plan.onnx, folder, tell, **wishes)
+    return write_onnx(translator, plan, folder, tell, **wishes)
 
 
 def _int8(

@@ -49,7 +49,7 @@ class ServedGraph(tf.Module):
         # own variables: of Keras' TensorFlow would save copies under other names, restore those,
         # and a server would find what the graph reads uninitialised, although Python finds it all.
         self.weights = [variable.value for variable in translator.model.variables]
-        on_ids = ids_function(translator, translator.search, specs[IDS])
+        on_ids = ids_function(translator, translator.search, plan.ids)
         bodies: dict[str, Callable[..., Outputs]] = {
             TEXT: self._translation,
             BEAM: lambda text: self._beam(plan.beam, text),

@@ -17,7 +17,7 @@ from keras_s2s.export.reference import (
     translations,
 )
 from keras_s2s.export.signatures import LOWEST
-from keras_s2s.export.spec import GraphSpec, TextSpec
+from keras_s2s.export.spec import GraphSpec
 from keras_s2s.export.tasks import (
     NEAR,
     Judge,
@@ -187,7 +187,7 @@ class AlignmentsTask(Task):
         return [behind, *weight_differences([weights], [found[:rows]])]
 
 
-def drawn(kind: type[T], spec: TextSpec, texts: Sequence[str], judge: Judge) -> T:
+def drawn(kind: type[T], spec: GraphSpec, texts: Sequence[str], judge: Judge) -> T:
     """A task on texts and on samples of its declaration."""
     sources, samples = with_samples(spec, texts)
     return kind(spec, sources, samples, kind.keras(judge, sources, spec), judge)

@@ -28,7 +28,7 @@ from keras_s2s.export.arrays import as_valid
 from keras_s2s.export.artefacts import onnx_run
 from keras_s2s.export.comparison import Comparison, ParityReport
 from keras_s2s.export.guide import MARK
-from keras_s2s.export.plan import ExportPlan
+from keras_s2s.export.plan import ExportPlan, OnnxPlan
 from keras_s2s.export.runtimes import Runtimes
 from keras_s2s.export.saved_model import LoadedModel
 from keras_s2s.risk import MinimumBayesRisk
@@ -61,7 +61,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
         folder.mkdir()
         (folder / "saved_model.pb").write_text(str(time.monotonic_ns()))
 
-    def onnx_models(plan: ExportPlan, temporary: Path, *_: Any, **__: Any) -> list[Any]:
+    def onnx_models(
+        translator: Translator, plan: OnnxPlan, temporary: Path, *_: Any, **__: Any
+    ) -> list[Any]:
         folder = temporary / "onnx"
         folder.mkdir()
         (folder / "model.onnx").write_text(str(time.monotonic_ns()))
