@@ -138,6 +138,7 @@ def write(folder: str) -> None:
 
     from keras_s2s import BeamSearch, Decoder, Encoder, GreedySearch, Seq2Seq
     from keras_s2s.export.onnx import ids_model
+    from keras_s2s.export.onnx_specs import ids_graph
     from keras_s2s.export.pieces import pieces_of
     from keras_s2s.export.quantization import quantized
     from keras_s2s.text import WordTokenizer
@@ -157,7 +158,7 @@ def write(folder: str) -> None:
     pieces = pieces_of(translator)
     for kind, parts in (("float32", pieces), ("int8", quantized(pieces))):
         for name, search in searches.items():
-            made = ids_model(translator, name, search, parts)
+            made = ids_model(translator, ids_graph(translator, name, search), parts)
             onnx.save(made, Path(folder) / f"{name}.{kind}.onnx")
 
 

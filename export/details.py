@@ -7,18 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_s2s.export.arrays import Arrays, Encode
 from keras_s2s.export.comparison import Mismatch
 from keras_s2s.export.reference import BATCH_SIZE, quiet_translations, source_rows
 from keras_s2s.export.spec import GraphSpec, TextSpec
-from keras_s2s.export.tasks import (
-    Arrays,
-    Encode,
-    Judge,
-    Task,
-    as_text,
-    relative_differences,
-    weight_differences,
-)
+from keras_s2s.export.tasks import Judge, Task, as_text, relative_differences, weight_differences
 from keras_s2s.export.text_tasks import TextTask, drawn, searching
 from keras_s2s.translator import Translator
 

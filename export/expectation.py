@@ -10,17 +10,16 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from keras_s2s.export.artefacts import Artefact, Origin
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.ids_tasks import IdsTask
-from keras_s2s.export.parity import Artefact, Origin
-from keras_s2s.export.places import expected_file
+from keras_s2s.export.plan import ExportPlan
+from keras_s2s.export.record import expected_file
 from keras_s2s.export.reference import source_rows
 from keras_s2s.export.signatures import ALIGNMENTS, BEAM, IDS, TEXT
 from keras_s2s.export.tasks import Task
 from keras_s2s.export.text_tasks import AlignmentsTask, BeamTask, TextTask
-from keras_s2s.search import Search
 from keras_s2s.system.files import write_json
-from keras_s2s.translator import Translator
 
 # The task of each signature; that of text to text is shared with ONNX models.
 SERVED_TASKS = {TEXT: "text", BEAM: "served beam", IDS: "served ids", ALIGNMENTS: "alignments"}
@@ -42,24 +41,22 @@ class Expectation(NamedTuple):
     server: str
 
 
-def tasks_of(
-    translator: Translator, beam: Search, texts: Sequence[str], wanted: Collection[str]
-) -> dict[str, Task]:
+def tasks_of(plan: ExportPlan, texts: Sequence[str], wanted: Collection[str]) -> dict[str, Task]:
     """What Keras gives for the signatures of a SavedModel.
 
     Args:
-        translator: the model.
-        beam: the search of the signature `beam`.
+        plan: the translator, the signatures, and the search of the signature `beam`.
         texts: the sentences.
         wanted: names out of `SERVED_TASKS`; the others are not computed.
     """
+    translator, specs = plan.translator, plan.signatures
     makers = {
-        SERVED_TASKS[TEXT]: lambda: TextTask.of(translator, texts),
-        SERVED_TASKS[BEAM]: lambda: BeamTask.of(translator, texts, beam),
+        SERVED_TASKS[TEXT]: lambda: TextTask.of(translator, texts, plan.text),
+        SERVED_TASKS[BEAM]: lambda: BeamTask.of(translator, texts, specs[BEAM], plan.beam),
         SERVED_TASKS[IDS]: lambda: IdsTask.of(
-            translator, IDS, translator.search, source_rows(translator, texts), "int32"
+            translator, source_rows(translator, texts), plan.ids, translator.search
         ),
-        SERVED_TASKS[ALIGNMENTS]: lambda: AlignmentsTask.of(translator, texts),
+        SERVED_TASKS[ALIGNMENTS]: lambda: AlignmentsTask.of(translator, texts, specs[ALIGNMENTS]),
     }
     return {name: make() for name, make in makers.items() if name in wanted}
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_s2s.export.comparison import ParityReport
 from keras_s2s.export.expectation import SERVED_TASKS
-from keras_s2s.export.guide import Facts, guide
+from keras_s2s.export.guide import README, Facts, guide
 from keras_s2s.export.latency import batches_of, measured
 from keras_s2s.export.metadata import search_settings
-from keras_s2s.export.places import README
-from keras_s2s.export.preconditions import needs_extensions
+from keras_s2s.export.packages import needs_extensions
+from keras_s2s.export.plan import ExportPlan
 from keras_s2s.export.reference import source_rows
 from keras_s2s.export.runtimes import Runtimes
 from keras_s2s.export.sentences import AWKWARD
-from keras_s2s.export.signatures import TEXT, signature_specs
+from keras_s2s.export.signatures import TEXT
 from keras_s2s.export.tasks import Task
-from keras_s2s.search import Search
 from keras_s2s.system.machine import cores, processor
-from keras_s2s.translator import Translator
 
 TEXT_MODELS = ("onnx/model.onnx", "onnx/model.int8.onnx")
 # Settings of a search that do nothing.
@@ -34,55 +32,46 @@ OFF: dict[str, Any] = {
 
 
 def write_readme(
-    translator: Translator,
+    plan: ExportPlan,
     runtimes: Runtimes,
-    path: str,
-    formats: Collection[str],
-    beam: Search,
-    server: str,
     parity: ParityReport,
     tasks: Mapping[str, Task],
 ) -> None:
     """Writes `README.md` beside what was exported.
 
     Args:
-        translator: what was exported.
+        plan: what was exported.
         runtimes: for the folder that holds the artefacts.
-        path: the version's folder below it, 'serving/NAME/VERSION'.
-        formats: what was exported.
-        beam: the search of the signature `beam`.
-        server: the oldest TensorFlow Serving that loads the SavedModel.
         parity: the parity run.
         tasks: its tasks; that of text to text has the example.
     """
-    _, name, version = path.split("/")
     task = tasks[SERVED_TASKS[TEXT]]
     sentences = task.sources[len(AWKWARD) + 1 : task.samples[1][0]]  # one more is over-long
     place = example(sentences, task.expected[len(AWKWARD) + 1 :])
     text = sentences[place]
-    served, onnx = "serving" in formats, "onnx" in formats
+    translator, served = plan.translator, "serving" in plan.formats
     batches = batches_of(sentences)
     latencies = {}
     if served:
         latencies["TensorFlow, the SavedModel as a server runs it"] = measured(
-            runtimes.folder / path, batches
+            runtimes.folder / plan.path, batches
         )
-    for model in TEXT_MODELS if onnx else ():
+    for model in TEXT_MODELS if plan.onnx else ():
         if (runtimes.folder / model).exists():
             latencies[f"ONNX Runtime, `{model}`"] = measured(runtimes.folder / model, batches)
     facts = Facts(
-        name=name,
+        name=plan.name,
         text=text,
         translation=task.expected[len(AWKWARD) + 1 + place],
         ids=source_rows(translator, [text])[0],
         search=in_words(search_settings(translator.search)),
-        server=server,
-        version=int(version) if served else None,
-        specs=signature_specs(translator, beam) if served else {},
-        session=runtimes.session(path) if served else None,
+        server=plan.server,
+        version=plan.version if served else None,
+        specs=plan.signatures if served else {},
+        session=runtimes.session(plan.path) if served else None,
         onnx=sorted(file.name for file in (runtimes.folder / "onnx").glob("*.onnx")),
         extensions=needs_extensions(translator),
-        triton="triton" in formats,
+        triton="triton" in plan.formats,
         latencies=latencies,
         machine=f"{cores()} cores of {processor()}, {platform.system()}",
         parity=verdict(parity),

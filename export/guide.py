@@ -13,13 +13,14 @@ from typing import Any
 
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.latency import SIZES
-from keras_s2s.export.places import MARK
 from keras_s2s.export.serving.configuration import LABEL, METRICS, MODELS, MONITORING
 from keras_s2s.export.serving.process import Servable
 from keras_s2s.export.serving.rest import RestServer
 from keras_s2s.export.snippets import cpp, fence, javascript, python, quoted
 from keras_s2s.export.spec import GraphSpec
 
+README = "README.md"
+MARK = "<!-- Made by keras-s2s export, which replaces it. -->"
 REST_PORT, GRPC_PORT = 8501, 8500
 IMAGE = "tensorflow/serving"
 

@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from keras_s2s.export.arrays import Arrays, Encode
 from keras_s2s.export.comparison import Mismatch
-from keras_s2s.export.graphs import spec_of_ids
 from keras_s2s.export.reference import Hypotheses, gap, hypotheses, unpadded
 from keras_s2s.export.spec import GraphSpec, IdsSpec
 from keras_s2s.export.tasks import (
     SAMPLES,
     SEED,
-    Arrays,
-    Encode,
     Judge,
     Task,
     relative_differences,
@@ -36,14 +34,11 @@ class IdsTask(Task):
     def of(
         cls,
         translator: Translator,
-        name: str,
-        search: Search,
         rows: Sequence[list[int]],
-        dtype: str = "int64",
-        spec: IdsSpec | None = None,
+        spec: IdsSpec,
+        search: Search,
     ) -> IdsTask:
         """What Keras gives with a search for rows of ids, the end id last."""
-        spec = spec or spec_of_ids(translator, name, search, dtype)
         sources, samples = [*rows], [list[int]()]
         for seed, (batch, source_length) in enumerate(SAMPLES):
             drawn = spec.sample(batch, source_length, SEED + seed)

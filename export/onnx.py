@@ -16,18 +16,19 @@ from onnx import helper, numpy_helper
 from keras_s2s.export.beam_loop import BeamLoop
 from keras_s2s.export.conversion import IR_VERSION, OPSET, converted
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.graphs import ids_function
 from keras_s2s.export.greedy_loop import GreedyLoop
 from keras_s2s.export.hoisting import hoist_invariants
 from keras_s2s.export.loops import is_composed
 from keras_s2s.export.metadata import settings_of
 from keras_s2s.export.names import nodes as all_nodes
 from keras_s2s.export.nodes import Nodes
-from keras_s2s.export.onnx_specs import encoder_spec, onnx_ids_spec, onnx_text_spec, step_spec
+from keras_s2s.export.onnx_specs import encoder_spec, step_spec
 from keras_s2s.export.pieces import Pieces, pieces_of
+from keras_s2s.export.plan import IdsGraph
 from keras_s2s.export.quantization import OPERATORS
-from keras_s2s.export.spec import DTYPES, Declaration, Value
+from keras_s2s.export.spec import DTYPES, Declaration, TextSpec, Value
 from keras_s2s.export.strings import FIRST_OPSET, add_pieces, decode_model, encode_model
+from keras_s2s.export.tracing import ids_function
 from keras_s2s.search import BeamSearch, Search
 from keras_s2s.system.version import __version__
 from keras_s2s.translator import Translator
@@ -50,14 +51,13 @@ ELEMENT_TYPES = {
 
 
 def ids_model(
-    translator: Translator, name: str, search: Search, pieces: Pieces | None = None
+    translator: Translator, graph: IdsGraph, pieces: Pieces | None = None
 ) -> onnx.ModelProto:
-    """Source ids to target ids with the search inside, as `onnx_specs.onnx_ids_spec` declares.
+    """Source ids to target ids with the search inside.
 
     Args:
         translator: the model and its special ids.
-        name: name of the graph.
-        search: how to decode.
+        graph: what it declares, and how it searches; see `onnx_specs.ids_graph`.
         pieces: the model's, where they have been made already.
 
     Returns:
@@ -66,7 +66,7 @@ def ids_model(
     Raises:
         ExportError: If something in the model or the search has no ONNX form.
     """
-    spec = onnx_ids_spec(translator, name, search)
+    spec, search = graph
     if is_composed(search):
         return _composed(pieces or pieces_of(translator), translator, search, spec)
     model = converted(ids_function(translator, search, spec), translator.model)
@@ -75,22 +75,22 @@ def ids_model(
     return model
 
 
-def text_model(translator: Translator, ids: onnx.ModelProto) -> onnx.ModelProto:
+def text_model(translator: Translator, spec: TextSpec, ids: onnx.ModelProto) -> onnx.ModelProto:
     """Text to the best target text: tokenizer, ids-to-ids model and detokenizer as one.
 
     Args:
         translator: the tokenizers and the longest source.
+        spec: what it declares; see `onnx_specs.onnx_text_spec`.
         ids: an `ids_model` of this translator with its own search.
 
     Returns:
-        A checked model at opset 20, as `onnx_specs.onnx_text_spec` declares. With characters and
-        words it runs in stock ONNX Runtime, with SentencePiece it needs onnxruntime-extensions.
+        A checked model at opset 20. With characters and words it runs in stock ONNX Runtime, with
+        SentencePiece it needs onnxruntime-extensions.
 
     Raises:
         TypeError: If a tokenizer is of a class that has no ONNX form.
         ExportError: If the parts do not fit.
     """
-    spec = onnx_text_spec(translator)
     source, target = translator.source_tokenizer, translator.target_tokenizer
     int64, boolean = onnx.TensorProto.INT64, onnx.TensorProto.BOOL
     nodes = Nodes("")

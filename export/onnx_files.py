@@ -10,12 +10,13 @@ from typing import Any
 
 import onnx
 
+from keras_s2s.export.artefacts import Artefact, Origin, onnx_run
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.loops import is_composed
 from keras_s2s.export.onnx import ids_model, piece_models, text_model
-from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
-from keras_s2s.export.parity import Artefact, Origin, onnx_run
+from keras_s2s.export.onnx_specs import ids_graph, onnx_text_spec
 from keras_s2s.export.pieces import Pieces, pieces_of
+from keras_s2s.export.plan import OnnxPlan
 from keras_s2s.export.quantization import quantized
 from keras_s2s.export.spec import IdsSpec, TextSpec
 from keras_s2s.search import BeamSearch, GreedySearch, Search
@@ -26,8 +27,30 @@ ENCODER, STEP = "encoder.onnx", "decoder_step.onnx"
 INT8 = ".int8"  # stands before ".onnx"
 
 
+def onnx_plan(translator: Translator) -> OnnxPlan:
+    """The models with a search inside that an export has: the own one, greedy and beam search.
+
+    - `model.onnx`: text to text, and `model.ids.onnx`: ids to ids, both with the translator's own
+      search;
+    - `greedy.ids.onnx`, `beam.ids.onnx`: with the searches that the own one is not.
+    """
+    own = translator.search
+    others = {
+        "greedy.ids.onnx": GreedySearch(own.max_length),
+        "beam.ids.onnx": BeamSearch(max_length=own.max_length),
+    }
+    searches = {IDS: own}
+    searches |= {name: other for name, other in others.items() if type(own) is not type(other)}
+    ids = {
+        name: ids_graph(translator, name.removesuffix(".onnx"), search)
+        for name, search in searches.items()
+    }
+    return OnnxPlan(onnx_text_spec(translator), ids)
+
+
 def write_onnx(
     translator: Translator,
+    plan: OnnxPlan,
     folder: Path,
     tell: Callable[[str], None],
     *,
@@ -36,14 +59,13 @@ def write_onnx(
 ) -> list[Artefact]:
     """Writes the files.
 
-    - `model.onnx`: text to text, and `model.ids.onnx`: ids to ids, both with the translator's own
-      search;
-    - `greedy.ids.onnx`, `beam.ids.onnx`: with the searches that the own one is not;
+    - those of the plan;
     - `encoder.onnx`, `decoder_step.onnx`: for people with a search of their own;
     - with `int8`, each of these in 8 bits, as `*.int8.onnx`.
 
     Args:
         translator: what to export.
+        plan: the models with a search inside; see `onnx_plan`.
         folder: an empty folder.
         tell: is told what is done next.
         int8: whether to quantise as well.
@@ -59,11 +81,11 @@ def write_onnx(
     tell("Converting the model to ONNX")
     pieces = pieces_of(translator)
     files = _Files(folder, origin or {})
-    artefacts = _write(translator, files, pieces)
+    artefacts = _write(translator, plan, files, pieces)
     if int8:
         _check_int8(translator.search)
         tell("Quantising")
-        _write(translator, replace(files, mark=INT8), quantized(pieces))
+        _write(translator, plan, replace(files, mark=INT8), quantized(pieces))
     return artefacts
 
 
@@ -74,9 +96,9 @@ def write_int8(translator: Translator, path: Path) -> None:
         ExportError: as `write_onnx`.
     """
     _check_int8(translator.search)
-    pieces = quantized(pieces_of(translator))
-    ids = ids_model(translator, IDS.removesuffix(".onnx"), translator.search, pieces)
-    onnx.save(text_model(translator, ids), path)
+    plan = onnx_plan(translator)
+    ids = ids_model(translator, plan.ids[IDS], quantized(pieces_of(translator)))
+    onnx.save(text_model(translator, plan.text, ids), path)
 
 
 def _check_int8(search: Search) -> None:
@@ -104,32 +126,18 @@ class _Files:
         return path
 
 
-def _write(translator: Translator, files: _Files, pieces: Pieces) -> list[Artefact]:
+def _write(translator: Translator, plan: OnnxPlan, files: _Files, pieces: Pieces) -> list[Artefact]:
     artefacts = []
-    for name, search in searches(translator.search).items():
-        model = ids_model(translator, name.removesuffix(".onnx"), search, pieces)
+    for name, graph in plan.ids.items():
+        model = ids_model(translator, graph, pieces)
         if name == IDS:
-            path = files.save(text_model(translator, model), TEXT)
-            artefacts.append(_artefact(path, onnx_text_spec(translator)))
-        spec = onnx_ids_spec(translator, model.graph.name, search)
-        ids = (model.graph.name, search)
-        artefacts.append(_artefact(files.save(model, name), spec, ids))
+            path = files.save(text_model(translator, plan.text, model), TEXT)
+            artefacts.append(_artefact(path, plan.text))
+        ids = (graph.spec.name, graph.search)
+        artefacts.append(_artefact(files.save(model, name), graph.spec, ids))
     for name, model in zip((ENCODER, STEP), piece_models(translator, pieces), strict=True):
         files.save(model, name)
     return [*artefacts, _pair(translator, files.folder)]
-
-
-def searches(own: Search) -> dict[str, Search]:
-    """File name to search: the own one, and of greedy and beam search the other, or both."""
-    found = {IDS: own}
-    others = {
-        "greedy.ids.onnx": GreedySearch(own.max_length),
-        "beam.ids.onnx": BeamSearch(max_length=own.max_length),
-    }
-    for name, other in others.items():
-        if type(own) is not type(other):
-            found[name] = other
-    return found
 
 
 def _artefact(

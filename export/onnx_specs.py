@@ -11,10 +11,11 @@ from dataclasses import replace
 import onnx
 from onnx import helper
 
-from keras_s2s.export.graphs import spec_of_ids, spec_of_text
 from keras_s2s.export.loops import controls, is_composed
 from keras_s2s.export.pieces import NEW, Pieces
-from keras_s2s.export.spec import Axis, Declaration, IdsSpec, TextSpec, Value
+from keras_s2s.export.plan import IdsGraph
+from keras_s2s.export.signatures import spec_of_ids, spec_of_text
+from keras_s2s.export.spec import Axis, Declaration, TextSpec, Value
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
 
@@ -41,16 +42,16 @@ ALIGNMENTS = Value(
 )
 
 
-def onnx_ids_spec(translator: Translator, name: str, search: Search) -> IdsSpec:
-    """The declaration of an ids-to-ids model: `spec_of_ids`, run-time settings and alignments."""
+def ids_graph(translator: Translator, name: str, search: Search) -> IdsGraph:
+    """An ids-to-ids model with a search: `spec_of_ids`, run-time settings and alignments."""
     spec = spec_of_ids(translator, name, search)
-    if not is_composed(search):
-        return spec
-    return replace(
-        spec,
-        inputs=(*spec.inputs, *_controls(search)),
-        outputs=(*(_of_any_length(value) for value in spec.outputs), *_alignments(translator)),
-    )
+    if is_composed(search):
+        spec = replace(
+            spec,
+            inputs=(*spec.inputs, *_controls(search)),
+            outputs=(*(_of_any_length(value) for value in spec.outputs), *_alignments(translator)),
+        )
+    return IdsGraph(spec, search)
 
 
 def onnx_text_spec(translator: Translator) -> TextSpec:

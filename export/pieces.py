@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from keras_s2s.attention import Memory
 from keras_s2s.export.conversion import converted
-from keras_s2s.export.graphs import masked_ids
+from keras_s2s.export.tracing import masked_ids
 from keras_s2s.translator import Translator
 
 NEW = "new_"  # begins the names of the state that a step hands on

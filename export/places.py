@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from keras_s2s.export.guide import MARK, README
 from keras_s2s.system.checks import check_whole
-
-README = "README.md"
-EXPECTED = "parity.expected.json"  # what was compared, and what Keras gave for it
-MARK = "<!-- Made by keras-s2s export, which replaces it. -->"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -90,18 +87,3 @@ def check_readme(output: Path) -> None:
             f"{readme} was not made by an export and is not overwritten. Choose another output "
             "folder, or give the file another name."
         )
-
-
-def expected_file(folder: Path) -> Path:
-    """The file by which an exported folder is verified.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
-    path = folder / EXPECTED
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: there is nothing to hold the export against. Name the folder that "
-            "`keras-s2s export` wrote, or export once more."
-        )
-    return path

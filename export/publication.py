@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from keras_s2s.export.artefacts import Artefact, Origin
 from keras_s2s.export.comparison import ParityReport
 from keras_s2s.export.errors import ParityError
 from keras_s2s.export.expectation import (
@@ -19,39 +20,28 @@ from keras_s2s.export.expectation import (
     write_expected,
 )
 from keras_s2s.export.facts import write_readme
-from keras_s2s.export.places import (
-    EXPECTED,
-    README,
-    check_readme,
-    model_name,
-    other_folder,
-    version_folder,
-)
-from keras_s2s.export.preconditions import (
-    FORMATS,
-    check_formats,
-    check_onnx,
-    check_settings,
-    checked_beam,
-    needs_extensions,
-)
+from keras_s2s.export.guide import README
+from keras_s2s.export.metadata import settings_of
+from keras_s2s.export.packages import check_onnx, needs_extensions
+from keras_s2s.export.parity import compare
+from keras_s2s.export.places import check_readme, model_name, other_folder, version_folder
+from keras_s2s.export.plan import ExportPlan, OnnxPlan
+from keras_s2s.export.preconditions import FORMATS, check_formats, check_settings
 from keras_s2s.export.quality import check_quality, check_quantization, compare_quality
-from keras_s2s.export.runtimes import runtimes_below
+from keras_s2s.export.record import EXPECTED
+from keras_s2s.export.runtimes import Runtimes, runtimes_below
+from keras_s2s.export.sentences import parity_sentences
 from keras_s2s.export.serving.configuration import write_configuration
 from keras_s2s.export.serving.registry import TARGET, check_server
+from keras_s2s.export.signatures import TEXT, checked_beam
 from keras_s2s.export.staging import publish, staging
 from keras_s2s.export.summary import parity_markdown
+from keras_s2s.export.tasks import Task
 from keras_s2s.export.triton import write_triton
 from keras_s2s.export.version import replay_warmup, write_version
-from keras_s2s.search import Search
 from keras_s2s.system.files import write_json
 from keras_s2s.system.machine import machine, versions
 from keras_s2s.translator import Translator
-
-if TYPE_CHECKING:
-    from keras_s2s.export.parity import Artefact
-    from keras_s2s.export.runtimes import Runtimes
-    from keras_s2s.export.tasks import Task
 
 REPORT = "parity.json"
 SUMMARY = "parity.md"
@@ -190,37 +180,36 @@ def export_translator(
     check_quantization(quantize, formats, sentences, references, int8_drop)
     if not translator.model.built:
         translator.model.build()
-    search = checked_beam(translator, beam)
+    plan = ExportPlan(
+        translator,
+        checked_beam(translator, beam),
+        server,
+        name,
+        int(place.name),
+        tuple(formats),
+        _onnx_plan(translator) if onnx else None,
+    )
 
     with staging(output) as temporary, runtimes_below(temporary) as runtimes:
         artefacts: list[Artefact] = []
-        path = place.relative_to(output).as_posix()
         if saved_model:
-            tell("Writing the SavedModel")
-            (temporary / path).parent.mkdir(parents=True)
-            write_version(translator, temporary / path, beam=search, server=server)
-            tell("Replaying the warm-up requests")
-            replay_warmup(runtimes.session(path), temporary / path)
-            artefacts += _served(runtimes, path)
-        if onnx:
-            (temporary / "onnx").mkdir()
-            origin = {"versions": versions(PACKAGES), "training": training}
-            artefacts += _make_onnx(
-                translator,
-                temporary / "onnx",
-                tell,
-                int8=quantize is not None,
-                origin={name: value for name, value in origin.items() if value is not None},
+            artefacts += _write_served(plan, runtimes, tell)
+        if plan.onnx:
+            origin: dict[str, Any] = {"versions": versions(PACKAGES)}
+            if training is not None:
+                origin["training"] = training
+            artefacts += _write_onnx(
+                translator, plan.onnx, temporary, tell, int8=quantize is not None, origin=origin
             )
         if triton:
             write_triton(
                 temporary / "onnx" / "model.onnx",
                 temporary / "triton",
-                name,
-                int(place.name),
+                plan.name,
+                plan.version,
                 extensions=needs_extensions(translator),
             )
-        parity, tasks = _verify(translator, search, artefacts, sentences, tell)
+        parity, tasks = _verify(plan, artefacts, sentences, tell)
         if quantize and parity.passed:
             tell("Measuring int8")
             parity.about["int8"] = _int8(temporary / "onnx", tasks, sentences, references)
@@ -234,7 +223,7 @@ def export_translator(
         write_expected(temporary / EXPECTED, artefacts, tasks, server)
         (temporary / SUMMARY).write_text(parity_markdown(parity), encoding="utf-8")
         tell("Timing what was exported")
-        write_readme(translator, runtimes, path, formats, search, server, parity, tasks)
+        write_readme(plan, runtimes, parity, tasks)
         for folder in (saved_model, onnx, triton):
             if folder:
                 publish(temporary / folder.relative_to(output), folder, temporary)
@@ -246,23 +235,35 @@ def export_translator(
     return ExportReport(saved_model, onnx, triton, output / REPORT, parity)
 
 
-def _served(runtimes: Runtimes, path: str) -> list[Artefact]:
-    """Every signature of a SavedModel, in Python's TensorFlow and through the C API."""
-    from keras_s2s.export.parity import Origin
-
+def _write_served(plan: ExportPlan, runtimes: Runtimes, tell: Progress) -> list[Artefact]:
+    """The SavedModel; every signature of it, in Python's TensorFlow and through the C API."""
+    folder = runtimes.folder / plan.path
+    tell("Writing the SavedModel")
+    folder.parent.mkdir(parents=True)
+    write_version(plan, folder)
+    tell("Replaying the warm-up requests")
+    replay_warmup(runtimes.session(plan.path), folder)
     return [
-        runtimes.artefact(Origin(runtime, path, signature), task)
+        runtimes.artefact(Origin(runtime, plan.path, signature), task)
         for signature, task in SERVED_TASKS.items()
         for runtime in SERVED_BY
     ]
 
 
-def _make_onnx(
-    translator: Translator, folder: Path, tell: Progress, **wishes: Any
-) -> list[Artefact]:
-    from keras_s2s.export.onnx_files import write_onnx  # onnx and tf2onnx are needed here alone
+def _onnx_plan(translator: Translator) -> OnnxPlan:
+    from keras_s2s.export.onnx_files import onnx_plan  # onnx and tf2onnx are needed for ONNX alone
 
-    return write_onnx(translator, folder, tell, **wishes)
+    return onnx_plan(translator)
+
+
+def _write_onnx(
+    translator: Translator, plan: OnnxPlan, temporary: Path, tell: Progress, **wishes: Any
+) -> list[Artefact]:
+    from keras_s2s.export.onnx_files import write_onnx
+
+    folder = temporary / "onnx"
+    folder.mkdir()
+    return write_onnx(translator, plan, folder, tell, **wishes)
 
 
 def _int8(
@@ -278,21 +279,17 @@ def _int8(
 
 
 def _verify(
-    translator: Translator,
-    beam: Search,
+    plan: ExportPlan,
     artefacts: list[Artefact],
     given: Sequence[str] | None,
     tell: Progress,
 ) -> tuple[ParityReport, dict[str, Task]]:
-    from keras_s2s.export.metadata import settings_of
-    from keras_s2s.export.parity import compare
-    from keras_s2s.export.sentences import parity_sentences
-
+    translator = plan.translator
     begin = time.monotonic()
     texts = parity_sentences(translator, given)
     tell("Running Keras for what must be equal")
     wanted = {artefact.task for artefact in artefacts if artefact.task is not None}
-    tasks = tasks_of(translator, beam, texts, wanted)
+    tasks = tasks_of(plan, texts, {SERVED_TASKS[TEXT], *wanted})
     comparisons = compare(translator, artefacts, texts, tell, tasks)
     about = {
         "settings": settings_of(translator, translator.search),

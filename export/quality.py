@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_s2s.export.arrays import as_valid
+from keras_s2s.export.artefacts import onnx_run
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.latency import SIZES, batches_of, measured
-from keras_s2s.export.parity import onnx_run
-from keras_s2s.export.sentences import as_valid
 from keras_s2s.scores import METRICS, Metric
 
 BATCH_SIZE = 32

@@ -15,16 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from keras_s2s.export.arrays import Arrays, Encode, as_bytes, as_valid
+from keras_s2s.export.artefacts import BATCH_SIZES, Artefact, Origin, Run, onnx_run, signature_run
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.parity import BATCH_SIZES, Artefact, Origin, Run, onnx_run, signature_run
 from keras_s2s.export.saved_model import LoadedModel
-from keras_s2s.export.sentences import as_bytes, as_valid
 from keras_s2s.export.serving.batching import Batcher
 from keras_s2s.export.serving.c_api import StatusError
 from keras_s2s.export.serving.json_tensors import tensor
 from keras_s2s.export.serving.process import RemoteSession
 from keras_s2s.export.serving.rest import RestServer
-from keras_s2s.export.tasks import Arrays, Encode
 
 MODEL = "model"  # what a server calls the model does not matter here
 

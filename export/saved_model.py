@@ -14,35 +14,30 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.export.errors import ExportError
+from keras_s2s.export.plan import ExportPlan
 from keras_s2s.export.served import ServedGraph
-from keras_s2s.export.serving.registry import TARGET, check_operators
-from keras_s2s.export.signatures import TEXT, beam_search
+from keras_s2s.export.serving.registry import check_operators
+from keras_s2s.export.signatures import TEXT
 from keras_s2s.export.tracing import without_cudnn
-from keras_s2s.search import Search
-from keras_s2s.translator import Translator
 
 Run = Callable[[Mapping[str, Any]], dict[str, np.ndarray]]
 
 
-def write_saved_model(
-    translator: Translator, folder: Path, *, beam: Search | None = None, server: str = TARGET
-) -> None:
+def write_saved_model(plan: ExportPlan, folder: Path) -> None:
     """Writes a SavedModel with the signatures that `signatures` declares.
 
     Args:
-        translator: what to export, with its own search.
+        plan: what to export, and for which server.
         folder: the SavedModel's folder; it must not exist.
-        beam: the search of the signature `beam`; made from the translator's own when omitted.
-        server: the oldest TensorFlow Serving that is to load it, as '2.20'.
 
     Raises:
-        ExportError: If the graph holds an operator, or an attribute of one, that this server lacks.
+        ExportError: If the graph holds an operator, or an attribute of one, that the server lacks.
         ValueError: If nothing is known of that server.
     """
-    graph = ServedGraph(translator, beam or beam_search(translator.search, None))
-    with without_cudnn(translator.model):
+    graph = ServedGraph(plan)
+    with without_cudnn(plan.translator.model):
         tf.saved_model.save(graph, str(folder), signatures=graph.functions)
-    check_operators(folder, server)
+    check_operators(folder, plan.server)
 
 
 class LoadedModel:
@@ -77,8 +72,3 @@ class LoadedModel:
             return {key: tensor.numpy() for key, tensor in returned.items()}
 
         return run
-
-
-def load_saved_model(folder: Path, signature: str = TEXT) -> Run:
-    """One signature of a SavedModel; see `LoadedModel.signature`."""
-    return LoadedModel(folder).signature(signature)

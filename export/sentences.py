@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from keras_s2s.export.graphs import spec_of_text
+from keras_s2s.export.signatures import spec_of_text
 from keras_s2s.text import valid_text
 from keras_s2s.translator import Translator
 
@@ -52,17 +50,3 @@ def parity_sentences(
     missing = max(0, LEAST - len(given))
     drawn = spec.sample(missing, min(longest, 30), seed + 1)["text"].tolist()
     return [*AWKWARD, *too_long, *given, *drawn]
-
-
-def as_bytes(texts: Sequence[str]) -> np.ndarray:
-    """Texts as the bytes a server receives: what Python escaped becomes invalid UTF-8 again."""
-    array = np.empty(len(texts), object)
-    array[:] = [text.encode("utf-8", "surrogateescape") for text in texts]
-    return array
-
-
-def as_valid(texts: Sequence[str]) -> np.ndarray:
-    """Texts for ONNX Runtime, which takes valid UTF-8 alone: what is invalid becomes U+FFFD."""
-    array = np.empty(len(texts), object)
-    array[:] = [text.decode("utf-8", "replace") for text in as_bytes(texts)]
-    return array

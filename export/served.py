@@ -6,16 +6,15 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_s2s.export.graphs import ids_function, search_ids
+from keras_s2s.export.plan import ExportPlan
 from keras_s2s.export.signatures import (
     ALIGNMENTS,
     BEAM,
     IDS,
     LOWEST,
     TEXT,
-    signature_specs,
-    spec_of_served_ids,
 )
+from keras_s2s.export.tracing import ids_function, search_ids
 from keras_s2s.search import Search
 from keras_s2s.text import Tokenizer
 from keras_s2s.translator import Translator
@@ -33,16 +32,16 @@ class ServedGraph(tf.Module):
     3. Search; ids become text.
 
     Args:
-        translator: what to export. Its variables and the tables of its tokenizers become this
-            module's.
-        beam: the search of the signature `beam`.
+        plan: what to export. The translator's variables and the tables of its tokenizers become
+            this module's.
 
     Attributes:
         functions: a `tf.function` by the name of its signature.
     """
 
-    def __init__(self, translator: Translator, beam: Search) -> None:
+    def __init__(self, plan: ExportPlan) -> None:
         super().__init__()
+        translator, specs = plan.translator, plan.signatures
         self._translator = _Untracked(translator)
         self.source = translator.source_tokenizer.module()
         self.target = translator.target_tokenizer.module()
@@ -50,14 +49,13 @@ class ServedGraph(tf.Module):
         # own variables: of Keras' TensorFlow would save copies under other names, restore those,
         # and a server would find what the graph reads uninitialised, although Python finds it all.
         self.weights = [variable.value for variable in translator.model.variables]
-        on_ids = ids_function(translator, translator.search, spec_of_served_ids(translator))
+        on_ids = ids_function(translator, translator.search, plan.ids)
         bodies: dict[str, Callable[..., Outputs]] = {
             TEXT: self._translation,
-            BEAM: lambda text: self._beam(beam, text),
+            BEAM: lambda text: self._beam(plan.beam, text),
             IDS: lambda input_ids, input_lengths: _finite(on_ids(input_ids, input_lengths)),
             ALIGNMENTS: self._alignments,
         }
-        specs = signature_specs(translator, beam)
         self.functions = {
             name: tf.function(function, input_signature=specs[name].signature(), autograph=False)
             for name, function in bodies.items()

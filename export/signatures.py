@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from keras_s2s.export.graphs import spec_of_ids
-from keras_s2s.export.spec import Axis, GraphSpec, IdsSpec, TextSpec, Value, text_spec
+from keras_s2s.export.spec import Axis, GraphSpec, IdsSpec, TextSpec, Value, ids_spec, text_spec
 from keras_s2s.search import BeamSearch, Search
+from keras_s2s.system.checks import check_optional_size
 from keras_s2s.text import Tokenizer
 from keras_s2s.translator import Translator
 
@@ -20,7 +20,6 @@ TEXT = "serving_default"  # the name that servers look for when a request names 
 BEAM = "beam"
 IDS = "ids"
 ALIGNMENTS = "alignments"
-NAMES = (TEXT, BEAM, IDS, ALIGNMENTS)
 
 WIDTH = 5  # of the beam, for a translator whose own search has none
 
@@ -46,6 +45,22 @@ def beam_search(search: Search, width: int | None) -> Search:
     return search.like(width=width, n_best=width)
 
 
+def checked_beam(translator: Translator, width: int | None) -> Search:
+    """The search of the signature `beam`.
+
+    Raises:
+        ValueError: If there is none of that width.
+    """
+    check_optional_size("beam", width)
+    size = translator.target_tokenizer.vocabulary_size
+    search = beam_search(translator.search, width)
+    if search.width > size:
+        raise ValueError(
+            f"`beam` must be at most the number of target ids, {size}; got {search.width}."
+        )
+    return search
+
+
 def signature_specs(translator: Translator, beam: Search) -> dict[str, GraphSpec]:
     """The declaration of every signature, by name.
 
@@ -60,6 +75,22 @@ def signature_specs(translator: Translator, beam: Search) -> dict[str, GraphSpec
         IDS: spec_of_served_ids(translator),
         ALIGNMENTS: alignments_spec(tokenizer, max_length=translator.search.max_length),
     }
+
+
+def spec_of_ids(translator: Translator, name: str, search: Search, dtype: str = "int64") -> IdsSpec:
+    """The declaration of `ids_function` for a translator and a search."""
+    return ids_spec(
+        name,
+        translator.source_tokenizer,
+        n_best=search.n_best,
+        max_length=search.max_length,
+        dtype=dtype,
+    )
+
+
+def spec_of_text(translator: Translator) -> TextSpec:
+    """The declaration of a graph from text to text for a translator."""
+    return text_spec("text", translator.source_tokenizer)
 
 
 def spec_of_served_ids(translator: Translator) -> IdsSpec:

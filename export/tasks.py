@@ -8,12 +8,13 @@ folder can be verified where there is no Keras model any more.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
 
+from keras_s2s.export.arrays import Arrays, Encode
 from keras_s2s.export.comparison import Mismatch
 from keras_s2s.export.reference import Gap
 from keras_s2s.export.signatures import LOWEST
@@ -24,9 +25,6 @@ from keras_s2s.translator import Translator
 SAMPLES = ((1, 1), (3, 2), (5, 41))  # batch and source length, none of them met in tracing
 NEAR = 1e-4  # a gap that rounding may decide
 SEED = 0
-
-Arrays = Mapping[str, np.ndarray]
-Encode = Callable[[Sequence[str]], np.ndarray]
 
 
 class Judge(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from keras_s2s.export.arrays import Arrays, Encode
 from keras_s2s.export.comparison import Mismatch
-from keras_s2s.export.graphs import spec_of_text
 from keras_s2s.export.reference import (
     BATCH_SIZE,
     gap,
@@ -16,12 +16,10 @@ from keras_s2s.export.reference import (
     source_rows,
     translations,
 )
-from keras_s2s.export.signatures import LOWEST, alignments_spec, beam_spec
-from keras_s2s.export.spec import GraphSpec, TextSpec
+from keras_s2s.export.signatures import LOWEST
+from keras_s2s.export.spec import GraphSpec
 from keras_s2s.export.tasks import (
     NEAR,
-    Arrays,
-    Encode,
     Judge,
     Task,
     as_text,
@@ -42,9 +40,9 @@ class TextTask(Task):
     kind = "text"
 
     @classmethod
-    def of(cls, translator: Translator, texts: Sequence[str]) -> TextTask:
+    def of(cls, translator: Translator, texts: Sequence[str], spec: GraphSpec) -> TextTask:
         """What Keras gives for texts and for samples of the declaration."""
-        return drawn(cls, spec_of_text(translator), texts, Judge(translator, translator.search))
+        return drawn(cls, spec, texts, Judge(translator, translator.search))
 
     @classmethod
     def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
@@ -81,9 +79,10 @@ class BeamTask(Task):
     kind = "beam"
 
     @classmethod
-    def of(cls, translator: Translator, texts: Sequence[str], search: Search) -> BeamTask:
+    def of(
+        cls, translator: Translator, texts: Sequence[str], spec: GraphSpec, search: Search
+    ) -> BeamTask:
         """What Keras gives with a search, which gives `search.n_best` hypotheses."""
-        spec = beam_spec(translator.source_tokenizer, n_best=search.n_best)
         return drawn(cls, spec, texts, Judge(translator, search))
 
     @classmethod
@@ -135,9 +134,8 @@ class AlignmentsTask(Task):
     kind = "alignments"
 
     @classmethod
-    def of(cls, translator: Translator, texts: Sequence[str]) -> AlignmentsTask:
+    def of(cls, translator: Translator, texts: Sequence[str], spec: GraphSpec) -> AlignmentsTask:
         """What Keras gives, with the translator's own search."""
-        spec = alignments_spec(translator.source_tokenizer, max_length=translator.search.max_length)
         return drawn(cls, spec, texts, Judge(translator, translator.search))
 
     @classmethod
@@ -189,7 +187,7 @@ class AlignmentsTask(Task):
         return [behind, *weight_differences([weights], [found[:rows]])]
 
 
-def drawn(kind: type[T], spec: TextSpec, texts: Sequence[str], judge: Judge) -> T:
+def drawn(kind: type[T], spec: GraphSpec, texts: Sequence[str], judge: Judge) -> T:
     """A task on texts and on samples of its declaration."""
     sources, samples = with_samples(spec, texts)
     return kind(spec, sources, samples, kind.keras(judge, sources, spec), judge)

@@ -7,41 +7,33 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_s2s.export.arrays import as_bytes
 from keras_s2s.export.errors import ExportError
+from keras_s2s.export.plan import ExportPlan
 from keras_s2s.export.saved_model import write_saved_model
-from keras_s2s.export.sentences import as_bytes
 from keras_s2s.export.serving.c_api import StatusError
 from keras_s2s.export.serving.configuration import BATCH_SIZES, BATCHING, batching_parameters
 from keras_s2s.export.serving.process import Servable
-from keras_s2s.export.serving.registry import TARGET
 from keras_s2s.export.serving.warmup import Request, read_warmup, write_warmup
-from keras_s2s.export.signatures import signature_specs
 from keras_s2s.export.spec import GraphSpec
-from keras_s2s.search import Search
-from keras_s2s.translator import Translator
 
 SHORT = 1  # source length of the short warm-up requests: the end id alone
 
 
-def write_version(
-    translator: Translator, folder: Path, *, beam: Search, server: str = TARGET
-) -> None:
+def write_version(plan: ExportPlan, folder: Path) -> None:
     """Writes a version's folder, ready to be served.
 
     Args:
-        translator: what to export.
+        plan: what to export, and for which server.
         folder: the folder, named by its version, in a folder named by the model.
-        beam: the search of the signature `beam`.
-        server: the oldest TensorFlow Serving that is to load it.
 
     Raises:
-        ExportError: If the graph holds what this server lacks.
+        ExportError: If the graph holds what the server lacks.
     """
-    write_saved_model(translator, folder, beam=beam, server=server)
+    write_saved_model(plan, folder)
     (folder / BATCHING).write_text(batching_parameters(), encoding="utf-8")
-    specs = signature_specs(translator, beam)
-    requests = warmup_requests(specs, translator.max_source_length)
-    write_warmup(folder, folder.parent.name, requests)
+    requests = warmup_requests(plan.signatures, plan.translator.max_source_length)
+    write_warmup(folder, plan.name, requests)
 
 
 def warmup_requests(specs: Mapping[str, GraphSpec], longest: int) -> list[Request]:

@@ -89,7 +89,7 @@ def run_recipe(
                 f"{teacher} first, or both."
             )
     if any(evaluation.int8 for evaluation in recipe.evaluations):
-        from keras_s2s.export.preconditions import check_packages
+        from keras_s2s.export.packages import check_packages
 
         check_packages("take `int8` out of the recipe")
     output.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,9 @@ import pytest
 from translators import texts, tiny_translator
 
 from keras_s2s.export import ExportReport, export_translator
+from keras_s2s.export.plan import ExportPlan
 from keras_s2s.export.serving.process import RemoteSession
+from keras_s2s.export.serving.registry import TARGET, check_server
 from keras_s2s.export.signatures import beam_search
 from keras_s2s.export.version import write_version
 from keras_s2s.search import BeamSearch, Search
@@ -20,6 +22,10 @@ from keras_s2s.translator import Translator
 
 PAIRS = [("char", "word"), ("unigram", "bpe")]
 WIDTH = 3
+NAMES = ("serving_default", "beam", "ids", "alignments")  # of the signatures
+
+# The libraries of TensorFlow Text with what came last, and the first server that has them.
+LATE_LIBRARIES = {"trimmer_ops": "2.20", "utf8_binarize_op": "2.20"}
 
 
 class Served(NamedTuple):
@@ -36,13 +42,19 @@ class Served(NamedTuple):
         return [text.decode("utf-8") for text in found.ravel()]
 
 
+def planned(translator: Translator, beam: Search | None = None) -> ExportPlan:
+    """The plan of version 7 of a model for TensorFlow Serving."""
+    beam = beam or beam_search(translator.search, None)
+    return ExportPlan(translator, beam, TARGET, "cats", 7, ("serving",))
+
+
 def serve(pair: tuple[str, str], folder: Path) -> Served:
     """Exports one pair of tokenizers; close the session."""
     translator = tiny_translator(*pair, cell="gru" if pair == PAIRS[0] else "lstm")
     beam = beam_search(translator.search, WIDTH)
     version = folder / "cats" / "7"
     version.parent.mkdir()
-    write_version(translator, version, beam=beam)
+    write_version(planned(translator, beam), version)
     return Served(translator, beam, version, RemoteSession(version))
 
 
@@ -51,6 +63,12 @@ def strings(given: list[bytes]) -> np.ndarray:
     array = np.empty(len(given), object)
     array[:] = given
     return array
+
+
+def late_libraries(server: str) -> list[str]:
+    """The libraries of TensorFlow Text that a server lacks."""
+    version = check_server(server)
+    return [name for name, first in LATE_LIBRARIES.items() if check_server(first) > version]
 
 
 class Exported(NamedTuple):

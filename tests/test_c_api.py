@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from served import Served, strings
+from served import Served, late_libraries, strings
 from translators import texts
 
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.saved_model import LoadedModel
 from keras_s2s.export.serving.c_api import StatusError
 from keras_s2s.export.serving.process import RemoteSession, from_json, to_json
-from keras_s2s.export.serving.registry import late_libraries
 from keras_s2s.export.version import replay_warmup
 
 

@@ -414,7 +414,7 @@ def test_verify_prints_every_comparison_and_its_exit_code_tells(
 ) -> None:
     from keras_s2s.export import verification
     from keras_s2s.export.comparison import Comparison, ParityReport
-    from keras_s2s.export.places import EXPECTED
+    from keras_s2s.export.record import EXPECTED
 
     (tmp_path / EXPECTED).touch()
     given: dict[str, Any] = {}

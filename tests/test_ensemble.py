@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from served import planned
 from translators import texts, tiny_translator
 
 from keras_s2s.archive import load_translator
 from keras_s2s.combination import ensemble_translators
 from keras_s2s.ensemble import Ensemble
-from keras_s2s.export.graphs import spec_of_ids
 from keras_s2s.export.onnx import ids_model
-from keras_s2s.export.saved_model import load_saved_model, write_saved_model
+from keras_s2s.export.onnx_specs import ids_graph
+from keras_s2s.export.saved_model import LoadedModel, write_saved_model
+from keras_s2s.export.signatures import spec_of_ids
 from keras_s2s.inference import Decodable
 from keras_s2s.scoring import ScoringModel, score_rows
 from keras_s2s.search import BeamSearch
@@ -159,7 +161,8 @@ def test_optimizers_of_the_members_are_not_saved(tmp_path: Path) -> None:
 def test_exported_ids_are_those_of_keras(together: Translator) -> None:
     spec = spec_of_ids(together, "search", BEAM)
     session = onnxruntime.InferenceSession(
-        ids_model(together, "search", BEAM).SerializeToString(), providers=["CPUExecutionProvider"]
+        ids_model(together, ids_graph(together, "search", BEAM)).SerializeToString(),
+        providers=["CPUExecutionProvider"],
     )
     for batch, length in ((1, 1), (7, 19)):
         sample = spec.sample(batch, length, seed=batch)
@@ -172,9 +175,9 @@ def test_exported_ids_are_those_of_keras(together: Translator) -> None:
 
 
 def test_saved_model_says_what_keras_says(together: Translator, tmp_path: Path) -> None:
-    write_saved_model(together, tmp_path / "1")
+    write_saved_model(planned(together), tmp_path / "1")
 
-    served = load_saved_model(tmp_path / "1")({"text": np.array(TEXTS, dtype=object)})
+    served = LoadedModel(tmp_path / "1").signature()({"text": np.array(TEXTS, dtype=object)})
 
     assert [text.decode() for text in served["translation"]] == together(TEXTS)
 

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from translators import texts, tiny_translator
 
-from keras_s2s.export.graphs import ids_function, search_ids, spec_of_ids
+from keras_s2s.export.signatures import spec_of_ids
+from keras_s2s.export.tracing import ids_function, search_ids
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 
 SEARCHES = [GreedySearch(7), BeamSearch(3, n_best=2, max_length=7)]

@@ -1,15 +1,15 @@
 """gRPC: a predict request gives what the session gives, and a server's codes where it errs."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from grpc_service import GrpcServer, PredictRequest, PredictResponse, serve_grpc
 from served import strings
 
-from keras_s2s.export.serving import wire
 from keras_s2s.export.serving.c_api import StatusError
-from keras_s2s.export.serving.grpc_service import GrpcServer, serve_grpc
 from keras_s2s.export.serving.warmup import read_tensor_proto, tensor_proto
 
 METHOD = "/tensorflow.serving.PredictionService/Predict"
@@ -36,17 +36,18 @@ def port() -> Iterator[int]:
 def request(
     inputs: Mapping[str, np.ndarray], model: str = "m", version: int | None = None, *chosen: str
 ) -> bytes:
-    number = [] if version is None else [(2, wire.encode([(1, version)]))]
-    spec = wire.encode([(1, model), *number, (3, "beam")])
-    entries = [
-        (2, wire.encode([(1, name), (2, tensor_proto(array))])) for name, array in inputs.items()
-    ]
-    return wire.encode([(1, spec), *entries, *[(3, name) for name in chosen]])
+    message = PredictRequest(output_filter=chosen)
+    message.model_spec.name, message.model_spec.signature_name = model, "beam"
+    if version is not None:
+        message.model_spec.version.value = version
+    for name, array in inputs.items():
+        message.inputs[name] = tensor_proto(array)
+    return message.SerializeToString()
 
 
-def asked(port: int, message: bytes) -> wire.Fields:
+def asked(port: int, message: bytes) -> Any:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        return wire.decode(channel.unary_unary(METHOD)(message, timeout=30))
+        return PredictResponse.FromString(channel.unary_unary(METHOD)(message, timeout=30))
 
 
 INPUTS = {
@@ -59,20 +60,19 @@ INPUTS = {
 @pytest.mark.parametrize("version", [None, 7])
 def test_outputs_come_back_with_what_served_them(port: int, version: int | None) -> None:
     answer = asked(port, request(INPUTS, "m", version))
-    found = {name: read_tensor_proto(value) for name, value in wire.mapping(answer, 1).items()}
+    found = {name: read_tensor_proto(value) for name, value in answer.outputs.items()}
 
     assert set(found) == set(INPUTS)
     for name, array in INPUTS.items():
         np.testing.assert_array_equal(found[name], array)
-    spec = wire.decode(wire.one(answer, 2))
-    assert wire.one(spec, 1) == b"m"
-    assert wire.number(wire.decode(wire.one(spec, 2)), 1) == 7
-    assert wire.one(spec, 3) == b"beam"
+    assert answer.model_spec.name == "m"
+    assert answer.model_spec.version.value == 7
+    assert answer.model_spec.signature_name == "beam"
 
 
 def test_outputs_can_be_chosen(port: int) -> None:
     answer = asked(port, request(INPUTS, "m", None, "ids"))
-    assert list(wire.mapping(answer, 1)) == ["ids"]
+    assert list(answer.outputs) == ["ids"]
 
 
 @pytest.mark.parametrize(

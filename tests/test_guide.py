@@ -13,17 +13,17 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
+from grpc_service import GrpcServer, serve_grpc
+from http_service import serve_http
 from served import Exported, Served
 
 from keras_s2s.export import facts
 from keras_s2s.export.comparison import Comparison, ParityReport
 from keras_s2s.export.facts import example, in_words, verdict
-from keras_s2s.export.guide import GRPC_PORT, REST_PORT, Facts, curl, guide
+from keras_s2s.export.guide import GRPC_PORT, MARK, REST_PORT, Facts, curl, guide
 from keras_s2s.export.latency import SIZES
-from keras_s2s.export.places import MARK
-from keras_s2s.export.serving.grpc_service import GrpcServer, serve_grpc
 from keras_s2s.export.serving.process import RemoteSession
-from keras_s2s.export.serving.rest import RestServer, serve_http
+from keras_s2s.export.serving.rest import RestServer
 from keras_s2s.export.signatures import signature_specs
 
 HEADERS_VARIABLE = "KERAS_S2S_ONNXRUNTIME_HEADERS"

@@ -23,6 +23,7 @@ from translators import LINES, tiny_translator
 from keras_s2s import Corpus, Hosts, join_hosts, load_translator
 from keras_s2s.cli import main
 from keras_s2s.export.onnx import ids_model
+from keras_s2s.export.onnx_specs import ids_graph
 from keras_s2s.pairs import IdPairs
 from keras_s2s.reading import read_tsv
 from keras_s2s.search import GreedySearch
@@ -240,7 +241,9 @@ def test_two_processes_train_as_one_and_the_file_is_exported(tmp_path):
 
     translator = load_translator(tmp_path / "2.keras")
     session = onnxruntime.InferenceSession(
-        ids_model(translator, "greedy", translator.search).SerializeToString(),
+        ids_model(
+            translator, ids_graph(translator, "greedy", translator.search)
+        ).SerializeToString(),
         providers=["CPUExecutionProvider"],
     )
     texts = [source for source, _ in read_tsv(tmp_path / "text.tsv")]

@@ -312,7 +312,7 @@ def test_forbidden_import_is_found(module: str, statement: str, culprit: str) ->
         ("keras_s2s.attention.scores", "from .energy import dot\nfrom . import energy"),
         ("keras_s2s.cli", "def export():\n    from keras_s2s.export import onnx"),
         (
-            "keras_s2s.export.graphs",
+            "keras_s2s.export.tracing",
             "import tensorflow as tf\nfrom keras_s2s.translator import Translator",
         ),
         ("keras_s2s.callbacks", "from keras_s2s.system.version import __version__"),

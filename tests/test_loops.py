@@ -11,7 +11,7 @@ from keras_s2s.export.folding import folded
 from keras_s2s.export.loops import is_composed
 from keras_s2s.export.names import bodies
 from keras_s2s.export.onnx import ids_model
-from keras_s2s.export.onnx_specs import onnx_ids_spec
+from keras_s2s.export.onnx_specs import ids_graph
 from keras_s2s.export.pieces import Pieces, pieces_of
 from keras_s2s.search import (
     BeamSearch,
@@ -39,8 +39,9 @@ class Loop:
 
     def __init__(self, made: tuple[Translator, Pieces], search: Search) -> None:
         self.translator, pieces = made
-        self.spec = onnx_ids_spec(self.translator, "search", search)
-        self.model = ids_model(self.translator, "search", search, pieces)
+        graph = ids_graph(self.translator, "search", search)
+        self.spec = graph.spec
+        self.model = ids_model(self.translator, graph, pieces)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(
@@ -233,8 +234,8 @@ def test_searches_without_a_loop_of_their_own_are_converted_whole(
     assert not any(is_composed(search) for search in others)
 
     search = others[3]
-    spec = onnx_ids_spec(made[0], "own", search)
-    model = ids_model(made[0], "own", search)
+    graph = ids_graph(made[0], "own", search)
+    spec, model = graph.spec, ids_model(made[0], graph)
     assert [value.name for value in model.graph.input] == ["input_ids", "input_lengths"]
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]

@@ -25,11 +25,11 @@ from keras_s2s.attention import (
     Monotonic,
     MultiHeadAttention,
 )
+from keras_s2s.export.artefacts import onnx_run
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.names import nodes
 from keras_s2s.export.onnx import ids_model, text_model
-from keras_s2s.export.onnx_specs import onnx_ids_spec
-from keras_s2s.export.parity import onnx_run
+from keras_s2s.export.onnx_specs import ids_graph, onnx_text_spec
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.translator import Translator
 
@@ -50,8 +50,9 @@ class Exported:
     def __init__(self, translator: Translator, search: Search) -> None:
         self.translator = translator
         self.search = search
-        self.spec = onnx_ids_spec(translator, "search", search)
-        self.model = ids_model(translator, "search", search)
+        graph = ids_graph(translator, "search", search)
+        self.spec = graph.spec
+        self.model = ids_model(translator, graph)
         self.session = onnxruntime.InferenceSession(
             self.model.SerializeToString(), providers=["CPUExecutionProvider"]
         )
@@ -252,7 +253,7 @@ def test_an_operation_without_onnx_form_is_refused_by_name() -> None:
     translator = tiny_translator("char", "char", attention=Winner())
 
     with pytest.raises(ExportError, match=r"operators that are not ONNX's: ai.onnx.Bitcast\."):
-        ids_model(translator, "greedy", GREEDY)
+        ids_model(translator, ids_graph(translator, "greedy", GREEDY))
 
 
 def test_conversion_prints_and_changes_nothing_but_the_model(
@@ -261,7 +262,8 @@ def test_conversion_prints_and_changes_nothing_but_the_model(
     import logging
 
     levels = {name: logging.getLogger(name).level for name in ("tf2onnx", "tensorflow", "")}
-    ids_model(tiny_translator("char", "char"), "greedy", GreedySearch(2))
+    translator = tiny_translator("char", "char")
+    ids_model(translator, ids_graph(translator, "greedy", GreedySearch(2)))
 
     assert levels == {name: logging.getLogger(name).level for name in levels}
     assert caplog.records == []
@@ -272,7 +274,11 @@ def test_conversion_prints_and_changes_nothing_but_the_model(
 def test_text_model_gives_the_translators_texts(pair: tuple[str, str], tmp_path: Path) -> None:
     translator = tiny_translator(*pair, search=GREEDY, cell="gru")
     given = [*texts(20), "", "  ", "the cat " * 50, "nothing known: ж", "a\0b"]
-    model = text_model(translator, ids_model(translator, "greedy", GREEDY))
+    model = text_model(
+        translator,
+        onnx_text_spec(translator),
+        ids_model(translator, ids_graph(translator, "greedy", GREEDY)),
+    )
     onnx.save(model, tmp_path / "model.onnx")
 
     batches = [{"text": np.array(part, object)} for part in (given, given[:1], [])]

@@ -12,15 +12,18 @@ import pytest
 from onnx import numpy_helper
 from translators import texts, tiny_translator
 
+from keras_s2s.export.arrays import Arrays, as_bytes, as_valid
+from keras_s2s.export.artefacts import Artefact, onnx_run, signature_run
 from keras_s2s.export.comparison import Comparison, Mismatch, ParityReport
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.graphs import ids_function, spec_of_ids
 from keras_s2s.export.onnx import ids_model, text_model
-from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
-from keras_s2s.export.parity import Artefact, compare, onnx_run, saved_model_run
+from keras_s2s.export.onnx_specs import ids_graph, onnx_text_spec
+from keras_s2s.export.parity import compare
 from keras_s2s.export.reference import gap, hypotheses, source_rows
-from keras_s2s.export.sentences import AWKWARD, LEAST, as_bytes, as_valid, parity_sentences
-from keras_s2s.export.tasks import Arrays
+from keras_s2s.export.saved_model import LoadedModel
+from keras_s2s.export.sentences import AWKWARD, LEAST, parity_sentences
+from keras_s2s.export.signatures import spec_of_ids
+from keras_s2s.export.tracing import ids_function
 from keras_s2s.search import BeamSearch, GreedySearch
 from keras_s2s.text import WordTokenizer
 from keras_s2s.translator import Translator
@@ -38,8 +41,8 @@ def translator() -> Translator:
 def models(
     translator: Translator, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, onnx.ModelProto]:
-    ids = ids_model(translator, "greedy", GREEDY)
-    return {"ids": ids, "text": text_model(translator, ids)}
+    ids = ids_model(translator, ids_graph(translator, "greedy", GREEDY))
+    return {"ids": ids, "text": text_model(translator, onnx_text_spec(translator), ids)}
 
 
 def compared(translator: Translator, artefact: Artefact, count: int = 33) -> list[Comparison]:
@@ -86,7 +89,10 @@ def test_equal_outputs_pass_at_every_batch_size(
 def test_onnx_models_pass(
     translator: Translator, models: dict[str, onnx.ModelProto], tmp_path: Path
 ) -> None:
-    specs = {"ids": onnx_ids_spec(translator, "greedy", GREEDY), "text": onnx_text_spec(translator)}
+    specs = {
+        "ids": ids_graph(translator, "greedy", GREEDY).spec,
+        "text": onnx_text_spec(translator),
+    }
     for name, ids in (("ids", ("greedy", GREEDY)), ("text", None)):
         run = onnx_run(saved(models[name], tmp_path))
         found = compared(translator, Artefact(name, run, ids=ids, spec=specs[name]))
@@ -109,7 +115,7 @@ def test_changed_weights_are_found(
         numpy_helper.from_array(bias + np.linspace(0, 3, len(bias), dtype="f"), constant.name)
     )
 
-    run, spec = onnx_run(saved(model, tmp_path)), onnx_ids_spec(translator, "greedy", GREEDY)
+    run, spec = onnx_run(saved(model, tmp_path)), ids_graph(translator, "greedy", GREEDY).spec
     found = compared(translator, Artefact("ids", run, ids=("greedy", GREEDY), spec=spec))
 
     assert not any(comparison.passed for comparison in found)
@@ -134,7 +140,7 @@ def test_a_wrong_vocabulary_is_found(
         translator.search,
         translator.max_source_length,
     )
-    swapped = saved(text_model(other, models["ids"]), tmp_path)
+    swapped = saved(text_model(other, onnx_text_spec(other), models["ids"]), tmp_path)
 
     artefact = Artefact("text", onnx_run(swapped), spec=onnx_text_spec(translator))
     found = compared(translator, artefact, count=60)
@@ -224,7 +230,7 @@ def test_a_saved_model_that_cannot_run_is_one_clear_failure(
     translator: Translator, tmp_path: Path
 ) -> None:
     with pytest.raises(ExportError, match="missing failed to run: "):
-        saved_model_run(tmp_path / "missing")([])
+        signature_run(LoadedModel(tmp_path / "missing"), "serving_default")([])
 
 
 def test_gap_is_the_difference_of_the_scores_that_the_search_gave() -> None:

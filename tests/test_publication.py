@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,16 @@ from keras_s2s.export import (
     ExportReport,
     ParityError,
     export_translator,
-    preconditions,
+    packages,
     publication,
 )
+from keras_s2s.export.arrays import as_valid
+from keras_s2s.export.artefacts import onnx_run
 from keras_s2s.export.comparison import Comparison, ParityReport
-from keras_s2s.export.parity import onnx_run
-from keras_s2s.export.places import MARK
+from keras_s2s.export.guide import MARK
+from keras_s2s.export.plan import ExportPlan, OnnxPlan
 from keras_s2s.export.runtimes import Runtimes
-from keras_s2s.export.saved_model import load_saved_model
-from keras_s2s.export.sentences import as_valid
+from keras_s2s.export.saved_model import LoadedModel
 from keras_s2s.risk import MinimumBayesRisk
 from keras_s2s.search import BeamSearch, GreedySearch
 from keras_s2s.translator import Translator
@@ -56,15 +58,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     """Exports that write a line instead of models; `passed` is what the parity run finds."""
     answer = {"passed": True}
 
-    def version(translator: Translator, folder: Path, **_: Any) -> None:
+    def version(plan: ExportPlan, folder: Path) -> None:
         folder.mkdir()
         (folder / "saved_model.pb").write_text(str(time.monotonic_ns()))
 
-    def onnx_models(translator: Translator, folder: Path, tell: Any, **_: Any) -> list[Any]:
+    def onnx_models(
+        translator: Translator, plan: OnnxPlan, temporary: Path, *_: Any, **__: Any
+    ) -> list[Any]:
+        folder = temporary / "onnx"
+        folder.mkdir()
         (folder / "model.onnx").write_text(str(time.monotonic_ns()))
         return []
 
-    def readme(translator: Translator, runtimes: Runtimes, *_: Any) -> None:
+    def readme(plan: ExportPlan, runtimes: Runtimes, *_: Any) -> None:
         (runtimes.folder / "README.md").write_text(MARK)
 
     def verify(*_: Any) -> tuple[ParityReport, dict[str, Any]]:
@@ -74,9 +80,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     monkeypatch.setattr(publication, "write_version", version)
     monkeypatch.setattr(publication, "replay_warmup", lambda *_: 0)
     monkeypatch.setattr(Runtimes, "session", lambda *_: None)
-    monkeypatch.setattr(publication, "_served", lambda *_: [])
+    monkeypatch.setattr(publication, "SERVED_TASKS", {})
     monkeypatch.setattr(publication, "write_readme", readme)
-    monkeypatch.setattr(publication, "_make_onnx", onnx_models)
+    monkeypatch.setattr(publication, "_write_onnx", onnx_models)
     monkeypatch.setattr(publication, "_verify", verify)
     return answer
 
@@ -118,7 +124,7 @@ def test_published_files_translate(exported_cats: Exported) -> None:
     given = texts(5, seed=9)
 
     batch = {"text": as_valid(given)}
-    served = load_saved_model(report.saved_model)(batch)["translation"]
+    served = LoadedModel(report.saved_model).signature()(batch)["translation"]
     (run,) = onnx_run(report.onnx / "model.onnx")([batch])
 
     assert [text.decode() for text in served] == translator(given)
@@ -316,7 +322,9 @@ def test_a_saved_model_of_other_weights_fails_and_is_removed(
     )
     write = version.write_saved_model
     monkeypatch.setattr(
-        version, "write_saved_model", lambda translator, folder, **k: write(other, folder, **k)
+        version,
+        "write_saved_model",
+        lambda plan, folder: write(replace(plan, translator=other), folder),
     )
 
     with pytest.raises(ParityError, match=r"serving_default \(Python\) at batch 1, \d+ of \d+ "):
@@ -400,9 +408,9 @@ def test_arguments_without_meaning_are_refused_before_any_work(
 def test_a_missing_package_is_named_with_its_remedy(
     translator: Translator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = preconditions.importlib.util.find_spec
+    find = packages.importlib.util.find_spec
     monkeypatch.setattr(
-        preconditions.importlib.util, "find_spec", lambda n: None if n == "tf2onnx" else find(n)
+        packages.importlib.util, "find_spec", lambda n: None if n == "tf2onnx" else find(n)
     )
 
     with pytest.raises(ImportError, match=r"needs tf2onnx, .* pip install 'keras-s2s\[onnx\]'"):

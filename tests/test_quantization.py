@@ -13,7 +13,7 @@ from translators import texts, tiny_translator
 
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.names import bodies, nodes
-from keras_s2s.export.onnx_files import write_int8, write_onnx
+from keras_s2s.export.onnx_files import onnx_plan, write_int8, write_onnx
 from keras_s2s.export.pieces import pieces_of
 from keras_s2s.export.quality import (
     check_quality,
@@ -108,7 +108,9 @@ def test_a_product_adds_its_bias_itself() -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Translator, Path]:
     translator = tiny_translator("char", "word", search=BeamSearch(3, max_length=8), units=64)
     folder = tmp_path_factory.mktemp("onnx")
-    artefacts = write_onnx(translator, folder, lambda message: None, int8=True)
+    artefacts = write_onnx(
+        translator, onnx_plan(translator), folder, lambda message: None, int8=True
+    )
     assert not any("int8" in artefact.name for artefact in artefacts)  # it need not be equal
     return translator, folder
 
@@ -196,4 +198,4 @@ def test_a_search_that_is_converted_whole_has_no_int8_form(tmp_path: Path) -> No
     translator = tiny_translator("char", "word", search=GreedySearch(3, no_repeat_ngram=2))
 
     with pytest.raises(ExportError, match="8 bits reach greedy and beam search"):
-        write_onnx(translator, tmp_path, lambda message: None, int8=True)
+        write_onnx(translator, onnx_plan(translator), tmp_path, lambda message: None, int8=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from served import Served
+from served import Served, late_libraries
 
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.serving import registry
@@ -13,7 +13,6 @@ from keras_s2s.export.serving.registry import (
     Use,
     check_operators,
     check_server,
-    late_libraries,
     missing_operators,
     operators,
     operators_in,

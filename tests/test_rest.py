@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from http_service import serve_http
 from served import Served
 from translators import texts
 
 from keras_s2s.export.serving.c_api import Signature, StatusError, TensorInfo
-from keras_s2s.export.serving.rest import RestServer, serve_http
+from keras_s2s.export.serving.rest import RestServer
 
 STRING, INT, FLOAT, BOOL = 7, 3, 1, 10
 

@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import parser
 
+from keras_s2s.export.artefacts import RUNNER
 from keras_s2s.export.nodes import Nodes
-from keras_s2s.export.parity import RUNNER
 
 TEXT = onnx.helper.make_tensor_value_info("text", onnx.TensorProto.STRING, ["batch"])
 TRANSLATION = onnx.helper.make_tensor_value_info("translation", onnx.TensorProto.STRING, ["batch"])

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from served import WIDTH, Served, strings
+from served import NAMES, WIDTH, Served, planned, strings
 from translators import texts, tiny_translator
 
 from keras_s2s.export import saved_model
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.saved_model import load_saved_model, write_saved_model
-from keras_s2s.export.signatures import LOWEST, NAMES, beam_search, signature_specs
+from keras_s2s.export.saved_model import LoadedModel, write_saved_model
+from keras_s2s.export.signatures import LOWEST, beam_search, signature_specs
 from keras_s2s.search import BeamSearch, GreedySearch
 from keras_s2s.translator import Translator
 
@@ -141,8 +141,8 @@ def test_ids_outside_the_vocabulary_and_padding_read_as_unknown(served_words: Se
 def test_scores_are_finite_where_there_is_no_hypothesis(tmp_path: Path) -> None:
     # Two tokens can begin an output of one token in fewer ways than the beam is wide.
     translator = tiny_translator("char", "word", search=GreedySearch(1))
-    write_saved_model(translator, tmp_path / "1", beam=beam_search(translator.search, 20))
-    run = load_saved_model(tmp_path / "1", "beam")
+    write_saved_model(planned(translator, beam_search(translator.search, 20)), tmp_path / "1")
+    run = LoadedModel(tmp_path / "1").signature("beam")
 
     found = run({"text": np.array(["a"], object)})
 
@@ -195,14 +195,14 @@ def test_an_operator_that_servers_lack_is_refused_by_name(
 
     monkeypatch.setattr(translator.model, "step", step_in_python)
     with pytest.raises(ExportError, match=r"stock TensorFlow Serving 2\.20 lacks: PyFunc"):
-        write_saved_model(translator, tmp_path / "1")
+        write_saved_model(planned(translator), tmp_path / "1")
 
 
 def test_a_folder_without_the_signature_is_refused(tmp_path: Path) -> None:
     tf.saved_model.save(tf.Module(), str(tmp_path / "1"))
 
     with pytest.raises(ExportError, match="must have the signature 'serving_default'"):
-        saved_model.load_saved_model(tmp_path / "1")
+        LoadedModel(tmp_path / "1").signature()
 
 
 def test_no_layer_is_traced_for_one_kind_of_device(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from served import Served, strings
+from served import Served, planned, strings
 
+from keras_s2s.export.artefacts import Origin
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.expectation import (
     SERVED_BY,
@@ -16,8 +17,7 @@ from keras_s2s.export.expectation import (
     tasks_of,
     write_expected,
 )
-from keras_s2s.export.parity import Origin
-from keras_s2s.export.places import EXPECTED
+from keras_s2s.export.record import EXPECTED
 from keras_s2s.export.runtimes import RUNTIMES, runtimes_below
 from keras_s2s.export.serving.warmup import Request, write_warmup
 from keras_s2s.export.verification import verify_export
@@ -31,7 +31,9 @@ def exported(served_words: Served, tmp_path_factory: pytest.TempPathFactory) -> 
     output = tmp_path_factory.mktemp("exported")
     path = "serving/cats/7"
     shutil.copytree(served_words.folder, output / path)
-    tasks = tasks_of(served_words.translator, served_words.beam, TEXTS, set(SERVED_TASKS.values()))
+    tasks = tasks_of(
+        planned(served_words.translator, served_words.beam), TEXTS, set(SERVED_TASKS.values())
+    )
     with runtimes_below(output) as runtimes:
         artefacts = [
             runtimes.artefact(Origin(runtime, path, signature), task)

@@ -6,14 +6,15 @@ import numpy as np
 import onnx
 import pytest
 from translators import texts, tiny_translator
+from web import web_run
 
+from keras_s2s.export.artefacts import BATCH_SIZES, Artefact, onnx_run
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.onnx import ids_model, text_model
-from keras_s2s.export.onnx_specs import onnx_ids_spec, onnx_text_spec
-from keras_s2s.export.parity import BATCH_SIZES, Artefact, compare, onnx_run
+from keras_s2s.export.onnx_specs import ids_graph, onnx_text_spec
+from keras_s2s.export.parity import compare
 from keras_s2s.export.pieces import pieces_of
 from keras_s2s.export.quantization import quantized
-from keras_s2s.export.web import web_run
 from keras_s2s.search import BeamSearch, GreedySearch
 
 
@@ -22,18 +23,19 @@ from keras_s2s.search import BeamSearch, GreedySearch
 def test_ids_and_strings_graphs_give_what_keras_gives(kind: str, web: Path, tmp_path: Path) -> None:
     search = GreedySearch(8) if kind == "greedy" else BeamSearch(3, n_best=2, max_length=8)
     translator = tiny_translator("char", "word", search=search)
-    ids = ids_model(translator, "ids", search, pieces_of(translator))
+    graph, text = ids_graph(translator, "ids", search), onnx_text_spec(translator)
+    ids = ids_model(translator, graph, pieces_of(translator))
     onnx.save(ids, tmp_path / "ids.onnx")
-    onnx.save(text_model(translator, ids), tmp_path / "text.onnx")
+    onnx.save(text_model(translator, text, ids), tmp_path / "text.onnx")
 
     artefacts = [
         Artefact(
             "ids",
             web_run(tmp_path / "ids.onnx", web),
             ids=("ids", search),
-            spec=onnx_ids_spec(translator, "ids", search),
+            spec=graph.spec,
         ),
-        Artefact("text", web_run(tmp_path / "text.onnx", web), spec=onnx_text_spec(translator)),
+        Artefact("text", web_run(tmp_path / "text.onnx", web), spec=text),
     ]
 
     found = compare(translator, artefacts, ["", *texts(100)])
@@ -48,9 +50,10 @@ def test_int8_graphs_run_there(web: Path, tmp_path: Path) -> None:
     # after one step scores are 2 % apart, later ones may be of other tokens.
     search = GreedySearch(1)
     translator = tiny_translator("char", "word", search=search, units=64)
-    model = ids_model(translator, "ids", search, quantized(pieces_of(translator)))
+    graph = ids_graph(translator, "ids", search)
+    model = ids_model(translator, graph, quantized(pieces_of(translator)))
     onnx.save(model, tmp_path / "ids.onnx")
-    inputs = [onnx_ids_spec(translator, "ids", search).sample(5, 6, seed=1)]
+    inputs = [graph.spec.sample(5, 6, seed=1)]
 
     path = tmp_path / "ids.onnx"
     (here,), (there,) = (run(inputs) for run in (onnx_run(path), web_run(path, web)))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_s2s.export.serving import wire
+from keras_s2s.export.serving.messages import MetaGraphDef, OpList
 
 # `DataType` of TensorFlow and the dtypes that signatures of this library have, strings apart.
 STRING = 7
@@ -144,15 +144,12 @@ class Library:
     def operators(self) -> dict[str, list[str]]:
         """The attributes of every operator that is registered, by its name."""
         pointer = self.call("TF_GetAllOpList", ctypes.POINTER(_Buffer))
-        found = wire.decode(ctypes.string_at(pointer.contents.data, pointer.contents.length))
+        content = ctypes.string_at(pointer.contents.data, pointer.contents.length)
         self.call("TF_DeleteBuffer", None, pointer)
-        operators = {}
-        for message in found.get(1, []):
-            definition = wire.decode(bytes(message))
-            attributes = (wire.decode(bytes(each)) for each in definition.get(4, []))
-            names = sorted(wire.one(each, 1).decode() for each in attributes)
-            operators[wire.one(definition, 1).decode()] = names
-        return operators
+        return {
+            operator.name: sorted(attribute.name for attribute in operator.attr)
+            for operator in OpList.FromString(content).op
+        }
 
     def tensor(self, array: np.ndarray) -> int:
         """A TF_Tensor with what an array holds; strings are bytes in an array of objects."""
@@ -315,27 +312,21 @@ class Session:
 
 def read_signatures(meta_graph: bytes) -> dict[str, Signature]:
     """The signatures of a serialized MetaGraphDef, without the one that initialises a graph."""
-    found = {}
-    for name, message in wire.mapping(wire.decode(meta_graph), 5).items():
-        fields = wire.decode(message)
-        sides = [
-            {key: _tensor_info(value) for key, value in wire.mapping(fields, side).items()}
-            for side in (1, 2)
-        ]
-        if name != "__saved_model_init_op":
-            found[name] = Signature(*sides)
-    return found
+    return {
+        name: Signature(_tensor_infos(signature.inputs), _tensor_infos(signature.outputs))
+        for name, signature in MetaGraphDef.FromString(meta_graph).signature_def.items()
+        if name != "__saved_model_init_op"
+    }
 
 
-def _tensor_info(message: bytes) -> TensorInfo:
-    fields = wire.decode(message)
-    operation, _, index = wire.one(fields, 1).decode().partition(":")
-    shape = wire.decode(wire.one(fields, 3))
-    sizes = tuple(wire.number(wire.decode(bytes(dim)), 1) for dim in shape.get(2, []))
-    unknown = bool(wire.number(shape, 3))
-    return TensorInfo(
-        operation, int(index or 0), wire.number(fields, 2), None if unknown else sizes
-    )
+def _tensor_infos(messages: Mapping[str, Any]) -> dict[str, TensorInfo]:
+    infos = {}
+    for name, message in messages.items():
+        operation, _, index = message.name.partition(":")
+        shape = message.tensor_shape
+        sizes = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
+        infos[name] = TensorInfo(operation, int(index or 0), message.dtype, sizes)
+    return infos
 
 
 def _as_ctype(argument: Any) -> Any:

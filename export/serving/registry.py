@@ -13,12 +13,11 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.serving import wire
 from keras_s2s.export.serving.c_api import TEXT_LIBRARIES, Library
 
 TARGET = "2.20"
@@ -44,9 +43,6 @@ TEXT_SINCE = {
     "2.20": ("TFText>RoundRobinTrim", "TFText>RoundRobinGenerateMasks", "TFText>Utf8Binarize"),
 }
 TEXT_OTHERWISE = "2.12"
-# The libraries with what came last.
-LATE_LIBRARIES = {"trimmer_ops": "2.20", "utf8_binarize_op": "2.20"}
-
 # Operators of TensorFlow that run with the trainer's Python alone, on GPUs alone, or through XLA,
 # which servers do not use unless told to.
 NOT_SERVED = ("PyFunc", "EagerPyFunc", "Cudnn", "Xla")
@@ -130,39 +126,38 @@ def operators(server: str = TARGET) -> dict[str, frozenset[str]]:
     return {name: frozenset(attributes) for name, attributes in known.items()}
 
 
-def late_libraries(server: str) -> list[str]:
-    """The libraries of TensorFlow Text that a server lacks."""
-    version = check_server(server)
-    return [name for name, first in LATE_LIBRARIES.items() if _number(first) > version]
-
-
 def operators_in(saved_model: bytes) -> Iterator[Use]:
-    """Every use of an operator in a serialized SavedModel, in functions too."""
-    for meta_graph in _messages(saved_model, 2):
-        for graph in _messages(meta_graph, 2):
-            library = [function for part in _messages(graph, 2) for function in _messages(part, 1)]
-            own = {wire.one(wire.decode(wire.one(wire.decode(f), 1)), 1) for f in library}
-            nodes = list(_messages(graph, 1))
-            for function in library:
-                nodes += _messages(function, 3)
-                if _is_true(wire.mapping(wire.decode(function), 5).get(MUST_COMPILE)):
-                    yield Use("PartitionedCall", (MUST_COMPILE,))
-            for node in nodes:
-                fields = wire.decode(node)
-                operator = wire.one(fields, 2)
-                attributes = wire.mapping(fields, 5)
-                if not _is_true(attributes.get(MUST_COMPILE)):
-                    attributes.pop(MUST_COMPILE, None)
-                if operator not in own:  # a function may be called by its name
-                    yield Use(operator.decode(), tuple(attributes))
+    """Every use of an operator in a serialized SavedModel, in functions too.
+
+    Raises:
+        ValueError: If it is no SavedModel.
+    """
+    # A program that reads the operators of another TensorFlow must not import the installed one.
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    try:
+        meta_graphs = SavedModel.FromString(saved_model).meta_graphs
+    except DecodeError as error:
+        raise ValueError(f"This is no SavedModel: {error}") from error
+    for graph in (meta_graph.graph_def for meta_graph in meta_graphs):
+        functions = graph.library.function
+        own = {function.signature.name for function in functions}
+        nodes = list(graph.node)
+        for function in functions:
+            nodes += function.node_def
+            if _must_compile(function.attr):
+                yield Use("PartitionedCall", (MUST_COMPILE,))
+        for node in nodes:
+            if node.op not in own:  # a function may be called by its name
+                names = set(node.attr)
+                if not _must_compile(node.attr):
+                    names.discard(MUST_COMPILE)
+                yield Use(node.op, tuple(sorted(names)))
 
 
-def _messages(message: bytes, number: int) -> Iterator[bytes]:
-    return (bytes(part) for part in wire.decode(message).get(number, []))
-
-
-def _is_true(attribute: bytes | None) -> bool:
-    return attribute is not None and bool(wire.number(wire.decode(attribute), 5))
+def _must_compile(attributes: Mapping[str, Any]) -> bool:
+    return MUST_COMPILE in attributes and bool(attributes[MUST_COMPILE].b)
 
 
 @functools.cache

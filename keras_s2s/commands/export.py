@@ -73,7 +73,7 @@ def verify(
     server: options.NewServer = None,
 ) -> None:
     """Prove an exported folder once more: exit code 0 if all is equal, 1 if anything is not."""
-    from keras_s2s.export.places import expected_file
+    from keras_s2s.export.record import expected_file
 
     expected_file(folder)
     if model is not None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_s2s.export.arrays import Arrays
+from keras_s2s.export.artefacts import Run
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.parity import Run
-from keras_s2s.export.tasks import Arrays
 
 RUNNER = Path(__file__).with_name("web_runner.mjs")
 DTYPES = {"int64": np.int64, "float32": np.float32, "string": object}

@@ -1,8 +1,8 @@
 """TensorFlow Serving's gRPC interface over any session: `PredictionService.Predict`.
 
-The messages are read and written by `wire`, so neither side needs the classes of TensorFlow
-Serving. `serve_grpc` opens a port, so that the lines of an export's README can be run where there
-is no server.
+The messages are declared here, so neither side needs the classes of TensorFlow Serving.
+`serve_grpc` opens a port, so that the lines of an export's README can be run where there is no
+server.
 """
 
 from __future__ import annotations
@@ -15,14 +15,26 @@ from typing import Any
 
 import grpc
 
-from keras_s2s.export.serving import wire
 from keras_s2s.export.serving.c_api import StatusError
+from keras_s2s.export.serving.messages import DECLARED, classes_of
 from keras_s2s.export.serving.process import Servable
 from keras_s2s.export.serving.warmup import read_tensor_proto, tensor_proto
 
 SERVICE = "tensorflow.serving.PredictionService"
 DEFAULT = "serving_default"
 NOT_FOUND = 5
+
+# tensorflow_serving/apis: predict.proto, model.proto; google/protobuf/wrappers.proto
+_CLASSES = classes_of(
+    {
+        **DECLARED,
+        "PredictRequest": f"{DECLARED['PredictRequest']}; repeated string output_filter = 3",
+        "PredictResponse": "map<string, bytes> outputs = 1; ModelSpec model_spec = 2",
+        "ModelSpec": f"{DECLARED['ModelSpec']}; Int64Value version = 2",
+        "Int64Value": "int64 value = 1",
+    }
+)
+PredictRequest, PredictResponse = _CLASSES["PredictRequest"], _CLASSES["PredictResponse"]
 
 
 class GrpcServer:
@@ -45,24 +57,23 @@ class GrpcServer:
         Raises:
             StatusError: What is wrong with it.
         """
-        request = wire.decode(message)
-        spec = wire.decode(wire.one(request, 1))
-        name = wire.one(spec, 1).decode()
-        version = wire.number(wire.decode(wire.one(spec, 2)), 1) if 2 in spec else self.version
-        if name != self.model or version != self.version:
+        request = PredictRequest.FromString(message)
+        spec = request.model_spec
+        version = spec.version.value if spec.HasField("version") else self.version
+        if spec.name != self.model or version != self.version:
             raise StatusError(
-                NOT_FOUND, f"Servable not found for request: Specific({name}, {version})"
+                NOT_FOUND, f"Servable not found for request: Specific({spec.name}, {version})"
             )
-        signature = wire.one(spec, 3).decode() or DEFAULT
-        inputs = {key: read_tensor_proto(value) for key, value in wire.mapping(request, 2).items()}
-        chosen = [bytes(each).decode() for each in request.get(3, [])]
-        outputs = self.session.run(signature, inputs, chosen or None)
-        entries = [
-            (1, wire.encode([(1, key), (2, tensor_proto(array))])) for key, array in outputs.items()
-        ]
-        number = wire.encode([(1, self.version)])
-        told = wire.encode([(1, self.model), (2, number), (3, signature)])
-        return wire.encode([*entries, (2, told)])
+        signature = spec.signature_name or DEFAULT
+        inputs = {key: read_tensor_proto(value) for key, value in request.inputs.items()}
+        outputs = self.session.run(signature, inputs, list(request.output_filter) or None)
+        response = PredictResponse()
+        for key, array in outputs.items():
+            response.outputs[key] = tensor_proto(array)
+        response.model_spec.name, response.model_spec.signature_name = self.model, signature
+        response.model_spec.version.value = self.version
+        answer: bytes = response.SerializeToString()
+        return answer
 
 
 @contextmanager
