@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from keras_s2s.export.guide import MARK, README
-from keras_s2s.system.checks import check_whole
+from keras_s2s.system.checks import check_size
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -40,8 +40,7 @@ def version_folder(output: Path, name: str, version: int | None, force: bool) ->
         The folder; it may exist only with `force`.
 
     Raises:
-        TypeError: If the version is no whole number.
-        ValueError: If it is below 1 or too large.
+        ValueError: If the version cannot be one.
         FileExistsError: If the version exists and `force` is not given.
     """
     model = output / "serving" / name
@@ -49,7 +48,9 @@ def version_folder(output: Path, name: str, version: int | None, force: bool) ->
         present = model.iterdir() if model.is_dir() else ()
         numbers = [int(path.name) for path in present if path.name.isdecimal()]
         return model / str(max(numbers, default=0) + 1)
-    check_whole("version", version, 1, below=2**63)  # TensorFlow Serving's numbers
+    check_size("version", version)
+    if version >= 2**63:
+        raise ValueError(f"`version` must be below 2**63 for TensorFlow Serving; got {version}.")
     folder = model / str(version)
     if folder.exists() and not force:
         raise FileExistsError(
