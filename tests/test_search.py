@@ -414,7 +414,7 @@ def test_like_changes_what_is_given_and_keeps_the_rest():
         (GreedySearch(9), {"groups": 3}, DiverseBeamSearch),
         (BeamSearch(4), {"width": 1}, BeamSearch),
         (BeamSearch(4), {"top_p": 0.9}, SamplingSearch),
-        (DiverseBeamSearch(4, groups=2), {"width": 2}, DiverseBeamSearch),
+        (DiverseBeamSearch(4, groups=2), {"width": 6}, DiverseBeamSearch),
         (DiverseBeamSearch(4, groups=2), {"samples": 2}, SamplingSearch),
         (SamplingSearch(2), {"min_length": 3}, SamplingSearch),
         (SamplingSearch(2), {"width": 3}, BeamSearch),
