@@ -8,16 +8,16 @@ INSTALLED := $(VENV)/.installed
 # A process a core, whole files to each so that what a file's tests share is made once. Each takes about 2 GB.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help quickstart test test-slow test-jax lint types format clean
+.PHONY: help quickstart test test-thorough test-slow test-jax lint imports types format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make quickstart     train, export, verify and plot a small model (takes a few minutes)"
 	@echo "make test           run the quick tests"
-	@echo "make test-thorough  run every test, including the full grids of cases"
+	@echo "make test-thorough  run the further cases of the contracts that the quick tests cover once"
 	@echo "make test-slow      run only the tests marked as slow"
 	@echo "make test-jax       run the quick tests of the modelling core on Keras' JAX backend"
-	@echo "make lint           check style with ruff and types with mypy"
+	@echo "make lint           check style with ruff, types with mypy, and who imports whom with import-linter"
 	@echo "make types          check types with mypy"
 	@echo "make format         let ruff rewrite the code in the project's style"
 	@echo "make clean          remove $(VENV), builds and caches"
@@ -28,23 +28,34 @@ quickstart: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest $(PARALLEL)
 
+# `make test` and `make test-thorough` together run every test that is not slow.
+test-thorough: $(INSTALLED)
+	$(BIN)/python -m pytest $(PARALLEL) -m "thorough and not slow"
+
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
 # The modules that say `pytestmark = pytest.mark.backend_neutral`. Those of the model pass too, but XLA compiles a
-# training for each, which takes as long as all the others; tests/test_backends.py trains on JAX as part of `make test`.
+# training for each, which takes as long as all the others; tests/models/test_backends.py trains on JAX as part of `make test`.
 test-jax: $(INSTALLED)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "backend_neutral and not slow" --ignore tests/test_model.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "backend_neutral and not slow" \
+		--ignore tests/models/test_seq2seq.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory types imports
 
-# mypy sees files, not the import hook of an editable install, so it is shown the tree as a wheel lays it out.
-types: $(INSTALLED)
+# mypy and import-linter see files, not the import hook of an editable install, so they are shown the tree as a wheel
+# lays it out.
+build/types: $(INSTALLED) $(shell find keras_s2s export -name '*.py*' -not -name '*.pyc')
 	@rm -rf build/types && mkdir -p build/types
 	@cp -R keras_s2s build/types/keras_s2s && cp -R export build/types/keras_s2s/export
+
+imports: build/types
+	cd build/types && PYTHONPATH=. $(abspath $(BIN))/lint-imports --no-cache $(CURDIR)/pyproject.toml
+
+types: build/types
 	cd build/types && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml \
 		--cache-dir $(CURDIR)/.mypy_cache -p keras_s2s
 

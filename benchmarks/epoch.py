@@ -194,7 +194,7 @@ def _ratios(speeds: dict[str, list[float]], key: str) -> dict[str, float]:
 def corpus(folder: Path) -> Any:
     """The segmented text as ids: a piece is a word of it."""
     from keras_s2s import Corpus
-    from keras_s2s.reading import read_parallel
+    from keras_s2s.data.reading import read_parallel
     from keras_s2s.text import WordTokenizer
 
     pieces = (folder / PIECES).read_text(encoding="utf-8").splitlines()

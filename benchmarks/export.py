@@ -137,12 +137,12 @@ def write(folder: str) -> None:
     import onnx
 
     from keras_s2s import BeamSearch, Decoder, Encoder, GreedySearch, Seq2Seq
-    from keras_s2s.export.onnx import ids_model
-    from keras_s2s.export.onnx_specs import ids_graph
-    from keras_s2s.export.pieces import pieces_of
-    from keras_s2s.export.quantization import quantized
+    from keras_s2s.export.onnx.models import ids_model
+    from keras_s2s.export.onnx.parts import pieces_of
+    from keras_s2s.export.onnx.quantization import quantized
+    from keras_s2s.export.onnx.specs import ids_graph
     from keras_s2s.text import WordTokenizer
-    from keras_s2s.translator import Translator
+    from keras_s2s.translation.translator import Translator
 
     sizes = {"vocabulary_size": SIZES["vocabulary"], "embedding_size": SIZES["embedding"]}
     words = WordTokenizer([f"w{i}" for i in range(SIZES["vocabulary"] - 4)])

@@ -47,7 +47,7 @@ def serve_layer(kind: str, cell: str, batch: int, length: int, width: int, units
     import tensorflow as tf
     from contestant import serve
 
-    import keras_s2s.recurrent as ours
+    import keras_s2s.layers.recurrent as ours
 
     if kind == "keras_s2s":
         layer: Any = ours.CELLS[cell](units)

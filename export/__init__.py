@@ -1,39 +1,19 @@
-"""Exports trained translators: SavedModels and ONNX models, each verified against Keras."""
+"""Exports trained translators: SavedModels and ONNX models, each verified against Keras.
 
-from __future__ import annotations
+Each public name stands once in `__init__.pyi` and is imported on its first use, because the ONNX
+rooms need packages that others do without. The rooms, each importing only from those below it:
 
-import importlib
-from typing import TYPE_CHECKING, Any
+- `publication`: an export as one transaction, from a translator to its published folder.
+- `guide`: the README of an exported folder.
+- `onnx`: ONNX models, with tokenizers and search loops inside.
+- `parity`: exported models compared with Keras, output for output.
+- `runtimes`: what runs an exported model: Python, the C API, a server's rules, ONNX Runtime.
+- `saved_model`: the SavedModel that TensorFlow Serving loads.
+- `serving`: what a server needs and does: configuration, warm-up, batching, REST, the C API.
+- `specs`: what each exported graph takes and gives.
+- `tracing`, `metadata`, `errors`: beside the rooms, for all of them.
+"""
 
-if TYPE_CHECKING:
-    from keras_s2s.export.comparison import ParityReport as ParityReport
-    from keras_s2s.export.errors import ExportError as ExportError
-    from keras_s2s.export.errors import ParityError as ParityError
-    from keras_s2s.export.publication import ExportReport as ExportReport
-    from keras_s2s.export.publication import export_translator as export_translator
-    from keras_s2s.export.spec import GraphSpec as GraphSpec
-    from keras_s2s.export.verification import verify_export as verify_export
+import lazy_loader
 
-# Each public name and its module, imported on first use: ONNX parts need packages that others do
-# without.
-_HOMES = {
-    "ExportError": "errors",
-    "ExportReport": "publication",
-    "GraphSpec": "spec",
-    "ParityError": "errors",
-    "ParityReport": "comparison",
-    "export_translator": "publication",
-    "verify_export": "verification",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'keras_s2s.export' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"keras_s2s.export.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,7 +11,7 @@ import keras
 from keras_s2s.search import Search
 from keras_s2s.system.version import __version__
 from keras_s2s.text import Tokenizer
-from keras_s2s.translator import Translator
+from keras_s2s.translation.translator import Translator
 
 
 def settings_of(translator: Translator, search: Search) -> dict[str, Any]:

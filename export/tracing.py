@@ -13,9 +13,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.export.spec import IdsSpec
+from keras_s2s.export.specs.spec import IdsSpec
 from keras_s2s.search import Search, SearchResult
-from keras_s2s.translator import Translator
+from keras_s2s.translation.translator import Translator
 
 
 def masked_ids(translator: Translator, input_ids: tf.Tensor, input_lengths: tf.Tensor) -> tf.Tensor:

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import typer
 
-from keras_s2s.archive import load_translator, save_translator
-from keras_s2s.export.onnx_files import write_int8
-from keras_s2s.export.quality import outputs_of
-from keras_s2s.model import Seq2Seq
-from keras_s2s.reading import group_references, read_tsv
-from keras_s2s.scores import phone_error_rate, word_error_rate
-from keras_s2s.storage import write_compact
+from keras_s2s.data.reading import group_references, read_tsv
+from keras_s2s.evaluation.metrics import phone_error_rate, word_error_rate
+from keras_s2s.export.onnx.files import write_int8
+from keras_s2s.export.parity.quality import outputs_of
+from keras_s2s.models.seq2seq import Seq2Seq
 from keras_s2s.system.files import write_json
 from keras_s2s.text import CharTokenizer
-from keras_s2s.translator import Translator
+from keras_s2s.translation.archive import load_translator, save_translator
+from keras_s2s.translation.compact import write_compact
+from keras_s2s.translation.translator import Translator
 
 OUTPUT = Path(__file__).resolve().parent / "english-g2p"
 

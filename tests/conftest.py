@@ -78,7 +78,7 @@ def corpora() -> Path:
 @pytest.fixture(scope="session")
 def served_words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Characters to words, exported for TensorFlow Serving: a `served.Served`."""
-    from served import PAIRS, serve
+    from support.served import PAIRS, serve
 
     found = serve(PAIRS[0], tmp_path_factory.mktemp("words"))
     yield found
@@ -88,7 +88,7 @@ def served_words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def served_pieces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The same with SentencePiece on both sides."""
-    from served import PAIRS, serve
+    from support.served import PAIRS, serve
 
     found = serve(PAIRS[1], tmp_path_factory.mktemp("pieces"))
     yield found
@@ -98,7 +98,7 @@ def served_pieces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def exported_cats(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Everything an export writes, for characters to words: a `served.Exported`."""
-    from served import export
+    from support.served import export
 
     return export(tmp_path_factory.mktemp("exported"))
 
@@ -106,7 +106,7 @@ def exported_cats(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="session")
 def tensorflow_2_20(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the shared libraries of TensorFlow 2.20.0 and its Text."""
-    from served import unpack_tensorflow_2_20
+    from support.served import unpack_tensorflow_2_20
 
     return unpack_tensorflow_2_20(tmp_path_factory.mktemp("tensorflow-2.20"))
 

@@ -1,4 +1,4 @@
-"""The three pictures. Draws with Matplotlib's objects only, like `keras_s2s.plots`."""
+"""The three pictures. Draws with Matplotlib's objects only, like `keras_s2s.evaluation.plots`."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_s2s import Encoded, Encoder, Seq2Seq
-from keras_s2s.scan import scan
+from keras_s2s.layers.scan import scan
 from study import models, tasks
 
 

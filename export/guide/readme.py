@@ -1,0 +1,279 @@
+"""The README of an exported folder: how to run this model, with its names, a sentence, its output.
+
+What stands in a code block with an answer below it is run by
+`tests/export/guide/test_readme.py`: curl and gRPC
+against a server's rules over TensorFlow's C API, the rest is in `snippets`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_s2s.export.errors import ExportError
+from keras_s2s.export.guide.snippets import cpp, fence, javascript, python, quoted
+from keras_s2s.export.runtimes.latency import SIZES
+from keras_s2s.export.serving.configuration import LABEL, METRICS, MODELS, MONITORING
+from keras_s2s.export.serving.process import Servable
+from keras_s2s.export.serving.rest import RestServer
+from keras_s2s.export.specs.spec import GraphSpec
+
+README = "README.md"
+MARK = "<!-- Made by keras-s2s export, which replaces it. -->"
+REST_PORT, GRPC_PORT = 8501, 8500
+IMAGE = "tensorflow/serving"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the README tells.
+
+    Attributes:
+        name: the model's name.
+        text: a source.
+        translation: what the model gives for it.
+        ids: the ids of that source, the end id last.
+        search: class and settings of the search, in words.
+        server: the oldest TensorFlow Serving that loads the SavedModel.
+        version: of the SavedModel, or None where there is none.
+        specs: the declarations of its signatures.
+        session: what serves it, for answers to requests.
+        onnx: names of the ONNX files; empty where there are none.
+        extensions: whether the text model needs onnxruntime-extensions.
+        triton: whether there is a repository for Triton.
+        latencies: by what was timed, the seconds of batches of `latency.SIZES`.
+        machine: where that was.
+        parity: the verdict of the parity run, one sentence.
+    """
+
+    name: str
+    text: str
+    translation: str
+    ids: Sequence[int]
+    search: str
+    server: str
+    version: int | None = None
+    specs: Mapping[str, GraphSpec] = field(default_factory=dict)
+    session: Servable | None = None
+    onnx: Sequence[str] = ()
+    extensions: bool = False
+    triton: bool = False
+    latencies: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    machine: str = ""
+    parity: str = ""
+
+
+def guide(facts: Facts) -> str:
+    """The README as Markdown."""
+    sections = [_opening(facts)]
+    if facts.version is not None and facts.session is not None:
+        sections += [_serving(facts, facts.version), _requests(facts, facts.session)]
+        sections += [_grpc(facts), _signatures(facts)]
+    if facts.onnx:
+        sections += [
+            python(facts.text, facts.translation, extensions=facts.extensions),
+            javascript(facts.text, facts.translation, facts.ids, extensions=facts.extensions),
+            cpp(facts.text, facts.translation, extensions=facts.extensions),
+            _files(facts),
+        ]
+    if facts.triton:
+        sections.append(_triton(facts))
+    sections += [_latency(facts), _parity(facts)]
+    return "\n\n".join(section.strip() for section in sections if section) + "\n"
+
+
+def _opening(facts: Facts) -> str:
+    return f"""\
+{MARK}
+
+# {facts.name}
+
+A sequence-to-sequence model, exported for machines that never see Keras. Search: {facts.search}.
+
+{fence(facts.text)}
+
+becomes
+
+{fence(facts.translation)}"""
+
+
+def _serving(facts: Facts, version: int) -> str:
+    ports = " ".join(f"-p {port}:{port}" for port in (GRPC_PORT, REST_PORT))
+    return f"""\
+## TensorFlow Serving
+
+`serving/{facts.name}/{version}/` is a SavedModel for TensorFlow Serving {facts.server} or newer.
+In this folder:
+
+```bash
+docker run --rm {ports} -v "$PWD/serving:/models" {IMAGE}:{facts.server}.0 \\
+  --model_config_file=/models/{MODELS} --monitoring_config_file=/models/{MONITORING} \\
+  --enable_batching --enable_per_model_batching_parameters
+```
+
+`{MODELS}` serves version {version} under the label `{LABEL}`; `batching_params.pbtxt` in the
+version's folder merges requests; warm-up requests for every signature, alone and in the largest
+batch, run before the model is available; metrics for Prometheus are at
+`:{REST_PORT}{METRICS}`."""
+
+
+def _requests(facts: Facts, session: Servable) -> str:
+    """Curl lines, each with the answer of a server."""
+    server = RestServer(session, facts.name, facts.version or 1, LABEL)
+    path = f"/v1/models/{facts.name}"
+    texts = [facts.text]
+    ids = {"input_ids": list(facts.ids), "input_lengths": len(facts.ids)}
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        ("A text, or many:", path, {"instances": texts}),
+        (
+            "The same in columns, at the version with the label:",
+            f"{path}/labels/{LABEL}",
+            {"inputs": {"text": texts}},
+        ),
+        (
+            "Several hypotheses, best first, with their scores:",
+            path,
+            {"signature_name": "beam", "instances": texts},
+        ),
+        (
+            "Ids, for a tokenizer of one's own:",
+            path,
+            {"signature_name": "ids", "instances": [ids]},
+        ),
+    ]
+    blocks = ["## Over REST"]
+    for title, address, body in asked:
+        content = json.dumps(body, ensure_ascii=False)
+        code, answer = server.answer("POST", f"{address}:predict", content.encode())
+        if code != 200:
+            raise ExportError(f"A server would answer {code} to {content}: {answer.decode()}")
+        shown = json.dumps(json.loads(answer), ensure_ascii=False)
+        line = curl(f"{address}:predict", content)
+        blocks.append(f"{title}\n\n```bash\n{line}\n```\n\n```json\n{shown}\n```")
+    drawn = json.dumps({"signature_name": "alignments", "instances": texts}, ensure_ascii=False)
+    blocks.append(f"""\
+What each target token looked at, to draw it or to mark words, is the signature `alignments`:
+
+```bash
+{curl(f"{path}:predict", drawn)}
+```
+
+Whether the model is available, and its signatures:
+
+```bash
+curl -s http://localhost:{REST_PORT}{path}
+curl -s http://localhost:{REST_PORT}{path}/metadata
+```""")
+    return "\n\n".join(blocks)
+
+
+def curl(path: str, body: str) -> str:
+    """A line for a shell that sends JSON."""
+    quoted = body.replace("'", "'\\''")
+    return f"curl -s http://localhost:{REST_PORT}{path} -d '{quoted}'"
+
+
+def _grpc(facts: Facts) -> str:
+    return f"""\
+## Over gRPC
+
+With `pip install tensorflow-serving-api`:
+
+```python
+import grpc, tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+channel = grpc.insecure_channel("localhost:{GRPC_PORT}")
+stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+request = predict_pb2.PredictRequest()
+request.model_spec.name = {quoted(facts.name)}
+request.inputs["text"].CopyFrom(tf.make_tensor_proto([{quoted(facts.text)}]))
+answer = stub.Predict(request, timeout=30)
+print(tf.make_ndarray(answer.outputs["translation"])[0].decode())
+```
+
+{fence(facts.translation)}"""
+
+
+def _signatures(facts: Facts) -> str:
+    parts = ["## Signatures", "The batch comes first in every input and output."]
+    for name, spec in facts.specs.items():
+        parts.append(f"`{name}`: {spec.meaning}\n\n{spec.table()}")
+    return "\n\n".join(parts)
+
+
+def _files(facts: Facts) -> str:
+    known = {
+        "model.onnx": "text to text, with the n-best list, scores, tokens and alignments",
+        "model.ids.onnx": "ids to ids, the same search",
+        "greedy.ids.onnx": "ids to ids, greedy search",
+        "beam.ids.onnx": "ids to ids, beam search",
+        "encoder.onnx": "the encoder alone, for a search of one's own",
+        "decoder_step.onnx": "one step of the decoder, to go with it",
+    }
+    rows = []
+    for name in facts.onnx:
+        whole = name.replace(".int8.onnx", ".onnx")
+        meaning = known.get(whole, "")
+        rows.append(f"| `onnx/{name}` | {meaning}{', int8' if whole != name else ''} |")
+    return "\n".join(["## ONNX files", "", "| file | what |", "|---|---|", *rows])
+
+
+def _triton(facts: Facts) -> str:
+    extra = (
+        " Put `libortextensions.so` of onnxruntime-extensions into the container's library path."
+        if facts.extensions
+        else ""
+    )
+    return f"""\
+## Triton
+
+`triton/` is a model repository with the text-to-text ONNX model.{extra}
+
+```bash
+docker run --rm -p 8000:8000 -v "$PWD/triton:/models" \\
+  nvcr.io/nvidia/tritonserver:25.08-py3 tritonserver --model-repository=/models
+curl -s http://localhost:8000/v2/models/{facts.name}/infer -d '{_triton_body(facts)}'
+```"""
+
+
+def _triton_body(facts: Facts) -> str:
+    body = {"name": "text", "shape": [1, 1], "datatype": "BYTES", "data": [facts.text]}
+    return json.dumps({"inputs": [body]}, ensure_ascii=False).replace("'", "'\\''")
+
+
+def _latency(facts: Facts) -> str:
+    if not facts.latencies:
+        return ""
+    head = " | ".join(f"batch {size}" for size in SIZES)
+    rows = [
+        f"| {name} | {' | '.join(f'{1000 * value:.1f}' for value in seconds)} |"
+        for name, seconds in facts.latencies.items()
+    ]
+    return "\n".join(
+        [
+            "## Latency",
+            "",
+            "Milliseconds for a whole batch, text in and text out: the median of several runs on "
+            f"{facts.machine} when this was exported. Other work on the machine is in these "
+            "figures.",
+            "",
+            f"| | {head} |",
+            f"|---|{'---|' * len(SIZES)}",
+            *rows,
+        ]
+    )
+
+
+def _parity(facts: Facts) -> str:
+    return f"""\
+## Proof
+
+{facts.parity} All of it is in [parity.md](parity.md),
+for programs in `parity.json`. To prove it once more, with `pip install 'keras-s2s[onnx]'`:
+
+```bash
+keras-s2s verify .
+```"""

@@ -1,0 +1,85 @@
+"""Takes out of lookups what ONNX does anyway: rows that are counted from the end of a table.
+
+Keras's embedding brings negative ids to where they belong before it looks them up, in five small
+operations, `where(id < 0, id + V, id)`. Gather reads them so by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+from onnx import numpy_helper
+
+from keras_s2s.export.onnx.graph.names import graphs, remove_unused
+
+
+def simplify_lookups(model: onnx.ModelProto) -> None:
+    """Lets each Gather from a constant table read ids as they are, in place, inside loops too.
+
+    Example:
+        >>> from onnx import parser
+        >>> model = parser.parse_model('''
+        ...     <ir_version: 9, opset_import: ["": 18]>
+        ...     agraph (int32[n] id) => (float[n,2] y)
+        ...     <float[3,2] table = {1, 2, 3, 4, 5, 6}, int32 rows = {3}, int32 zero = {0}>
+        ...     {
+        ...         behind = Add(id, rows)
+        ...         negative = Less(id, zero)
+        ...         row = Where(negative, behind, id)
+        ...         y = Gather(table, row)
+        ...     }''')
+        >>> simplify_lookups(model)
+        >>> [node.op_type for node in model.graph.node]
+        ['Gather']
+    """
+    constants: dict[str, onnx.TensorProto] = {}
+    made_by: dict[str, onnx.NodeProto] = {}
+    for graph in graphs(model.graph):
+        constants.update({each.name: each for each in graph.initializer})
+        made_by.update({name: node for node in graph.node for name in node.output})
+    for node in list(made_by.values()):
+        if node.op_type == "Gather" and node.input[0] in constants and _axis(node) == 0:
+            (rows, *_) = constants[node.input[0]].dims
+            node.input[1] = _as_given(node.input[1], rows, made_by, constants)
+    remove_unused(model.graph)
+
+
+def _axis(node: onnx.NodeProto) -> int:
+    return next((int(each.i) for each in node.attribute if each.name == "axis"), 0)
+
+
+def _as_given(
+    name: str,
+    rows: int,
+    made_by: Mapping[str, onnx.NodeProto],
+    constants: Mapping[str, onnx.TensorProto],
+) -> str:
+    """The ids that `where(id < 0, id + rows, id)` was made of, or the name itself."""
+
+    def is_constant(name: str, value: int) -> bool:
+        found = constants.get(name)
+        return found is not None and bool((numpy_helper.to_array(found) == value).all())
+
+    def inputs(name: str, operator: str) -> list[str]:
+        node = made_by.get(name)
+        return list(node.input) if node is not None and node.op_type == operator else []
+
+    match inputs(name, "Where"):
+        case [negative, behind, ids]:
+            pass
+        case _:
+            return name
+    match inputs(negative, "Less"):
+        case [compared, zero] if is_constant(zero, 0):
+            is_negative = compared == ids or inputs(compared, "Cast") == [ids]
+        case _:
+            return name
+    match inputs(behind, "Add"):
+        case [first, second]:
+            is_behind = {first, second} >= {ids} and (
+                is_constant(second if first == ids else first, rows)
+            )
+        case _:
+            return name
+    return ids if is_negative and is_behind else name

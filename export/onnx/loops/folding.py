@@ -1,0 +1,178 @@
+"""What a step would compute anew for every token, computed once for a source.
+
+The attentional vector reads the context through a matrix, `W·[context_t; h_t]`, and the context is
+a sum over the source, `Σ_s α_s·v_s`. With `W = [W_c, W_h]` its share is `Σ_s α_s·(W_c·v_s)`: the
+encoder can project the values once, and a step has `W_h·h_t` left. That is a row of a product for
+each source position, in place of one for each token of each hypothesis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from keras_s2s.export.onnx.graph.names import copied, remove_unused, rename_uses, replace_nodes
+from keras_s2s.export.onnx.parts import Pieces
+
+PRODUCTS = {"MatMul", "DynamicQuantizeMatMul"}  # of the second the weights are int8
+
+
+def folded(pieces: Pieces) -> tuple[onnx.GraphProto, onnx.GraphProto]:
+    """Copies of encoder and step, the first of which projects what the second would.
+
+    A tensor of the memory stays as it is unless the step uses it for contexts alone, and those for
+    one product alone that is not wider than they are: a wider memory would have to be read in every
+    step.
+    """
+    copies = onnx.GraphProto(), onnx.GraphProto()
+    for copy, model in zip(copies, (pieces.encoder, pieces.step), strict=True):
+        copy.CopyFrom(model.graph)
+    for name in pieces.memory:
+        fold_context(*copies, name)
+    return copies
+
+
+def fold_context(encoder: onnx.GraphProto, step: onnx.GraphProto, name: str) -> None:
+    """Folds one tensor of the memory, if it can be, in place.
+
+    Args:
+        encoder: has it among its outputs.
+        step: has it among its inputs.
+        name: of the tensor.
+
+    Example: the context `α·v` enters a product together with `h`.
+        >>> from onnx import parser
+        >>> encoder = parser.parse_graph('''
+        ...     encoder (float[b,s,2] x) => (float[b,s,2] v) { v = Neg(x) }''')
+        >>> step = parser.parse_graph('''
+        ...     step (float[b,k,s] a, float[b,s,2] v, float[n,1] h) => (float[n,2] y)
+        ...     <int64[2] wide = {-1, 2}, float[3,2] w = {1, 2, 3, 4, 5, 6}>
+        ...     { c = MatMul(a, v) d = Reshape(c, wide) e = Concat<axis=1>(d, h) y = MatMul(e, w) }
+        ... ''')
+        >>> fold_context(encoder, step, "v")
+        >>> [[node.op_type for node in each.node] for each in (encoder, step)]
+        [['Neg', 'MatMul'], ['MatMul', 'Reshape', 'MatMul', 'Add']]
+    """
+    use = _Use(step, name)
+    if not use.is_found:
+        return
+    begin, behind = use.begin, use.begin + use.width
+    size = use.weight.shape[1]
+    context = use.flat.output[0]
+    rest_of_weight = np.concatenate([use.weight[:begin], use.weight[behind:]])
+    _add_constants(
+        step,
+        {
+            f"{name}_rest": rest_of_weight,
+            f"{name}_shape": np.array([-1, size]),
+            f"{name}_width": np.array([use.width]),
+        },
+    )
+    nodes: list[onnx.NodeProto] = []
+    for node in map(copied, step.node):
+        if node == use.joined:  # without the context
+            node.input.remove(context)
+            rest = node.output[0] if len(node.input) > 1 else node.input[0]
+            nodes += [node] if len(node.input) > 1 else []
+        elif node == use.product:
+            both, node.output[0] = node.output[0], f"{name}_product"
+            node.input[:2] = [rest, f"{name}_rest"]
+            _declare(step, node)
+            nodes.append(node)
+            nodes.append(helper.make_node("Add", [node.output[0], context], [both], f"{name}_sum"))
+        elif node == use.flat:
+            node.input[1] = f"{name}_shape"
+            nodes.append(node)
+        elif node in use.shapes:  # as wide as before
+            first = f"{node.output[0]}_first"
+            nodes.append(helper.make_node("Shape", [name], [first], first, end=2))
+            shape = [first, f"{name}_width"]
+            nodes.append(helper.make_node("Concat", shape, node.output, node.name, axis=0))
+        else:
+            nodes.append(node)
+    replace_nodes(step, nodes)
+    remove_unused(step)
+    _set_width(step.input, name, size)
+
+    whole, projection = f"{name}_whole", f"{name}_projection"
+    rename_uses(encoder, name, whole)
+    for node in encoder.node:
+        node.output[:] = [whole if output == name else output for output in node.output]
+    scales = {f"{projection}_{i}": each for i, each in enumerate(use.scales)}
+    _add_constants(encoder, {projection: use.weight[begin:behind], **scales})
+    projected = copied(use.product)
+    projected.name = projection
+    projected.input[:] = [whole, projection, *scales]  # a bias is added once, by the step
+    projected.output[0] = name
+    encoder.node.append(projected)
+    _set_width(encoder.output, name, size)
+
+
+class _Use:
+    """Where a step uses a tensor `(B, S, M)` of the memory, if it is as follows.
+
+    ```
+    context = MatMul(weights, name)                 flat = Reshape(context, [-1, M])
+    joined = Concat(flat, …) or Concat(…, flat)     product = MatMul(joined, weight)
+    ```
+
+    In 8 bits the product is DynamicQuantizeMatMul(joined, weight, *scales) with or without a bias.
+    """
+
+    def __init__(self, graph: onnx.GraphProto, name: str) -> None:
+        self.graph = graph
+        self.constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+        self.is_found = self._find(name)
+
+    def _find(self, name: str) -> bool:
+        readers = self._readers(name)
+        self.shapes = [node for node in readers if node.op_type == "Shape" and not node.attribute]
+        others = [node for node in readers if node not in self.shapes]
+        if len(others) != 1 or others[0].op_type != "MatMul" or others[0].input[1] != name:
+            return False
+        chain = others
+        for operators in ({"Reshape"}, {"Concat"}, PRODUCTS):
+            after = self._readers(chain[-1].output[0])
+            if len(after) != 1 or after[0].op_type not in operators:
+                return False
+            chain += after
+        _, self.flat, self.joined, self.product = chain
+        shape = self.constants.get(self.flat.input[1])
+        weight = self.constants.get(self.product.input[1])
+        if shape is None or weight is None or shape.size != 2 or weight.ndim != 2:
+            return False
+        inputs, context = list(self.joined.input), self.flat.output[0]
+        if inputs.count(context) != 1 or len(inputs) < 2 or context not in (inputs[0], inputs[-1]):
+            return False
+        self.scales = [self.constants[each] for each in self.product.input[2:4]]
+        self.weight, self.width = weight, int(shape[1])
+        self.begin = 0 if inputs[0] == context else len(weight) - self.width
+        (axis,) = (each.i for each in self.joined.attribute)
+        return bool(shape[0] == -1 and axis in (1, -1) and weight.shape[1] <= self.width)
+
+    def _readers(self, name: str) -> list[onnx.NodeProto]:
+        """The nodes that read a value; none for one that is also a result."""
+        if any(value.name == name for value in self.graph.output):
+            return []
+        return [node for node in self.graph.node for each in node.input if each == name]
+
+
+def _declare(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
+    """As `Nodes.declare`."""
+    if node.domain:
+        kind = onnx.TensorProto.FLOAT
+        graph.value_info.append(helper.make_tensor_value_info(node.output[0], kind, None))
+
+
+def _add_constants(graph: onnx.GraphProto, arrays: Mapping[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+
+
+def _set_width(values: Iterable[onnx.ValueInfoProto], name: str, size: int) -> None:
+    for value in values:
+        if value.name == name:
+            value.type.tensor_type.shape.dim[-1].dim_value = size

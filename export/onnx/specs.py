@@ -1,0 +1,174 @@
+"""What ONNX graphs declare: more than SavedModels, for a runtime gives what a caller asks for.
+
+Inputs that have defaults may be left out, and outputs that are not asked for cost next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import onnx
+from onnx import helper
+
+from keras_s2s.export.onnx.loops.search import controls, is_composed
+from keras_s2s.export.onnx.parts import NEW, Pieces
+from keras_s2s.export.specs.plan import IdsGraph
+from keras_s2s.export.specs.signatures import spec_of_ids, spec_of_text
+from keras_s2s.export.specs.spec import Axis, Declaration, TextSpec, Value
+from keras_s2s.search import Search
+from keras_s2s.translation.translator import Translator
+
+BATCH, SOURCE, HYPOTHESES, TARGET = (
+    Axis(name) for name in ("batch", "source_length", "n_best", "target_length")
+)
+ROWS = Axis("rows")
+# An empty batch is encoded as one row, a source without ids as one position.
+ENCODED, POSITIONS = Axis("encoded_batch"), Axis("encoded_length")
+MEMORY = "What the decoder reads at every step."
+FIRST_STATE = "The decoder's state before its first step."
+MEANINGS = {
+    "min_length": "Tokens that an output has at least, the end id counted.",
+    "max_length": "Longest output in tokens, the end id counted.",
+    "beam_width": "Hypotheses kept while searching, from 1 to 64; 1 is greedy search.",
+    "n_best": "Hypotheses returned, at most `beam_width`.",
+    "length_penalty": "Weight of the length penalty ((5 + length) / 6)^weight; 0 is none.",
+}
+ALIGNMENTS = Value(
+    "alignments",
+    "float32",
+    (BATCH, HYPOTHESES, TARGET, SOURCE),
+    "Attention weights: how much each target token looked at each source token.",
+)
+
+
+def ids_graph(translator: Translator, name: str, search: Search) -> IdsGraph:
+    """An ids-to-ids model with a search: `spec_of_ids`, run-time settings and alignments."""
+    spec = spec_of_ids(translator, name, search)
+    if is_composed(search):
+        spec = replace(
+            spec,
+            inputs=(*spec.inputs, *_controls(search)),
+            outputs=(*(_of_any_length(value) for value in spec.outputs), *_alignments(translator)),
+        )
+    return IdsGraph(spec, search)
+
+
+def onnx_text_spec(translator: Translator) -> TextSpec:
+    """The declaration of a text-to-text model: everything that a page needs to show a search."""
+    spec = spec_of_text(translator)
+    search = translator.search
+    composed = is_composed(search)
+    hypotheses = HYPOTHESES if composed else Axis("n_best", search.n_best)
+    target = TARGET if composed else Axis("target_length", search.max_length)
+    of_ids = {value.name: value for value in spec_of_ids(translator, "", search).outputs}
+    return replace(
+        spec,
+        inputs=(*spec.inputs, *(_controls(search) if composed else ())),
+        outputs=(
+            *spec.outputs,
+            Value("translations", "string", (BATCH, hypotheses), "The n-best list, best first."),
+            replace(of_ids["scores"], axes=(BATCH, hypotheses)),
+            replace(of_ids["output_lengths"], name="lengths", axes=(BATCH, hypotheses)),
+            Value(
+                "source_tokens",
+                "string",
+                (BATCH, SOURCE),
+                "The pieces of each source, the end's last, then empty strings.",
+            ),
+            Value(
+                "target_tokens",
+                "string",
+                (BATCH, hypotheses, target),
+                "The pieces of each translation, the end's last, then empty strings.",
+            ),
+            *(_alignments(translator) if composed else ()),
+        ),
+    )
+
+
+def _controls(search: Search) -> list[Value]:
+    return [
+        Value(name, "float32" if isinstance(value, float) else "int64", (), MEANINGS[name], value)
+        for name, value in controls(search).items()
+    ]
+
+
+def _alignments(translator: Translator) -> list[Value]:
+    return [ALIGNMENTS] if translator.model.attends else []
+
+
+def _of_any_length(value: Value) -> Value:
+    free = {"n_best": HYPOTHESES, "target_length": TARGET}
+    return replace(value, axes=tuple(free.get(axis.name, axis) for axis in value.axes))
+
+
+def encoder_spec(pieces: Pieces) -> Declaration:
+    """The declaration of the encoder as a model of its own."""
+    return Declaration(
+        "encoder",
+        "Source ids to what a decoder reads. An empty batch is encoded as one row of padding.",
+        (
+            Value("input_ids", "int64", (BATCH, SOURCE), "Source ids, the end id last."),
+            Value("input_lengths", "int64", (BATCH,), "Ids per row, the end id counted."),
+        ),
+        tuple(
+            _value(value, ENCODED, MEMORY if value.name in pieces.memory else FIRST_STATE)
+            for value in _in_order(pieces.encoder.graph.output, pieces.memory + pieces.state)
+        ),
+    )
+
+
+def step_spec(pieces: Pieces) -> Declaration:
+    """The declaration of one step of the decoder as a model of its own."""
+    memory, state = (
+        tuple(_value(value, axis, meaning) for value in _in_order(pieces.step.graph.input, names))
+        for names, axis, meaning in (
+            (pieces.memory, ENCODED, MEMORY),
+            (pieces.state, ROWS, "What the last step handed on; at first, what the encoder gave."),
+        )
+    )
+    weights = Value("weights", "float32", (ROWS, POSITIONS), "Attention over the source.")
+    return Declaration(
+        "decoder_step",
+        "One token of each row. There is one row per sentence, or the same number of rows for "
+        "each, those of a sentence together; the memory is not repeated.",
+        (
+            Value("tokens", "int64", (ROWS,), "The last ids, at first the start id."),
+            *state,
+            *memory,
+        ),
+        (
+            Value(
+                "logits",
+                "float32",
+                (ROWS, Axis("vocabulary", pieces.vocabulary)),
+                "Of the next token, before softmax.",
+            ),
+            *([weights] if pieces.attends else []),
+            *(
+                replace(value, name=NEW + value.name, meaning="For the next step.")
+                for value in state
+            ),
+        ),
+    )
+
+
+def _in_order(
+    values: Iterable[onnx.ValueInfoProto], names: Sequence[str]
+) -> list[onnx.ValueInfoProto]:
+    by_name = {value.name: value for value in values}
+    return [by_name[name] for name in names]
+
+
+def _value(value: onnx.ValueInfoProto, first: Axis, meaning: str) -> Value:
+    kind = value.type.tensor_type
+    sizes = [axis.dim_value or None for axis in kind.shape.dim[1:]]
+    axes = [
+        (POSITIONS if place == 1 else Axis(f"{value.name}_{place}"))
+        if size is None
+        else Axis("width", size)
+        for place, size in enumerate(sizes, 1)
+    ]
+    dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type).name
+    return Value(value.name, dtype, (first, *axes), meaning)

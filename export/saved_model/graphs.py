@@ -1,0 +1,121 @@
+"""What a SavedModel serves: the four signatures as TensorFlow functions of one module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from keras_s2s.export.specs.plan import ExportPlan
+from keras_s2s.export.specs.signatures import (
+    ALIGNMENTS,
+    BEAM,
+    IDS,
+    LOWEST,
+    TEXT,
+)
+from keras_s2s.export.tracing import ids_function, search_ids
+from keras_s2s.search import Search
+from keras_s2s.text import Tokenizer
+from keras_s2s.translation.translator import Translator
+
+Outputs = dict[str, tf.Tensor]
+
+
+class ServedGraph(tf.Module):
+    """The signatures that `signatures` declares, with the translator's own search and a beam.
+
+    1. Tokens; the tokenizer repairs invalid UTF-8, so that one bad text does not fail the batch
+       that a server merged it into.
+    2. Cut to `max_source_length − 1`, then the end id, then padding to the longest row: at least
+       one position, whatever the text.
+    3. Search; ids become text.
+
+    Args:
+        plan: what to export. The translator's variables and the tables of its tokenizers become
+            this module's.
+
+    Attributes:
+        functions: a `tf.function` by the name of its signature.
+    """
+
+    def __init__(self, plan: ExportPlan) -> None:
+        super().__init__()
+        translator, specs = plan.translator, plan.signatures
+        self._translator = _Untracked(translator)
+        self.source = translator.source_tokenizer.module()
+        self.target = translator.target_tokenizer.module()
+        # Keras models are no part of a plain SavedModel; their variables have to be. TensorFlow's
+        # own variables: of Keras' TensorFlow would save copies under other names, restore those,
+        # and a server would find what the graph reads uninitialised, although Python finds it all.
+        self.weights = [variable.value for variable in translator.model.variables]
+        on_ids = ids_function(translator, translator.search, plan.ids)
+        bodies: dict[str, Callable[..., Outputs]] = {
+            TEXT: self._translation,
+            BEAM: lambda text: self._beam(plan.beam, text),
+            IDS: lambda input_ids, input_lengths: _finite(on_ids(input_ids, input_lengths)),
+            ALIGNMENTS: self._alignments,
+        }
+        self.functions = {
+            name: tf.function(function, input_signature=specs[name].signature(), autograph=False)
+            for name, function in bodies.items()
+        }
+
+    def _source_ids(self, text: tf.Tensor) -> tf.Tensor:
+        translator = self._translator.it
+        # A server checks no shapes: it is the graph that must refuse [["a"]].
+        text = tf.ensure_shape(text, [None])
+        tokens = self.source.encode(text)[:, : translator.max_source_length - 1]
+        ends = tf.fill([tf.shape(text)[0], 1], translator.source_tokenizer.end_id)
+        return tf.concat([tokens, ends], axis=1).to_tensor(translator.model.pad_id)  # (B, S)
+
+    def _translation(self, text: tf.Tensor) -> Outputs:
+        translator = self._translator.it
+        result = search_ids(translator, translator.search, self._source_ids(text))
+        return {"translation": self.target.decode(result.ids[:, 0])}
+
+    def _beam(self, beam: Search, text: tf.Tensor) -> Outputs:
+        result = search_ids(self._translator.it, beam, self._source_ids(text))
+        rows = tf.reshape(result.ids, [-1, beam.max_length])  # (B·K, L)
+        translations = tf.reshape(self.target.decode(rows), tf.shape(result.scores))  # (B, K)
+        return _finite(
+            {
+                "translations": translations,
+                "scores": result.scores,
+                "lengths": result.lengths,
+            }
+        )
+
+    def _alignments(self, text: tf.Tensor) -> Outputs:
+        translator = self._translator.it
+        source_ids = self._source_ids(text)
+        result = search_ids(translator, translator.search, source_ids, keep_weights=True)
+        ids = result.ids[:, 0]  # (B, L)
+        real = tf.sequence_mask(result.lengths[:, 0], translator.search.max_length)
+        return {
+            "translation": self.target.decode(ids),
+            "tokens": _pieces(translator.target_tokenizer, ids, real),
+            "weights": result.weights[:, 0, :, : tf.shape(source_ids)[1]],  # (B, L, S)
+            "source_tokens": _pieces(
+                translator.source_tokenizer, source_ids, source_ids != translator.model.pad_id
+            ),
+        }
+
+
+class _Untracked:
+    """Keeps an object out of what TensorFlow saves."""
+
+    def __init__(self, translator: Translator) -> None:
+        self.it = translator
+
+
+def _pieces(tokenizer: Tokenizer, ids: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """`Tokenizer.pieces` of ids `(B, L)` where they are real, and "" elsewhere."""
+    pieces = tf.constant(tokenizer.pieces(range(tokenizer.vocabulary_size)))
+    return tf.where(real, tf.gather(pieces, ids), "")
+
+
+def _finite(outputs: Outputs) -> Outputs:
+    """Scores of minus infinity as the lowest number there is; NaN stays."""
+    scores = outputs["scores"]
+    return {**outputs, "scores": tf.where(scores < LOWEST, LOWEST, scores)}

@@ -1,0 +1,83 @@
+"""Everything in the folder of one version: SavedModel, batching parameters, warm-up requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from keras_s2s.export.errors import ExportError
+from keras_s2s.export.saved_model.files import write_saved_model
+from keras_s2s.export.serving.c_api import StatusError
+from keras_s2s.export.serving.configuration import BATCH_SIZES, BATCHING, batching_parameters
+from keras_s2s.export.serving.process import Servable
+from keras_s2s.export.serving.warmup import Request, read_warmup, write_warmup
+from keras_s2s.export.specs.arrays import as_bytes
+from keras_s2s.export.specs.plan import ExportPlan
+from keras_s2s.export.specs.spec import GraphSpec
+
+SHORT = 1  # source length of the short warm-up requests: the end id alone
+
+
+def write_version(plan: ExportPlan, folder: Path) -> None:
+    """Writes a version's folder, ready to be served.
+
+    Args:
+        plan: what to export, and for which server.
+        folder: the folder, named by its version, in a folder named by the model.
+
+    Raises:
+        ExportError: If the graph holds what the server lacks.
+    """
+    write_saved_model(plan, folder)
+    (folder / BATCHING).write_text(batching_parameters(), encoding="utf-8")
+    requests = warmup_requests(plan.signatures, plan.translator.max_source_length)
+    write_warmup(folder, plan.name, requests)
+
+
+def warmup_requests(specs: Mapping[str, GraphSpec], longest: int) -> list[Request]:
+    """For every signature a batch of one and of the largest size, of short and of long sources.
+
+    Args:
+        specs: the signatures' declarations.
+        longest: source length in ids of the long requests.
+    """
+    return [
+        Request(name, _bytes(spec.sample(batch, length, seed=0)))
+        for name, spec in specs.items()
+        for batch in (1, BATCH_SIZES[-1])
+        for length in (SHORT, longest)
+    ]
+
+
+def replay_warmup(session: Servable, folder: Path) -> int:
+    """Runs the warm-up requests of a version as a server does before the model is available.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        ExportError: If one fails; a server would not load the model.
+    """
+    requests = read_warmup(folder)
+    for number, request in enumerate(requests, 1):
+        if request.signature not in session.signatures:
+            raise ExportError(
+                f"Warm-up request {number} is for {request.signature!r}; the signatures are "
+                f"{sorted(session.signatures)}."
+            )
+        try:
+            session.run(request.signature, request.inputs)
+        except StatusError as error:
+            raise ExportError(
+                f"Warm-up request {number} ({request.signature}) failed: {error}"
+            ) from error
+    return len(requests)
+
+
+def _bytes(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        name: as_bytes(array.tolist()) if array.dtype == object else array
+        for name, array in arrays.items()
+    }

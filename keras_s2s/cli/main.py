@@ -1,0 +1,97 @@
+"""The command line: puts the commands together and turns errors into one line.
+
+The commands are in `commands`, their options in `options`. TensorFlow is imported by the commands
+that need it, after everything that can be checked without it has been: help, arguments, settings,
+output folders and model files answer at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from keras_s2s.cli.export import export, verify
+from keras_s2s.cli.options import ArgumentError
+from keras_s2s.cli.recipe import recipe
+from keras_s2s.cli.terminal import one_line_warnings, say_error
+from keras_s2s.cli.train import average, compress, quickstart, train
+from keras_s2s.cli.translate import evaluate, explain, score, translate
+from keras_s2s.system.allocation import keep_freed_memory
+
+app = typer.Typer(
+    name="keras-s2s",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def common(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks, and notices of TensorFlow.")
+    ] = False,
+) -> None:
+    """Sequence-to-sequence models with attention: train, translate, evaluate, export."""
+
+
+# In the order of the help.
+for command in (
+    *(train, average, compress, translate, evaluate, score, explain),
+    *(export, verify, quickstart, recipe),
+):
+    app.command()(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; the entry point of `keras-s2s`.
+
+    Args:
+        arguments: what follows the command's name; `sys.argv[1:]` when omitted.
+
+    Returns:
+        The exit code: 0, 1 for an error, 2 for an error in the arguments, 130 when interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    if debug:
+        given.remove("--debug")
+    else:
+        # Level 3 is silence; what TensorFlow cannot keep to itself, `quiet_start` does.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    keep_freed_memory()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        with one_line_warnings():
+            code = app(given or ["--help"], prog_name="keras-s2s", standalone_mode=False)
+        sys.stdout.flush()
+    except ArgumentError as error:
+        command = error.ctx.command_path if error.ctx else "keras-s2s"
+        say_error(f"{error.format_message().rstrip('.')}. See `{command} --help`.")
+        return 2
+    except BrokenPipeError:
+        # The reader of our output has gone; nothing is left to say, not even at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except _failures() as error:
+        if debug:
+            raise
+        say_error(str(error) or type(error).__name__)
+        return 1
+    return code or 0
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    """What a command may fail with; TensorFlow's own errors too, once it is there."""
+    known = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
+    tensorflow = sys.modules.get("tensorflow")
+    return known if tensorflow is None else (*known, tensorflow.errors.OpError)

@@ -1,0 +1,89 @@
+"""Joins processes on several hosts, so that they train one model together.
+
+They meet on Keras' JAX backend, through `keras.distribution.DataParallel` over `jax.distributed`.
+What each of them then trains on is a matter of `Hosts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from keras_s2s.data.hosts import Hosts
+
+
+def join_hosts(addresses: Sequence[str], host: int) -> Hosts:
+    """Makes this process one of several that train a model together. On the JAX backend.
+
+    Call it before anything is computed, in a process on each host; it waits for the others, five
+    minutes at most. From then on models are made on all devices of all hosts, and `fit` trains
+    them together: what it is given in each process is that process' share of every batch, in step.
+    `Corpus.dataset(hosts=...)` makes such shares. Loss, gradients, their clipping and the metrics
+    are those of the whole batch, so the result is that of one process.
+
+    Every process must do the same, also what only makes or loads models: they wait for each other.
+    `Hosts.save` writes the result. `predict` and decoding are for one process: do them
+    in another run, or on another backend, from the saved file.
+
+    Args:
+        addresses: `name:port` of each host, the same list on all of them. The first is where they
+            meet: its port must be free there, and open to the others. One address is one host
+            alone, with all of its devices.
+        host: number of this one in the list, from 0.
+
+    Returns:
+        `Hosts`.
+
+    Raises:
+        ValueError: If `addresses` or `host` cannot be used, Keras runs on another backend, or hosts
+            have different numbers of devices.
+        RuntimeError: If something was computed before, or the others did not come.
+
+    Example: the same program on both hosts, which differs in `host` alone.
+        ```python
+        import keras_s2s as s2s
+
+        hosts = s2s.join_hosts(["10.0.0.1:1234", "10.0.0.2:1234"], host=0)
+        model = s2s.Seq2Seq(encoder, decoder)
+        model.compile()
+        model.fit(corpus.dataset(batch_size=64, shuffle_seed=1, hosts=hosts), shuffle=False)
+        hosts.save(model, "model.keras")
+        ```
+    """
+    check_addresses(addresses, host)
+    import keras
+
+    if keras.backend.backend() != "jax":
+        raise ValueError(
+            "Several hosts train together on Keras' JAX backend; this is "
+            f"{keras.backend.backend()}. Set KERAS_BACKEND=jax before Keras is imported, or leave "
+            "the hosts out."
+        )
+    import jax
+
+    if len(addresses) > 1:
+        keras.distribution.initialize(",".join(addresses), len(addresses), host)
+    if jax.device_count() != len(addresses) * jax.local_device_count():
+        raise ValueError(
+            f"All hosts must have as many devices; host {host} has {jax.local_device_count()} of "
+            f"{jax.device_count()} devices on {len(addresses)} hosts."
+        )
+    # What `fit` is given is this process' share already.
+    keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+    return Hosts(len(addresses), host, jax.device_count())
+
+
+def check_addresses(addresses: Sequence[str], host: int) -> None:
+    """Raises ValueError unless these are the hosts of a training and this the number of one."""
+    if isinstance(addresses, str):
+        raise TypeError("`addresses` must be a list; got one str. Pass [address, …].")
+    for address in addresses:
+        name, _, port = address.rpartition(":")
+        if not name or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise ValueError(f"The address of a host must be name:port; got {address!r}.")
+    if len(set(addresses)) != len(addresses) or not addresses:
+        raise ValueError(f"There must be hosts, each with its own address; got {addresses}.")
+    if not 0 <= host < len(addresses):
+        raise ValueError(
+            f"The number of this host must be one of {', '.join(map(str, range(len(addresses))))}, "
+            f"its place in the list of addresses; got {host}."
+        )

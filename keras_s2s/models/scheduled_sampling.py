@@ -1,0 +1,182 @@
+"""Scheduled sampling: how often training reads the true token, and what it reads otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_s2s.layers.attention import Memory
+from keras_s2s.layers.decoder.decoder import Decoder
+from keras_s2s.layers.scan import Tensors, scan
+from keras_s2s.layers.stack import State
+from keras_s2s.system.checks import check_number
+
+
+class Schedule:
+    """The probability of reading the true token at an optimizer step. Use a subclass."""
+
+    def __call__(self, step: Any) -> Any:
+        """The probability at `step`, a scalar float tensor counted from 0."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Schedule:
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class ConstantSchedule(Schedule):
+    """The same probability at every step; 1 is pure teacher forcing.
+
+    Args:
+        probability: of reading the true token.
+
+    Example:
+    >>> ConstantSchedule(0.75)(100.0)
+    0.75
+    """
+
+    def __init__(self, probability: float) -> None:
+        check_number("probability", probability, 0, most=1)
+        self.probability = probability
+
+    def __call__(self, step: Any) -> Any:
+        return self.probability
+
+    def get_config(self) -> dict[str, Any]:
+        return {"probability": self.probability}
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class LinearSchedule(Schedule):
+    """`max(minimum, start − slope·step)` (Bengio et al. 2015, §2.4).
+
+    Args:
+        slope: how much the probability falls with each step.
+        start: the probability at step 0.
+        minimum: where it stops.
+
+    Example:
+    >>> float(LinearSchedule(slope=0.001, minimum=0.25)(500.0))
+    0.5
+    """
+
+    def __init__(self, slope: float, start: float = 1.0, minimum: float = 0.0) -> None:
+        check_number("slope", slope, 0, most=1)
+        check_number("start", start, 0, most=1)
+        check_number("minimum", minimum, 0, most=start)
+        self.slope = slope
+        self.start = start
+        self.minimum = minimum
+
+    def __call__(self, step: Any) -> Any:
+        return ops.maximum(self.minimum, self.start - self.slope * step)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"slope": self.slope, "start": self.start, "minimum": self.minimum}
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class ExponentialSchedule(Schedule):
+    """`base^step`, `base < 1` (Bengio et al. 2015, §2.4).
+
+    Args:
+        base: the probability after one step.
+
+    Example:
+    >>> round(float(ExponentialSchedule(0.999)(1000.0)), 3)
+    0.368
+    """
+
+    def __init__(self, base: float) -> None:
+        check_number("base", base, 0, most=1)
+        self.base = base
+
+    def __call__(self, step: Any) -> Any:
+        return ops.power(self.base, step)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"base": self.base}
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class InverseSigmoidSchedule(Schedule):
+    """`k / (k + exp(step / k))`, `k ≥ 1` (Bengio et al. 2015, §2.4).
+
+    Args:
+        k: how slowly the probability falls; it is ½ at step `k·ln k`.
+
+    Example:
+    >>> float(InverseSigmoidSchedule(1.0)(0.0))
+    0.5
+    """
+
+    def __init__(self, k: float) -> None:
+        check_number("k", k, 1)
+        self.k = k
+
+    def __call__(self, step: Any) -> Any:
+        # The same as σ(ln k − step / k), which cannot overflow.
+        return ops.sigmoid(ops.log(self.k) - step / self.k)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"k": self.k}
+
+
+def mixed_tokens(
+    decoder: Decoder,
+    target_ids: Any,
+    state: State,
+    memory: Memory,
+    probability: Any,
+    seed: Any,
+    pad_id: int,
+) -> Any:
+    """Target ids, some replaced by what the decoder would have said (Bengio et al. 2015).
+
+    Step by step, each token after the first is kept with `probability`, row by row; otherwise one
+    drawn from the decoder's own distribution, after the mixed tokens before it, stands in its
+    place. No gradient flows through the choice, so the loop is run forward only and the decoder
+    then learns on the result with teacher forcing, vectorised where its design allows it.
+
+    Args:
+        decoder: a built decoder; dropout is off while it draws.
+        target_ids: `(B, T)` int, the start token first.
+        state: the decoder's first state.
+        memory: a `Memory`.
+        probability: of keeping the true token, scalar.
+        seed: a `keras.random.SeedGenerator`.
+        pad_id: padding, which stays.
+
+    Returns:
+        `(B, T)` int32.
+    """
+    target_ids = ops.cast(target_ids, "int32")
+    shape = ops.shape(target_ids)
+    kept = keras.random.uniform(shape, seed=seed) < ops.cast(probability, "float32")
+    kept = ops.logical_or(kept, ops.equal(target_ids, pad_id))
+    points = keras.random.uniform(shape, seed=seed)
+    first = decoder.initial_state(state, memory)
+    begun = (target_ids[:, 0], *keras.tree.flatten(first))
+
+    def step(flat: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
+        token, keep, point = inputs
+        token = ops.where(keep, token, flat[0])
+        now = keras.tree.pack_sequence_as(first, list(flat[1:]))
+        logits, after, _ = decoder.step(token, now, memory)
+        # The inverse of the distribution function at a uniform point in [0, 1) draws from the
+        # distribution: the first token where the function is above the point.
+        reached = ops.cumsum(ops.softmax(ops.cast(logits, "float32"), axis=-1), axis=-1)
+        drawn = ops.sum(ops.cast(reached <= point[:, None], "int32"), axis=-1)
+        drawn = ops.minimum(drawn, decoder.vocabulary_size - 1)
+        return (drawn, *keras.tree.flatten(after)), (token[:, None],)
+
+    columns = (ops.transpose(x) for x in (target_ids, kept, points))
+    # The start token is drawn by nobody: it begins the state and so stands in for itself.
+    _, (mixed,) = scan(step, begun, tuple(columns), (1,), ("int32",))
+    return ops.stop_gradient(ops.transpose(mixed[:, :, 0]))

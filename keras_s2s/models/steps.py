@@ -1,0 +1,242 @@
+"""Steps of `fit` and `evaluate` in which the output layer sees real tokens only.
+
+On the TensorFlow backend, without XLA: it needs shapes that only the data decides. Everywhere else,
+and wherever something asks for the logits of all positions, Keras' own steps run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_s2s.models.inference import Decodable
+from keras_s2s.optimization.losses import SampledTokenCrossEntropy, TokenCrossEntropy, token_weights
+from keras_s2s.optimization.projection import TokenSums, projected_sums, sampled_sums
+from keras_s2s.optimization.regularized_dropout import RegularizedDropout
+from keras_s2s.optimization.token_metrics import Perplexity, TokenAccuracy
+
+# What only these steps can train on; Keras' steps would compute another loss.
+_OWN = (SampledTokenCrossEntropy, RegularizedDropout)
+
+
+@dataclass(frozen=True)
+class TokenPlan:
+    """What is computed of real tokens. Not lists on the model: Keras would track them twice."""
+
+    loss: TokenCrossEntropy
+    metrics: Sequence[TokenAccuracy | Perplexity]
+
+
+class StepTraces:
+    """How often a training step was traced, and which shape its batches have.
+
+    Python runs a step only where it is traced, so that is where they are counted. XLA on TensorFlow
+    compiles what was traced for each shape anew; there the step itself writes the shapes down.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._last: Any = None
+
+    def add(self, data: Any, jit_compile: bool) -> None:
+        """Counts a trace of a step on these data."""
+        self.count += 1
+        if keras.backend.backend() != "tensorflow":
+            return
+        import tensorflow as tf
+
+        if not jit_compile or tf.distribute.has_strategy():
+            self._last = None
+            return
+        given = [each for each in keras.tree.flatten(data) if each is not None]
+        shapes = tf.concat([tf.shape(each) for each in given], axis=0)
+        if self._last is None or self._last.shape != shapes.shape:
+            with tf.init_scope():
+                self._last = tf.Variable(tf.zeros(shapes.shape, tf.int32))
+        self._last.assign(shapes)
+
+    def shape(self) -> tuple[int, ...] | None:
+        """The sizes of all axes of the last batch, where XLA on TensorFlow compiles for them."""
+        return None if self._last is None else tuple(self._last.numpy().tolist())
+
+
+class TokenSteps(Decodable):
+    """Training and test step of a model whose `call` can stop before the output layer.
+
+    Loss, metrics and gradients are those of Keras' steps. The model calls `choose_steps` when it is
+    compiled.
+    """
+
+    _plan: TokenPlan | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.traces = StepTraces()
+
+    def output_weights(self) -> tuple[Any, Any]:
+        """Kernel `(W, V)` and bias `(V,)`, or None, of the logits, in the compute dtype."""
+        raise NotImplementedError
+
+    def output_columns(self, ids: Any) -> tuple[Any, Any]:
+        """Of some ids `(N,)`, the columns `(W, N)` and biases `(N,)`, or None, of these."""
+        raise NotImplementedError
+
+    def choose_steps(
+        self, loss: Any, weighted_metrics: Sequence[Any] | None, others: dict[str, Any]
+    ) -> None:
+        """Takes these steps where loss and metrics need no logits but those of real tokens.
+
+        Args:
+            loss: as given to `compile`.
+            weighted_metrics: likewise.
+            others: the other arguments of `compile`; with metrics, or loss weights, Keras' steps
+                run.
+
+        Raises:
+            ValueError: a loss that draws more ids than the vocabulary has.
+        """
+        if isinstance(loss, SampledTokenCrossEntropy):
+            loss.check_vocabulary(self.target_vocabulary_size)
+        metrics = keras.tree.flatten(weighted_metrics)
+        known = type(loss) in (TokenCrossEntropy, *_OWN) and all(
+            type(metric) in (TokenAccuracy, Perplexity) and metric.pad_id == loss.pad_id
+            for metric in metrics
+        )
+        own = any(
+            getattr(type(self), name) is not getattr(keras.Model, name)
+            for name in ("compute_loss", "compute_metrics")
+        )
+        asked = any(others.get(name) is not None for name in ("metrics", "loss_weights"))
+        here = keras.backend.backend() == "tensorflow"
+        self._plan = TokenPlan(loss, metrics) if known and here and not own and not asked else None
+
+    # Keras on TensorFlow would make the weights in the first trace of a step: too late to choose a
+    # step by them, and TensorFlow traces one that makes some twice.
+    def make_train_function(self, force: bool = False) -> Any:
+        if self._plan is None or self.jit_compile:
+            self._refuse_own()  # before Keras on JAX takes the weights away
+        if keras.backend.backend() == "tensorflow":
+            with self.distribute_strategy.scope():
+                if not self.built:
+                    self.build()
+                if not self.optimizer.built:
+                    self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        if keras.backend.backend() == "tensorflow" and not self.built:
+            with self.distribute_strategy.scope():
+                self.build()
+        return super().make_test_function(force)
+
+    def train_step(self, *arguments: Any) -> Any:
+        self.traces.add(arguments[-1], self.jit_compile)
+        plan = self._plan_here()
+        if plan is None:
+            self._refuse_own()
+            return super().train_step(*arguments)
+        import tensorflow as tf
+
+        (data,) = arguments
+        with tf.GradientTape() as tape:
+            sums, loss = self._sums_and_loss(plan, data, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables
+        gradients = [_rows_once(gradient) for gradient in tape.gradient(scaled, variables)]
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return self._logged(plan, data, sums, loss)
+
+    def test_step(self, *arguments: Any) -> Any:
+        plan = self._plan_here()
+        if plan is None:
+            return super().test_step(*arguments)
+        (data,) = arguments
+        return self._logged(plan, data, *self._sums_and_loss(plan, data, training=False))
+
+    def _plan_here(self) -> TokenPlan | None:
+        if self._plan is None or self.jit_compile:
+            return None
+        import tensorflow as tf
+
+        # Keras scales losses by the number of replicas, in its own steps.
+        return None if tf.distribute.has_strategy() or not self.trainable_variables else self._plan
+
+    def _refuse_own(self) -> None:
+        """Raises ValueError where Keras' step would train on another loss than was asked."""
+        for loss in keras.tree.flatten(self.loss):
+            if not isinstance(loss, _OWN):
+                continue
+            raise ValueError(
+                f"{type(loss).__name__} trains alone, on the TensorFlow backend, without "
+                "`jit_compile`, a distribution strategy, `loss_weights` and metrics other than "
+                "TokenAccuracy and Perplexity of its pad_id; got "
+                f"backend={keras.backend.backend()!r}, jit_compile={self.jit_compile!r}. Compile "
+                "without what is in its way, or with TokenCrossEntropy."
+            )
+
+    def _sums_and_loss(self, plan: TokenPlan, data: Any, training: bool) -> tuple[TokenSums, Any]:
+        agreement = 0.0
+        if training and isinstance(plan.loss, RegularizedDropout):
+            agreement = plan.loss.weight
+            data = _twice(data)
+        x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        hidden = self(x, training=training, logits=False)
+        labels = ops.cast(labels, "int32")
+        weights = token_weights(labels, sample_weight, plan.loss.pad_id)
+        weights = ops.broadcast_to(weights, ops.shape(labels))
+        if training and isinstance(plan.loss, SampledTokenCrossEntropy):
+            step = self.optimizer.iterations
+            candidates = plan.loss.candidates(self.target_vocabulary_size, step)
+            sums = sampled_sums(hidden, self.output_columns, labels, weights, candidates)
+        else:
+            kernel, bias = self.output_weights()
+            smoothing = plan.loss.label_smoothing
+            sums = projected_sums(hidden, kernel, bias, labels, weights, smoothing, agreement)
+        loss = sums.objective / ops.where(ops.equal(sums.count, 0.0), 1.0, sums.count)
+        for added in self.losses:
+            loss += ops.sum(ops.cast(added, loss.dtype))
+        return sums, loss
+
+    def _logged(self, plan: TokenPlan, data: Any, sums: TokenSums, loss: Any) -> dict[str, Any]:
+        x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        # Keras 3.15 has no public name for the two that it keeps: the mean of the losses, and the
+        # metrics of `compile`, which it builds from the first outputs it sees.
+        rows = ops.shape(keras.tree.flatten(x)[0])[0]
+        self._loss_tracker.update_state(loss, sample_weight=rows)
+        compiled = self._compile_metrics
+        if compiled is not None and not compiled.built:
+            compiled.build(labels, keras.KerasTensor((None, None, self.target_vocabulary_size)))
+        if sums.entropy is None:
+            unknown = {metric.name for metric in plan.metrics}
+            logs = self.get_metrics_result()
+            return {name: value for name, value in logs.items() if name not in unknown}
+        for metric in plan.metrics:
+            total = sums.hits if isinstance(metric, TokenAccuracy) else sums.entropy
+            metric.add(total, sums.count)
+        return self.get_metrics_result()
+
+
+def _twice(data: Any) -> Any:
+    """Each row of a batch again, after the last."""
+    return keras.tree.map_structure(
+        lambda each: None if each is None else ops.concatenate([each, each]), data
+    )
+
+
+def _rows_once(gradient: Any) -> Any:
+    """An embedding's sparse gradient with each row once; any other as it is.
+
+    A token that occurs twice has two rows. Keras 3.15 takes the norm to clip by of each of them,
+    not of their sum.
+    """
+    import tensorflow as tf
+
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    rows, places = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)

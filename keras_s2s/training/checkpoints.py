@@ -1,0 +1,202 @@
+"""Checkpoints of a training: the best weights, the whole state to resume from, the last epochs."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_s2s.optimization.moving_average import averaged_weights
+from keras_s2s.system.checks import check_positive, check_size, check_whole
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps the best weights, lowers the learning rate, stops early, and lets a killed run go on.
+
+    After every epoch, in this order:
+
+    1. If `monitor` improved, `save_best()` is called, with the moving average of the weights if
+       the optimizer keeps one. After every `decay_patience` epochs in a row without improvement,
+       the learning rate is multiplied by `decay`.
+    2. The whole state (weights, optimizer, the layers' random states, what this callback knows) is
+       written to `folder/epoch-NNNN`: into a temporary sibling first, then renamed, so that a kill
+       leaves the previous epoch's state in place.
+    3. After `patience` epochs without improvement, or once `monitor` is not a number, the training
+       stops.
+
+    A run that goes on with the model that `restore` gives, from epoch `self.epoch`, is the run that
+    would have been without the break.
+
+    Args:
+        folder: where the state goes; only the newest epoch is kept.
+        save_best: called when the monitored value is the best so far; must write atomically.
+        monitor: name of a value in the epoch's logs.
+        higher_is_better: whether it should rise, as BLEU, or fall, as perplexity.
+        patience: epochs without improvement before stopping.
+        decay: factor on the learning rate after epochs without improvement; 1 leaves it.
+        decay_patience: how many of these there are before each factor.
+
+    Attributes:
+        best: the best value so far; infinite before there is one.
+        best_epoch: the epoch it came from, counted from 1; 0 before there is one.
+        epoch: epochs finished.
+        history: per finished epoch, its logs and its learning rate.
+
+    Raises:
+        ValueError: `patience` or `decay_patience` below 1, or `decay` not above 0 and at most 1.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        save_best: Callable[[], None],
+        *,
+        monitor: str = "val_perplexity",
+        higher_is_better: bool = False,
+        patience: int = 5,
+        decay: float = 0.5,
+        decay_patience: int = 1,
+    ) -> None:
+        super().__init__()
+        check_size("patience", patience)
+        check_size("decay_patience", decay_patience)
+        check_positive("decay", decay, most=1)
+        self.folder = folder
+        self.save_best = save_best
+        self.monitor = monitor
+        self.higher_is_better = higher_is_better
+        self.patience = patience
+        self.decay = decay
+        self.decay_patience = decay_patience
+        self.best = -math.inf if higher_is_better else math.inf
+        self.best_epoch = 0
+        self.epoch = 0
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether `patience` epochs in a row brought nothing, or the last was not a number."""
+        diverged = bool(self.history) and math.isnan(self.history[-1][self.monitor])
+        return diverged or self.epoch - self.best_epoch >= self.patience
+
+    def restore(self) -> keras.Model | None:
+        """Takes up the newest saved state.
+
+        Returns:
+            The model as it was after epoch `self.epoch`, compiled, or None if nothing was saved.
+        """
+        saved = sorted(self.folder.glob("epoch-*/progress.json"))
+        if not saved:
+            return None
+        progress = json.loads(saved[-1].read_text(encoding="utf-8"))
+        self.best = progress["best"]
+        self.best_epoch = progress["best_epoch"]
+        self.epoch = progress["epoch"]
+        self.history = progress["history"]
+        model = keras.saving.load_model(saved[-1].with_name("model.keras"))
+        states = _random_states(model)
+        for state, value in zip(states, progress["random_states"], strict=True):
+            state.assign(value)
+        return model
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        if self.monitor not in values:
+            raise ValueError(
+                f"`monitor` must be one of the epoch's values, {', '.join(sorted(values))}; got "
+                f"{self.monitor!r}."
+            )
+        self.epoch = epoch + 1
+        rate = float(self.model.optimizer.learning_rate)
+        self.history.append({**values, "learning_rate": rate})
+        value = values[self.monitor]
+        if value > self.best if self.higher_is_better else value < self.best:
+            self.best, self.best_epoch = value, self.epoch
+            with averaged_weights(self.model):
+                self.save_best()
+        elif self.decay < 1 and (self.epoch - self.best_epoch) % self.decay_patience == 0:
+            self.model.optimizer.learning_rate = rate * self.decay
+        self._save()
+        if self.finished:
+            self.model.stop_training = True
+
+    def _save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"epoch-{self.epoch:04d}"
+        temporary = self.folder / f".tmp-{name}"
+        for unfinished in (temporary, self.folder / name):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        temporary.mkdir()
+        self.model.save(temporary / "model.keras")
+        progress = {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "epoch": self.epoch,
+            "history": self.history,
+            "random_states": [
+                keras.ops.convert_to_numpy(state).tolist() for state in _random_states(self.model)
+            ],
+        }
+        (temporary / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
+        temporary.rename(self.folder / name)
+        for other in self.folder.iterdir():
+            if other.name != name and other.name.startswith(("epoch-", ".tmp-")):
+                shutil.rmtree(other)
+
+
+def _random_states(model: keras.Model) -> list[Any]:
+    """What dropout draws from: variables that are no weights, so that Keras saves none of them."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
+
+
+class LastEpochs(keras.callbacks.Callback):
+    """Leaves a file for each of the last epochs: `folder/epoch-012.keras`, and none older.
+
+    It belongs before `Checkpoint` in a list of callbacks: a run that is killed between the two
+    finishes the epoch once more, and writes its file anew. An epoch whose `monitor` is not a number
+    leaves none. Where the optimizer keeps a moving average of the weights, the files hold it.
+
+    Args:
+        folder: where the files go.
+        save: writes a file to the path it is given; must write atomically.
+        count: number of epochs kept; 0 keeps none.
+        monitor: name of a value in the epoch's logs.
+
+    Raises:
+        ValueError: `count` below 0.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        save: Callable[[Path], None],
+        count: int,
+        *,
+        monitor: str = "val_perplexity",
+    ) -> None:
+        super().__init__()
+        check_whole("count", count, 0)
+        self.folder = folder
+        self.save = save
+        self.count = count
+        self.monitor = monitor
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self.count:
+            return
+        finished = epoch + 1
+        if not math.isnan(float((logs or {}).get(self.monitor, 0.0))):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with averaged_weights(self.model):
+                self.save(self.folder / f"epoch-{finished:03d}.keras")
+        for file in self.folder.glob("epoch-*.keras"):
+            number = file.stem.removeprefix("epoch-")
+            # Later ones are those of a run that went further and was not resumed.
+            if number.isdecimal() and not finished - self.count < int(number) <= finished:
+                file.unlink()

@@ -1,0 +1,189 @@
+"""The folder of a training: the names of its files, what it held before, who may write to it.
+
+Nothing here needs Keras, so that the command line can refuse a folder before it waits for
+TensorFlow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from keras_s2s.system.files import temporary_sibling
+from keras_s2s.translation.archive import TRANSLATOR
+
+if TYPE_CHECKING:
+    from keras_s2s.data.hosts import Hosts
+    from keras_s2s.training.settings import TrainingSettings
+
+SETTINGS = "settings.json"
+HISTORY = "history.json"
+CHECKPOINT = "checkpoint"
+EPOCHS = "epochs"
+TOKENIZERS = "tokenizers.json"  # in the checkpoint
+
+# What a training needs none of to be told apart from another, and may change when it goes on.
+_MAY_DIFFER = ("output", "epochs", "patience", "keep_checkpoints", "ids_on_disk")
+
+
+def best_epoch(path: str | os.PathLike[str]) -> dict[str, float] | None:
+    """What a training reached at the epoch whose weights were kept, as its history has it.
+
+    Args:
+        path: a `.keras` file, or the folder of a training.
+
+    Returns:
+        The values of the epoch with the lowest validation perplexity, and its number as `epoch`;
+        None without a history beside the file.
+    """
+    path = Path(path)
+    history = (path if path.is_dir() else path.parent) / HISTORY
+    if not history.is_file():
+        return None
+    epochs = json.loads(history.read_text(encoding="utf-8"))
+    numbered = [{"epoch": number, **values} for number, values in enumerate(epochs, 1)]
+    known = [values for values in numbered if values.get("val_perplexity") is not None]
+    return min(known, key=lambda values: values["val_perplexity"], default=None)
+
+
+def check_output(settings: TrainingSettings, *, resume: bool, force: bool) -> None:
+    """Makes sure that a training may begin, or go on, in its output folder; changes nothing in it.
+
+    Args:
+        settings: of the training, with its output folder.
+        resume: whether it is to go on.
+        force: whether an earlier training may be replaced.
+
+    Raises:
+        ValueError: both `resume` and `force`, or nothing to resume with these settings.
+        FileExistsError: the output is a file or holds a training that was not to be touched.
+        OSError: the output cannot be written to.
+    """
+    if resume and force:
+        raise ValueError("`resume` goes on with a training and `force` replaces it. Give one.")
+    if resume:
+        _check_resumable(settings)
+    else:
+        _check_room(Path(settings.output), force)
+
+
+def make_room(output: str | os.PathLike[str], force: bool = False) -> None:
+    """Makes a folder for a training, and with `force` takes an earlier one out of it.
+
+    Args:
+        output: the folder.
+        force: whether an earlier training may be removed.
+
+    Raises:
+        FileExistsError: the output is a file, or holds a training and `force` is False.
+        OSError: it cannot be made or written to.
+    """
+    output = Path(output)
+    _check_room(output, force)
+    for name in (SETTINGS, TRANSLATOR, HISTORY):
+        (output / name).unlink(missing_ok=True)
+    for name in (CHECKPOINT, EPOCHS):
+        shutil.rmtree(output / name, ignore_errors=True)
+    remove_leftovers(output)
+
+
+def remove_leftovers(output: Path) -> None:
+    """Removes the half-written files that a killed process left in the folder of a training."""
+    for file in (*output.glob(".tmp-*"), *(output / EPOCHS).glob(".tmp-*")):
+        if file.is_file():
+            file.unlink()
+
+
+@contextmanager
+def host_output(hosts: Hosts, output: Path, begun: str | None = None) -> Iterator[Path]:
+    """Gives each of several processes a folder to write to: process 0 the output, others their own.
+
+    So all processes run one and the same program and need no disk that they share. All must call
+    it. The folder of a process that does not lead is temporary.
+
+    Args:
+        hosts: the processes that train together.
+        output: the folder of process 0.
+        begun: name of a folder in the output that the others need too; they get a copy.
+    """
+    if hosts.count == 1:
+        yield output
+        return
+    packed = hosts.from_leader(_packed(output, begun) if begun and hosts.leads else b"")
+    if hosts.leads:
+        yield output
+        return
+    with TemporaryDirectory(prefix="keras-s2s-") as temporary:
+        if packed:
+            with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+                archive.extractall(temporary)
+        yield Path(temporary)
+
+
+def _packed(folder: Path, begun: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in sorted((folder / begun).rglob("*")):
+            archive.write(file, file.relative_to(folder))
+    return packed.getvalue()
+
+
+def _check_room(output: Path, force: bool) -> None:
+    if output.exists() and not output.is_dir():
+        raise FileExistsError(f"The output `{output}` is a file. Expected a folder to write to.")
+    taken = [
+        name for name in (TRANSLATOR, SETTINGS, CHECKPOINT, EPOCHS) if (output / name).exists()
+    ]
+    if taken and not force:
+        raise FileExistsError(
+            f"The output `{output}` already holds {', '.join(taken)}. Go on with that training "
+            "(--resume), replace it (--force), or name another folder."
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe = temporary_sibling(output / "probe")
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(f"Cannot write to the output `{output}`: {error.strerror}.") from error
+
+
+def _check_resumable(settings: TrainingSettings) -> None:
+    output = Path(settings.output)
+    try:
+        before = json.loads((output / SETTINGS).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(
+            f"There is no training to resume in `{output}`: it has no {SETTINGS}. Leave --resume "
+            "out to begin one."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"`{output / SETTINGS}` cannot be read ({error}). Begin anew with --force."
+        ) from error
+    if not (output / CHECKPOINT / TOKENIZERS).exists():
+        raise ValueError(
+            f"The training in `{output}` cannot be resumed: its {CHECKPOINT}/ is gone. Begin anew "
+            "with --force."
+        )
+    # What a record lacks came with a later version, whose default is what the earlier one did.
+    before = {field.name: field.default for field in dataclasses.fields(settings)} | before
+    differing = [
+        f"`{name}` was {before[name]!r} and is {value!r}"
+        for name, value in dataclasses.asdict(settings).items()
+        if name not in _MAY_DIFFER and before[name] != value
+    ]
+    if differing:
+        raise ValueError(
+            f"A resumed training needs the settings it began with; {'; '.join(differing)}. Give "
+            "those again, or begin anew with --force."
+        )

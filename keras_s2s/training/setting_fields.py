@@ -1,0 +1,322 @@
+"""Every setting of a training, declared once: its type, range and default, and what it does.
+
+To add a setting, add its field here. `TrainingSettings` checks it, a recipe may give it, the
+command `train` has an option for it, and `docs/settings.md` lists it. Rules between settings are
+in `consistency`.
+"""
+
+# ruff: noqa: RUF009 - `setting` is `dataclasses.field` by another name.
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from keras_s2s.training.choices import (
+    AttentionKind,
+    BleuTokenizer,
+    CellKind,
+    FilePath,
+    MonitorKind,
+    PrecisionKind,
+    ProbabilityKind,
+    RateKind,
+    TokenizerKind,
+)
+from keras_s2s.training.declaration import setting
+
+_text = partial(setting, panel="Text")
+_vocabulary = partial(setting, panel="Vocabulary")
+_model = partial(setting, panel="Model")
+_regularization = partial(setting, panel="Regularization")
+_dropped_share = partial(_regularization, least=0, below=1)
+_batches = partial(setting, panel="Batches")
+_epochs = partial(setting, panel="Epochs")
+_optimization = partial(setting, panel="Optimization")
+_search = partial(setting, panel="Saved search")
+# Four ids are special, so that a vocabulary of five has one token.
+_size = partial(
+    _vocabulary,
+    default=None,
+    least=5,
+    none="8000 for unigram and bpe; everything that occurs for char and word",
+    makes_vocabulary=True,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingFields:
+    """The fields of `TrainingSettings`, which adds the checks."""
+
+    output: FilePath = setting(
+        help="Folder that receives the translator and the state of its training.",
+        panel="Output",
+        written=True,
+    )
+    source: FilePath | None = _text(
+        None, help="File with the training sources, one sentence on each line."
+    )
+    target: FilePath | None = _text(
+        None, help="File with the training targets; its line n belongs to line n of `source`."
+    )
+    data: FilePath | None = _text(
+        None,
+        help="File with the training pairs, in place of `source` and `target`; a line is the "
+        "source, a tab and the target.",
+    )
+    val_source: FilePath | None = _text(
+        None, help="File with the validation sources, one sentence on each line."
+    )
+    val_target: FilePath | None = _text(
+        None,
+        help="File with the validation targets; its line n belongs to line n of `val_source`.",
+    )
+    val_data: FilePath | None = _text(
+        None,
+        help="File with the validation pairs, in place of `val_source` and `val_target`; a line "
+        "is the source, a tab and the target.",
+    )
+    source_tokenizer: TokenizerKind = _vocabulary(
+        "unigram", metavar="KIND", makes_vocabulary=True, help="Kind of the source tokenizer."
+    )
+    target_tokenizer: TokenizerKind | None = _vocabulary(
+        None,
+        metavar="KIND",
+        none="as `source_tokenizer`",
+        makes_vocabulary=True,
+        help="Kind of the target tokenizer.",
+    )
+    source_vocabulary_size: int | None = _size(help="Number of ids of the source vocabulary.")
+    target_vocabulary_size: int | None = _size(
+        none="as the source where both tokenizers are of one kind; else 8000 for unigram and bpe, "
+        "everything that occurs for char and word",
+        help="Number of ids of the target vocabulary.",
+    )
+    shared_vocabulary: bool = _vocabulary(
+        False, makes_vocabulary=True, help="Train one tokenizer on both sides, for both sides."
+    )
+    tokenizers_from: FilePath | None = _vocabulary(
+        None,
+        help="Saved translator whose tokenizers are used in place of new ones, so that an ensemble "
+        "can decode with both models.",
+    )
+    subword_sampling: float | None = _vocabulary(
+        None,
+        least=0,
+        most=1,
+        metavar="ALPHA",
+        none="the same segmentation in every epoch",
+        help="Segment the training text of unigram and bpe tokenizers anew in every epoch; usual "
+        "values are 0.2 to 0.5 for unigram and 0.1 for bpe.",
+    )
+    ids_on_disk: bool = _text(
+        False,
+        help="Keep the tokenised training text in the system's temporary folder (TMPDIR), not in "
+        "memory; meant for millions of pairs.",
+    )
+    embedding_size: int = _model(256, least=1, help="Width of the source and target embeddings.")
+    units: int = _model(
+        512,
+        least=1,
+        help="Width of the decoder and of the encoder's outputs; each direction of a bidirectional "
+        "encoder has half of it.",
+    )
+    depth: int = _model(
+        1, least=1, help="Number of recurrent layers in the encoder and in the decoder."
+    )
+    cell: CellKind = _model("gru", metavar="CELL", help="Kind of the recurrent cells.")
+    attention: AttentionKind = _model(
+        "general",
+        metavar="SCORE",
+        help="Score of the attention; concat is that of Bahdanau et al., and none trains a "
+        "decoder without attention.",
+    )
+    probability: ProbabilityKind = _model(
+        "softmax", metavar="NAME", help="Function that turns scores into attention weights."
+    )
+    input_feeding: bool = _model(
+        False, help="Feed the attentional vector of each decoder step into the next step."
+    )
+    bidirectional: bool = _model(True, help="Encode the source in both directions, not in one.")
+    reverse_source: bool = _model(False, help="Encode the source from its end to its start.")
+    residual: bool = _model(
+        False, help="Add the inputs of every recurrent layer but the first to its outputs."
+    )
+    layer_norm: bool = _model(False, help="Normalise the outputs of every recurrent layer.")
+    shared_embedding: bool = _model(
+        False, help="Use one embedding for both sides, which needs `shared_vocabulary`."
+    )
+    tied_embedding: bool = _model(
+        False, help="Use the matrix of the target embedding for the output layer too."
+    )
+    source_embeddings: FilePath | None = _model(
+        None,
+        help="Text file of pretrained word vectors, of word2vec or GloVe, that the source "
+        "embedding starts from.",
+    )
+    target_embeddings: FilePath | None = _model(
+        None,
+        help="Text file of pretrained word vectors, of word2vec or GloVe, that the target "
+        "embedding starts from.",
+    )
+    dropout: float = _dropped_share(
+        0.3, help="Share of the inputs of each layer that training drops."
+    )
+    recurrent_dropout: float = _dropped_share(
+        0.0, help="Share of the recurrent state that training drops before each step's product."
+    )
+    embedding_dropout: float = _dropped_share(
+        0.0, help="Share of the numbers in each embedding that training drops."
+    )
+    word_dropout: float = _dropped_share(
+        0.0, help="Share of the source tokens whose whole embedding training drops."
+    )
+    target_word_dropout: float | None = _dropped_share(
+        None,
+        none="as `word_dropout`",
+        help="Share of the target tokens whose whole embedding training drops before the decoder "
+        "reads them.",
+    )
+    batch_size: int | None = _batches(
+        None, least=1, help="Number of sentences in a batch, in place of `batch_tokens`."
+    )
+    batch_tokens: int | None = _batches(
+        None,
+        least=1,
+        none="4096 without `batch_size`",
+        help="Number of ids in a batch, both sides and their padding counted.",
+    )
+    length_multiple: int | None = _batches(
+        None,
+        least=1,
+        none="the longest length of each batch; on JAX, multiples of 8 that grow with the length",
+        help="Pad the lengths of a batch up to multiples of this number, and add rows of padding, "
+        "so that a backend that compiles every shape meets few of them.",
+    )
+    epochs: int = _epochs(30, least=1, help="Largest number of epochs.")
+    patience: int = _epochs(
+        5, least=1, help="Number of epochs without a better `monitor` after which training stops."
+    )
+    monitor: MonitorKind = _epochs(
+        "perplexity",
+        metavar="VALUE",
+        help="Value of the validation text that decides which epoch's weights are saved; all but "
+        "perplexity compare decoded outputs with the targets.",
+    )
+    monitor_sentences: int = _epochs(
+        500, least=1, help="Largest number of validation sources that are decoded after an epoch."
+    )
+    monitor_beam: int = _epochs(
+        1,
+        least=1,
+        help="Beam width with which validation sources are decoded; 1 is greedy search.",
+    )
+    monitor_tokenize: BleuTokenizer = _epochs(
+        "13a",
+        metavar="NAME",
+        help="Tokenizer with which sacreBLEU computes the `monitor` bleu; none is for text that is "
+        "tokenised already.",
+    )
+    keep_checkpoints: int = _epochs(
+        0,
+        least=0,
+        help="Number of last epochs whose translators are left in epochs/, to be averaged.",
+    )
+    precision: PrecisionKind = _optimization(
+        "float32",
+        metavar="NAME",
+        help="Number format in which layers compute; bfloat16 is faster with AVX-512 BF16, AMX or "
+        "a GPU, and the saved translator computes in float32 all the same.",
+    )
+    label_smoothing: float = _regularization(
+        0.0,
+        least=0,
+        below=1,
+        help="Share of each label's probability that is spread over the vocabulary.",
+    )
+    r_drop: float = _regularization(
+        0.0,
+        least=0,
+        metavar="ALPHA",
+        help="Weight of R-Drop, which runs each batch twice with different dropout and makes both "
+        "passes agree; usual values are 1 to 5, and 0 runs each batch once.",
+    )
+    sampled_softmax: int = _optimization(
+        0,
+        least=0,
+        metavar="N",
+        help="Number of ids of a large target vocabulary that each training step draws; 0 computes "
+        "with the whole vocabulary.",
+    )
+    learning_rate: float = _optimization(
+        1e-3, above=0, help="Step size of Adam; the highest one where the schedule changes it."
+    )
+    learning_rate_schedule: RateKind = _optimization(
+        "plateau",
+        metavar="NAME",
+        help="How the learning rate changes: plateau lowers it after epochs without improvement, "
+        "constant keeps it, inverse_sqrt and exponential change it in every step.",
+    )
+    learning_rate_decay: float = _optimization(
+        0.5,
+        above=0,
+        most=1,
+        help="Factor by which the schedules plateau and exponential lower the learning rate.",
+    )
+    decay_patience: int = _optimization(
+        1,
+        least=1,
+        help="Epochs without improvement before the schedule plateau lowers the learning rate.",
+    )
+    decay_steps: int | None = _optimization(
+        None,
+        least=1,
+        help="Steps in which the schedule exponential, which needs them, lowers the learning rate "
+        "by `learning_rate_decay`.",
+    )
+    warmup_steps: int = _optimization(
+        0,
+        least=0,
+        help="Steps in which the learning rate rises from zero; the schedule inverse_sqrt needs "
+        "them, and exponential may have them.",
+    )
+    weight_decay: float = _regularization(
+        0.0,
+        least=0,
+        help="Share of every weight, times the learning rate, that each step takes away (AdamW).",
+    )
+    moving_average: float = _optimization(
+        0.0,
+        least=0,
+        below=1,
+        help="Momentum of a moving average of the weights, such as 0.999; validation and the saved "
+        "translator take the average, and 0 keeps none.",
+    )
+    clip_norm: float = _optimization(
+        1.0, above=0, help="Largest global norm of the gradients; longer ones are scaled down."
+    )
+    max_source_length: int = _text(
+        100,
+        least=2,
+        help="Longest source in ids, the end id counted; training leaves out longer pairs.",
+    )
+    max_target_length: int = _text(
+        100,
+        least=2,
+        help="Longest target in ids, the end id counted, which is also the longest output; "
+        "training leaves out longer pairs.",
+    )
+    beam: int = _search(
+        5, least=1, help="Width of the beam search that is saved with the translator."
+    )
+    length_penalty: float = _search(
+        1.0,
+        least=0,
+        below=100,
+        help="Weight of GNMT's length penalty that is saved with the translator.",
+    )
+    seed: int = _optimization(
+        1,
+        least=0,
+        below=2**32,
+        help="Seed of the initial weights, of dropout and of shuffling.",
+    )

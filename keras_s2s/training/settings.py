@@ -1,0 +1,113 @@
+"""The settings of a training run: one record, checked before anything is read or written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from keras_s2s.data.reading import group_references, read_pairs
+from keras_s2s.training.choices import FilePath
+from keras_s2s.training.consistency import check_together
+from keras_s2s.training.declaration import declared, documented
+from keras_s2s.training.setting_fields import SettingFields
+
+# SentencePiece must be told a size; characters and words default to all that occur.
+SUBWORD_VOCABULARY = 8000
+
+
+@documented
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(SettingFields):
+    """Everything that decides the result of a training run.
+
+    Give the text as `source` and `target` (two files, line n of one belongs to line n of the other)
+    or as `data` (one file of `source<TAB>target` lines), and the validation text in the same way.
+
+    What is None or left out is replaced by what is used, and paths by strings, so that
+    `dataclasses.asdict` is a full record: `TrainingSettings(**record)` repeats the run.
+
+    Each setting is a field of `SettingFields`, with its type, range, default and explanation. A
+    number outside of its range is refused, not adjusted.
+
+    Raises:
+        ValueError: If a value is out of its range or none of its choices, or if two settings
+            exclude each other.
+        TypeError: If a value has another type than its setting.
+    """
+
+    def __post_init__(self) -> None:
+        for name, setting in declared(type(self)).items():
+            object.__setattr__(self, name, setting.checked(getattr(self, name)))
+        _check_files("training", "", self.source, self.target, self.data)
+        _check_files("validation", "val_", self.val_source, self.val_target, self.val_data)
+        self._resolve()
+        check_together(self)
+
+    def _resolve(self) -> None:
+        """Replaces None by what it stands for, so that the record shows what was used."""
+        resolved: dict[str, Any] = {
+            "target_tokenizer": self.target_tokenizer or self.source_tokenizer
+        }
+        if self.target_word_dropout is None:
+            resolved["target_word_dropout"] = self.word_dropout
+        source_size, target_size = self.source_vocabulary_size, self.target_vocabulary_size
+        if source_size is None and self.source_tokenizer in ("unigram", "bpe"):
+            source_size = SUBWORD_VOCABULARY
+        if target_size is None:
+            if resolved["target_tokenizer"] == self.source_tokenizer:
+                target_size = source_size
+            elif resolved["target_tokenizer"] in ("unigram", "bpe"):
+                target_size = SUBWORD_VOCABULARY
+        resolved["source_vocabulary_size"] = source_size
+        resolved["target_vocabulary_size"] = target_size
+        if self.batch_size is None and self.batch_tokens is None:
+            resolved["batch_tokens"] = 4096
+        for name, value in resolved.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def encoder_units(self) -> int:
+        """Width of one direction of the encoder."""
+        return self.units // 2 if self.bidirectional else self.units
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """The training pairs, read anew."""
+        return read_pairs(self.source, self.target, self.data)
+
+    def validation_references(self) -> tuple[list[str], list[list[str]]]:
+        """The validation sources and their references, read anew."""
+        return group_references(self.validation_pairs())
+
+    def validation_pairs(self) -> Iterator[tuple[str, str]]:
+        """The validation pairs, read anew."""
+        return read_pairs(self.val_source, self.val_target, self.val_data)
+
+
+def _check_files(
+    what: str,
+    prefix: str,
+    source: FilePath | None,
+    target: FilePath | None,
+    data: FilePath | None,
+) -> None:
+    two, one = source is not None and target is not None, data is not None
+    partial = (source is None) != (target is None)
+    if two == one or partial:
+        given = [
+            f"`{prefix}{name}`"
+            for name, value in (("source", source), ("target", target), ("data", data))
+            if value is not None
+        ]
+        raise ValueError(
+            f"The {what} text is two files (`{prefix}source` and `{prefix}target`) or one TSV "
+            f"(`{prefix}data`); got {', '.join(given) or 'none of them'}."
+        )
+
+
+# The settings that name a file to read.
+FILES = tuple(name for name, setting in declared(TrainingSettings).items() if setting.is_file)
+# The settings by which a vocabulary is made.
+VOCABULARY = tuple(
+    name for name, setting in declared(TrainingSettings).items() if setting.makes_vocabulary
+)

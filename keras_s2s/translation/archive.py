@@ -1,0 +1,112 @@
+"""The file of a translator: how it is found, loaded and saved.
+
+Finding it needs no Keras, so that the command line can refuse a model before it waits for
+TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from keras_s2s.system.files import replacing
+
+if TYPE_CHECKING:
+    from keras_s2s.translation.translator import Translator
+
+TRANSLATOR = "translator.keras"
+_EXPECTED = "Expected a .keras file that `keras-s2s train` or Translator.save wrote"
+
+
+def find_translator(path: str | os.PathLike[str]) -> Path:
+    """Finds the file of a saved translator, and makes sure that it is one that can be read.
+
+    Args:
+        path: a `.keras` file, or a folder that holds `translator.keras`.
+
+    Returns:
+        The `.keras` file: a whole archive that says it holds a `Translator`.
+
+    Raises:
+        FileNotFoundError: If there is nothing at `path`.
+        ValueError: If what is there is not a saved translator, or is damaged.
+    """
+    path = Path(path)
+    file = path / TRANSLATOR if path.is_dir() else path
+    if not file.exists():
+        raise FileNotFoundError(
+            f"There is no model at `{path}`: `{file.name}` is not there. {_EXPECTED}, or the "
+            "folder of a training."
+        )
+    if file.suffix != ".keras" or not file.is_file():
+        raise ValueError(f"`{file}` is not a model. {_EXPECTED}.")
+    config = _read_config(file)
+    if not isinstance(config, dict) or config.get("registered_name") != "keras_s2s>Translator":
+        held = config.get("class_name") if isinstance(config, dict) else None
+        raise ValueError(
+            f"`{file}` holds {held or 'no Keras model'}, not a Translator. {_EXPECTED}."
+        )
+    return file
+
+
+def _read_config(file: Path) -> object:
+    """Reads what an archive says it holds, and every other byte of it; None if it says nothing.
+
+    Raises:
+        ValueError: If the file is no archive, or is damaged.
+    """
+    with file.open("rb") as stream:
+        if not zipfile.is_zipfile(stream):
+            raise ValueError(f"`{file}` is not a model, or is cut short. {_EXPECTED}.")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+            if damaged is None:
+                return json.loads(archive.read("config.json"))
+    except KeyError:
+        return None
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError):
+        damaged = "its directory"
+    raise ValueError(f"`{file}` is damaged: {damaged} cannot be read. Copy or train it anew.")
+
+
+def load_translator(path: str | os.PathLike[str]) -> Translator:
+    """Loads a translator from its `.keras` file, or from the folder that training wrote it to.
+
+    Args:
+        path: `translator.keras`, or a folder that holds one; the file may be compact.
+
+    Returns:
+        The `Translator`, with tokenizers and search settings as saved.
+
+    Raises:
+        FileNotFoundError: If there is nothing at `path`.
+        ValueError: If what is there is not a saved translator.
+    """
+    file = find_translator(path)
+    import keras
+
+    from keras_s2s.translation.compact import is_compact, write_whole
+
+    if not is_compact(file):
+        return keras.saving.load_model(file)
+    with TemporaryDirectory() as folder:
+        whole = Path(folder) / TRANSLATOR
+        write_whole(file, whole)
+        return keras.saving.load_model(whole)
+
+
+def save_translator(translator: Translator, path: Path) -> None:
+    """Writes a translator, in float32 and without its optimizer, as a whole file or not at all.
+
+    Args:
+        translator: the translator to save; it is not changed.
+        path: a file name that ends with `.keras`.
+    """
+    with replacing(path) as temporary:
+        translator.copy(mixed=False).save(temporary)

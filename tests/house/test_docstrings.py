@@ -1,0 +1,64 @@
+"""Examples in docstrings run and give what they say; every public modelling class has one."""
+
+import doctest
+import importlib
+import inspect
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+import keras_s2s
+from keras_s2s.layers.attention import SCORES
+from keras_s2s.layers.recurrent import CELLS
+from keras_s2s.search import PENALTIES
+
+PACKAGE = Path(keras_s2s.__file__).parent
+WITH_EXAMPLES = [
+    ".".join(("keras_s2s", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    )
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if ">>>" in path.read_text(encoding="utf-8")
+]
+
+
+def room_of(public):
+    """`keras_s2s.layers.encoder.Encoder` → `layers`; none for a plain string."""
+    return getattr(public, "__module__", "keras_s2s.").split(".")[1]
+
+
+MODELLING = {"layers", "models", "optimization", "search"}
+# Errors and warnings, plain records, and base classes that say what a subclass has to give.
+WITHOUT_EXAMPLES = {"Encoded", "Memory", "Probability", "SearchResult", "Search", "TFAResult"}
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
+def test_examples_give_what_they_say(module):
+    # An example may use every public name, as after `from keras_s2s import *`.
+    public = {name: getattr(keras_s2s, name) for name in keras_s2s.__all__}
+    tested = importlib.import_module(module)
+    # What an example registers under a name is gone with it.
+    with mock.patch.dict(CELLS), mock.patch.dict(PENALTIES), mock.patch.dict(SCORES):
+        result = doctest.testmod(tested, extraglobs=public, optionflags=doctest.ELLIPSIS)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in keras_s2s.__all__
+        if room_of(getattr(keras_s2s, name)) in MODELLING and name not in WITHOUT_EXAMPLES
+    ],
+)
+def test_public_modelling_names_have_an_example(name):
+    assert ">>>" in (inspect.getdoc(getattr(keras_s2s, name)) or "")
+
+
+@pytest.mark.parametrize("name", [name for name in keras_s2s.__all__ if name != "__version__"])
+def test_public_names_are_documented(name):
+    documented = getattr(keras_s2s, name)
+    assert documented.__module__.startswith("keras_s2s.")
+    assert inspect.getdoc(documented)
