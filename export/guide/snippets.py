@@ -1,6 +1,7 @@
 """Ten lines each of Python, JavaScript and C++ that run an exported ONNX model.
 
-All are run by `tests/export/guide/test_readme.py`, as they stand in the README of an exported folder.
+`tests/export/guide/test_readme.py` runs all of them as they stand in the README of an exported
+folder.
 """
 
 from __future__ import annotations

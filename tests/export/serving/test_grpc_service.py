@@ -82,6 +82,7 @@ def test_outputs_can_be_chosen(port: int) -> None:
         (request(INPUTS, "m", 8), grpc.StatusCode.NOT_FOUND),
         (request({}), grpc.StatusCode.INVALID_ARGUMENT),
     ],
+    ids=["another model", "another version", "no inputs"],
 )
 def test_errors_have_a_servers_codes(port: int, message: bytes, code: grpc.StatusCode) -> None:
     with pytest.raises(grpc.RpcError) as caught:
