@@ -11,7 +11,7 @@ from rich.console import Console
 from keras_s2s.recipes.dates import EXAMPLES, date_corpus
 from keras_s2s.system.files import write_text
 from keras_s2s.training import folder
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 
 TRAINING_PAIRS = 24_000
 HELD_OUT_PAIRS = 2_000

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_s2s.evaluation.metrics import METRICS
-from keras_s2s.training.settings import FILES, VOCABULARY, TrainingSettings
+from keras_s2s.training.settings.settings import FILES, VOCABULARY, TrainingSettings
 
 RECIPE = "recipe.toml"
 # Beside the package in a clone of the repository; an installed wheel has none.

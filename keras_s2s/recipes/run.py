@@ -17,7 +17,7 @@ from keras_s2s.system.files import write_json, write_lines
 from keras_s2s.system.machine import machine, versions
 from keras_s2s.system.version import __version__
 from keras_s2s.training.folder import EPOCHS, SETTINGS
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 from keras_s2s.translation.archive import TRANSLATOR, save_translator
 
 RESULT = "result.json"  # of a training

@@ -22,7 +22,7 @@ from keras_s2s.optimization.losses import SampledTokenCrossEntropy, TokenCrossEn
 from keras_s2s.optimization.regularized_dropout import RegularizedDropout
 from keras_s2s.search import BeamSearch
 from keras_s2s.text import SubwordSampling, Tokenizer, train_tokenizer
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 from keras_s2s.translation.archive import load_translator
 from keras_s2s.translation.translator import Translator
 

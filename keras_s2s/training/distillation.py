@@ -8,8 +8,8 @@ from pathlib import Path
 from keras_s2s.data.reading import has_text
 from keras_s2s.system.checks import check_instance
 from keras_s2s.system.files import replacing, write_lines
-from keras_s2s.training.choices import FilePath
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.choices import FilePath
+from keras_s2s.training.settings.settings import TrainingSettings
 from keras_s2s.translation.translator import Translator
 
 DATA, SOURCE, TARGET = "data.tsv", "source", "target"

@@ -23,7 +23,7 @@ from keras_s2s.translation.archive import TRANSLATOR
 
 if TYPE_CHECKING:
     from keras_s2s.data.hosts import Hosts
-    from keras_s2s.training.settings import TrainingSettings
+    from keras_s2s.training.settings.settings import TrainingSettings
 
 SETTINGS = "settings.json"
 HISTORY = "history.json"

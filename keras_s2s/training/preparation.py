@@ -30,7 +30,7 @@ from keras_s2s.training.construction import (
     samplings,
 )
 from keras_s2s.training.folder import CHECKPOINT, SETTINGS, TOKENIZERS
-from keras_s2s.training.settings import FILES, TrainingSettings
+from keras_s2s.training.settings.settings import FILES, TrainingSettings
 from keras_s2s.translation.archive import TRANSLATOR, save_translator
 from keras_s2s.translation.translator import Translator
 

@@ -21,7 +21,7 @@ from keras_s2s.training.folder import CHECKPOINT, EPOCHS, HISTORY
 from keras_s2s.training.preparation import Preparation, check_hosts, prepare
 from keras_s2s.training.progress import ProgressBar
 from keras_s2s.training.retraces import RetraceWarning
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 from keras_s2s.translation.archive import TRANSLATOR, save_translator
 
 

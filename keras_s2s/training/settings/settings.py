@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_s2s.data.reading import group_references, read_pairs
-from keras_s2s.training.choices import FilePath
-from keras_s2s.training.consistency import check_together
-from keras_s2s.training.declaration import declared, documented
-from keras_s2s.training.setting_fields import SettingFields
+from keras_s2s.training.settings.choices import FilePath
+from keras_s2s.training.settings.consistency import check_together
+from keras_s2s.training.settings.declaration import declared, documented
+from keras_s2s.training.settings.fields import SettingFields
 
 # SentencePiece must be told a size; characters and words default to all that occur.
 SUBWORD_VOCABULARY = 8000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from keras_s2s.evaluation.metrics import METRICS
-from keras_s2s.training.setting_fields import SettingFields
+from keras_s2s.training.settings.fields import SettingFields
 
 
 def check_together(settings: SettingFields) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from keras_s2s.training.choices import (
+from keras_s2s.training.settings.choices import (
     AttentionKind,
     BleuTokenizer,
     CellKind,
@@ -22,7 +22,7 @@ from keras_s2s.training.choices import (
     RateKind,
     TokenizerKind,
 )
-from keras_s2s.training.declaration import setting
+from keras_s2s.training.settings.declaration import setting
 
 _text = partial(setting, panel="Text")
 _vocabulary = partial(setting, panel="Vocabulary")
