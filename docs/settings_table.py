@@ -9,8 +9,8 @@ import dataclasses
 from itertools import groupby
 from pathlib import Path
 
-from keras_s2s.training.declaration import Setting, declared
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.declaration import Setting, declared
+from keras_s2s.training.settings.settings import TrainingSettings
 
 PAGE = Path(__file__).parent / "settings.md"
 BEGIN, END = "<!-- tables: python docs/settings_table.py -->", "<!-- end of tables -->"

@@ -2,7 +2,6 @@
 
 from .data.corpus import Corpus as Corpus
 from .data.hosts import Hosts as Hosts
-from .data.joining import join_hosts as join_hosts
 from .data.reading import group_references as group_references
 from .data.reading import read_parallel as read_parallel
 from .data.reading import read_tsv as read_tsv
@@ -101,10 +100,11 @@ from .text.trainer import train_tokenizer as train_tokenizer
 from .text.vocabulary import CharTokenizer as CharTokenizer
 from .text.vocabulary import WordTokenizer as WordTokenizer
 from .training.distillation import distilled as distilled
+from .training.joining import join_hosts as join_hosts
 from .training.retraces import RetraceWarning as RetraceWarning
 from .training.run import TrainingResult as TrainingResult
 from .training.run import train as train
-from .training.settings import TrainingSettings as TrainingSettings
+from .training.settings.settings import TrainingSettings as TrainingSettings
 from .translation.archive import load_translator as load_translator
 from .translation.combination import average_translators as average_translators
 from .translation.combination import ensemble_translators as ensemble_translators

@@ -9,7 +9,7 @@ from pathlib import Path
 from keras_s2s.recipes.dates import date_corpus
 from keras_s2s.recipes.quickstart import write_tsv
 from keras_s2s.training.run import train
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 
 HERE = Path(__file__).resolve().parent
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from keras_s2s.training.choices import BleuTokenizer
+from keras_s2s.training.settings.choices import BleuTokenizer
 
 # The base of all argument errors: click's class, wherever this version of typer keeps click.
 ArgumentError: Any = typer.BadParameter.__mro__[1]

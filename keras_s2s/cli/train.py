@@ -14,7 +14,7 @@ from keras_s2s.cli.training_options import with_settings
 from keras_s2s.evaluation.metrics import METRICS
 from keras_s2s.system.files import replacing
 from keras_s2s.training.folder import SETTINGS, check_output
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 from keras_s2s.translation.archive import find_translator
 
 
@@ -32,8 +32,8 @@ def train(
         check_output(settings, resume=resume, force=force)
 
     with quiet_start():
-        from keras_s2s.data.joining import join_hosts
         from keras_s2s.training import run as training
+        from keras_s2s.training.joining import join_hosts
     joined = None if host is None else join_hosts(addresses, host)
     try:
         result = training.train(settings, resume=resume, force=force, hosts=joined, console=console)
@@ -58,7 +58,7 @@ def _addresses(hosts: str | None, host: int | None) -> list[str]:
         raise ArgumentError(
             "--hosts, all addresses, and --host, which of them this is, go together"
         )
-    from keras_s2s.data.joining import check_addresses
+    from keras_s2s.training.joining import check_addresses
 
     try:
         check_addresses(hosts.split(","), host)

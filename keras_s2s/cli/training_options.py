@@ -1,7 +1,7 @@
 """The options of `train`, made from the settings that they set, and the way back to the settings.
 
-A setting is declared in `setting_fields` alone; its option follows from there. What only the
-command line has stands here: one option that sets both sides at once.
+A setting is declared in `training/settings/fields.py` alone; its option follows from there. What
+only the command line has stands here: one option that sets both sides at once.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import typer
 
 from keras_s2s.cli.options import ArgumentError
 from keras_s2s.cli.signature import own_parameters, signed
-from keras_s2s.training.declaration import Setting, declared
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.declaration import Setting, declared
+from keras_s2s.training.settings.settings import TrainingSettings
 
 # An option of such a name sets `source_NAME` and `target_NAME`, unless they are given too.
 BOTH_SIDES = {

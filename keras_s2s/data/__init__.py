@@ -8,7 +8,6 @@
   what they are.
 - `hosts`: The processes that train one model together: which part of a batch is whose, what they
   share.
-- `joining`: Joins processes on several hosts, so that they train one model together.
 - `length_order`: The rows of a corpus in the order of their lengths, in memory or in a file.
 - `padding`: Rows of ids as one rectangular array. Nothing here knows text.
 - `pairs`: Pairs of id lists, end to end in flat arrays, and padded batches of them. It knows no

@@ -1,11 +1,12 @@
-"""Recipes: published tasks, from an empty folder to a table of results, and the quickstart.
+"""Recipes, which reproduce published tasks with one command each, and the quickstart.
 
-- `dates`: Dates as people write them, with their ISO 8601 answers: a corpus made by code.
-- `evaluation`: What a recipe scores of a translator: its outputs on the test text, and their
-  metrics.
-- `quickstart`: The quickstart: the whole road on a task that needs no download, human dates to
-  ISO dates.
-- `recipe`: Recipes: published tasks as one short file each, trained and scored by one command.
-- `run`: Runs a recipe: trains, averages, makes ensembles, and writes what came out as JSON.
-- `table`: What a recipe's results look like: one table in Markdown, and its plots.
+A recipe is a file `recipe.toml` that says what is trained and scored. The quickstart trains on
+dates that it generates itself, so that it needs no data.
+
+- `recipe`: reads `recipe.toml`, and makes the settings of each of its trainings.
+- `run`: trains and scores everything in a recipe, and writes the results as JSON.
+- `evaluation`: decodes the test texts of a recipe and computes the metrics.
+- `table`: presents the results as a table in Markdown, and as two plots.
+- `quickstart`: trains on dates, scores, exports and verifies a model, and plots its attention.
+- `dates`: generates dates as people write them, with their ISO 8601 answers.
 """

@@ -1,9 +1,10 @@
-"""Dates as people write them, with their ISO 8601 answers: a corpus made by code.
+"""Generates dates as people write them, with their ISO 8601 answers.
 
-Owns the written forms, what makes each of them mean one day, and the split into days seen and days
-never seen. Knows nothing of tokenizers or models. Needs Babel (extra `quickstart`).
+This module owns the written forms, the conventions by which each text means one day, and the split
+into days that are seen in training and days that are not. It knows nothing of tokenizers or models.
+It needs Babel (extra `quickstart`).
 
-Conventions for dates written in digits only, kept by every string made here:
+Every text made here follows these conventions for dates that are written in digits only:
 
 1. A date that begins with its four-digit year is year, month, day: `2021-05-03`, `2021/05/03`.
 2. Otherwise dots mean day first: `3.5.2021` is the third of May.
@@ -26,11 +27,12 @@ Pair = tuple[str, str]
 
 FIRST_YEAR = 1950
 LAST_YEAR = 2050
-PATIENCE = 1000  # draws in a row that bring nothing new, before the range counts as used up
+PATIENCE = 1000  # draws in a row without a new text, after which the range counts as used up
 
-# Babel's named formats, or CLDR patterns: y year, M month, d day, E weekday, quotes around words.
-# {th} and {er} become the English and French ordinal of the day, which CLDR patterns cannot write.
-# Croatian is left out on purpose: its "listopada" is October, the Polish one is November.
+# The forms of each locale: Babel's named formats, or CLDR patterns with y for the year, M for the
+# month, d for the day, E for the weekday, and quotes around words. {th} and {er} become the English
+# and French ordinal of the day, which CLDR patterns cannot write. Croatian is left out on purpose:
+# its "listopada" is October, the Polish "listopada" is November.
 STYLES: dict[str, tuple[str, ...]] = {
     "digits": (
         *("y-MM-dd", "y-MM-dd", "y-M-d", "y/MM/dd", "y.MM.dd", "y. MM. dd."),
@@ -88,7 +90,7 @@ EXAMPLES: tuple[Pair, ...] = (
     ("12 апреля 1961", "1961-04-12"),
     ("25 Μαρτίου 2021", "2021-03-25"),
 )
-"""Strings a person might type, in the forms made here, with their answers."""
+"""Texts that a person might type, in the forms made here, with their answers."""
 
 
 class DateCorpus(NamedTuple):
@@ -107,27 +109,27 @@ def generate_dates(
     last_year: int = LAST_YEAR,
     locales: Sequence[str] = tuple(STYLES),
 ) -> list[Pair]:
-    """Dates in many written forms, each with its ISO 8601 answer.
+    """Generates dates in many written forms, each with its ISO 8601 answer.
 
-    For each pair: a day and a written form are drawn at random, the form is filled in by Babel in
-    its language, then letter case, commas and spaces are varied as careless typing does. Every
-    text means one day (see the module's conventions), and no text comes twice.
+    For each pair, a day and a written form are drawn at random. Babel fills in the form in its
+    language. Then letter case, commas and spaces are varied as careless typing varies them. Every
+    text means one day by the conventions of this module, and no text comes twice.
 
     Args:
         count: number of pairs, 0 or more.
-        seed: the same seed gives the same list, with one version of Babel.
+        seed: seed of the drawing, which gives the same list again with one version of Babel.
         first_year: first year of the days drawn, 1000 or later.
         last_year: last year of the days drawn, at most 9999.
-        locales: keys of `STYLES` to draw forms from; "digits" is the one without words.
+        locales: keys of `STYLES` to draw forms from; "digits" has the forms without words.
 
     Returns:
         A list of `count` pairs `(text, iso)`, such as `("the 3rd of May 2021", "2021-05-03")`.
 
     Raises:
-        TypeError: `count` or `seed` is not an integer.
-        ValueError: a negative count, an empty range of years, an unknown locale, or a range of
-            years that does not hold `count` different texts.
-        ModuleNotFoundError: Babel is not installed.
+        TypeError: If `count` or `seed` is not an integer.
+        ValueError: If `count` is negative, the range of years is empty, a locale is unknown, or the
+            range of years does not hold `count` different texts.
+        ModuleNotFoundError: If Babel is not installed.
 
     Example:
         ```python
@@ -151,7 +153,7 @@ def date_corpus(
     last_year: int = LAST_YEAR,
     locales: Sequence[str] = tuple(STYLES),
 ) -> DateCorpus:
-    """Training, validation and test pairs whose calendar days do not overlap.
+    """Generates training, validation and test pairs whose calendar days do not overlap.
 
     The days of the range are shuffled and cut 8 : 1 : 1, then each list is made from its own days.
     A model that answers the test pairs has therefore learned to read dates, not to recall them.
@@ -160,7 +162,7 @@ def date_corpus(
         train: number of training pairs.
         validation: number of validation pairs.
         test: number of test pairs.
-        seed: the same seed gives the same corpus, with one version of Babel.
+        seed: seed of the drawing, which gives the same corpus again with one version of Babel.
         first_year: first year of the days drawn, 1000 or later.
         last_year: last year of the days drawn, at most 9999.
         locales: keys of `STYLES` to draw the forms from.
@@ -169,7 +171,10 @@ def date_corpus(
         A `DateCorpus(train, validation, test)` of lists of `(text, iso)`.
 
     Raises:
-        TypeError, ValueError, ModuleNotFoundError: as `generate_dates`.
+        TypeError: If a number of pairs or `seed` is not an integer.
+        ValueError: If a number of pairs is negative, the range of years is empty, a locale is
+            unknown, or the days of a list do not give as many different texts.
+        ModuleNotFoundError: If Babel is not installed.
 
     Example:
         ```python
@@ -192,17 +197,18 @@ def date_corpus(
 
 
 def follows_conventions(text: str, day: date) -> bool:
-    """Whether `text` may be used for `day` under the conventions at the top of this module.
+    """Returns whether `text` may be used for `day`, by the conventions of this module.
 
-    Babel's data changes between versions; a form that turned into two-digit years, or into digits
-    in another order, is dropped rather than taught.
+    Babel's data changes between versions. A form that has turned into two-digit years, or into
+    digits in another order, is left out of the corpus and not taught.
 
     Args:
         text: a written date.
-        day: the day it stands for.
+        day: the day that it stands for.
 
     Returns:
-        True when it names the day and all of the year, and, in digits only, is read as `day`.
+        True if the text names the day and all of the year and, where the month is a number too, is
+        read as `day`.
     """
     numbers = re.findall(r"\d+", text)
     if len(numbers) == 2:  # the month is a word
@@ -221,16 +227,16 @@ def follows_conventions(text: str, day: date) -> bool:
 
 
 class _Form(NamedTuple):
-    """One way to write a date: a language and a pattern."""
+    """One way to write a date, with a locale and a pattern."""
 
     locale: str
     pattern: str
 
     def fill(self, day: date) -> str:
-        """The day in this form, as CLDR spells it, with plain spaces."""
+        """Writes a day in this form, as CLDR spells it, with plain spaces."""
         from babel.dates import format_date
 
-        locale = "en_US" if self.locale == "digits" else self.locale  # any locale has these digits
+        locale = "en_US" if self.locale == "digits" else self.locale  # digits have no language
         text = format_date(day, self.pattern, locale=locale)
         text = text.replace("{th}", f"{day.day}{_english_ordinal(day.day)}")
         text = text.replace("{er}", "1er" if day.day == 1 else str(day.day))
@@ -242,7 +248,7 @@ def _english_ordinal(day: int) -> str:
 
 
 def _pairs(count: int, days: list[date], forms: list[_Form], rng: random.Random) -> list[Pair]:
-    """`count` pairs with different texts, drawn from `days` and `forms`."""
+    """Draws `count` pairs with different texts from `days` and `forms`."""
     answers: dict[str, str] = {}
     misses = 0
     while len(answers) < count:
@@ -260,10 +266,10 @@ def _pairs(count: int, days: list[date], forms: list[_Form], rng: random.Random)
 
 
 def _retype(text: str, rng: random.Random) -> str:
-    """The text as hasty fingers leave it: another case, a comma lost, a space too many."""
+    """Varies a text as hasty typing does: another case, a comma lost, a space too many."""
     cased = rng.choices((text, text.lower(), text.upper()), (6, 3, 1))[0]
-    # Capitals only in Latin letters: Greek ones would have to lose their accents, and all of them
-    # would add a third to the alphabet.
+    # Only Latin letters are made capitals. Greek capitals would have to lose their accents, and
+    # capitals of all scripts would make the alphabet larger by a third.
     if not cased.isupper() or max(cased) < "\u0250":
         text = cased
     if rng.random() < 0.25:
@@ -278,6 +284,7 @@ def _retype(text: str, rng: random.Random) -> str:
 
 
 def _forms(locales: Sequence[str]) -> list[_Form]:
+    """Returns all forms of the locales; raises an error if there are none or Babel is missing."""
     if importlib.util.find_spec("babel") is None:
         raise ModuleNotFoundError(
             "Dates need Babel, which is not installed. Run: pip install 'keras-s2s[quickstart]'"
@@ -290,6 +297,7 @@ def _forms(locales: Sequence[str]) -> list[_Form]:
 
 
 def _days(first_year: int, last_year: int) -> list[date]:
+    """Returns every day from the first to the last year; raises ValueError for an empty range."""
     check_whole("first_year", first_year, least=1000)
     check_whole("last_year", last_year, least=first_year)
     if last_year > date.max.year:

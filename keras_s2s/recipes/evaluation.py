@@ -1,4 +1,4 @@
-"""What a recipe scores of a translator: its outputs on the test text, and their metrics."""
+"""Scores a translator on the test texts of a recipe: decodes them and computes the metrics."""
 
 from __future__ import annotations
 
@@ -19,47 +19,39 @@ def evaluate(
     """Decodes a test text, writes the outputs, and computes the metrics.
 
     Args:
-        evaluation: which text, decoded how, and which metrics.
-        run: name of the run, where file names have `{run}`.
+        evaluation: the test text, how it is decoded, and the metrics.
+        run: name of the run, which replaces `{run}` in file names.
         translator: a `Translator`.
         data: folder that the file names start from.
-        folder: receives `NAME.out`, a line for each source, and `NAME.int8.out`.
+        folder: folder that receives `NAME.out`, with a line for each source, and `NAME.int8.out`.
 
     Returns:
-        What `results.json` holds of it: name, number of sentences, search, scores with signatures,
-        those of the int8 model (None where none was asked for), and scores by source length.
+        What `results.json` holds of the evaluation: its name, the number of sentences, the search,
+        scores with their signatures, those of the int8 model (None if it is not asked for), and
+        scores by source length.
     """
     files = [data / name for name in evaluation.files(run)]
     if evaluation.data is not None:
         sources, references = read_references(data=files[0])
     else:
         sources, references = read_references(files[0], files[1:])
-    changes = {"width": evaluation.beam, "length_penalty": evaluation.length_penalty}
-    given = {name: value for name, value in changes.items() if value is not None}
-    translator = translator.with_model(translator.model)  # so that others keep their search
-    translator.search = translator.search.like(**given)
+    options = {"width": evaluation.beam, "length_penalty": evaluation.length_penalty}
+    changes = {name: value for name, value in options.items() if value is not None}
+    translator = translator.with_model(translator.model)  # other evaluations keep their search
+    translator.search = translator.search.like(**changes)
     name = evaluation.name.replace(" ", "-")
-    outputs = _written(translator(sources, batch_size=64), folder / f"{name}.out")
+    outputs = _write_outputs(translator(sources, batch_size=64), folder / f"{name}.out")
     int8 = None
     if evaluation.int8:
-        from keras_s2s.export.onnx.files import write_int8
-        from keras_s2s.export.parity.quality import outputs_of
-
-        with TemporaryDirectory() as temporary:
-            model = Path(temporary) / "model.int8.onnx"
-            write_int8(translator, model)
-            found = _written(outputs_of(model, sources), folder / f"{name}.int8.out")
-            size = model.stat().st_size
-        int8 = {
-            "megabytes": round(size / 1e6, 2),
-            "scores": _scores(evaluation, found, references),
-        }
-    search = translator.search  # of beams: `train` saves no other
+        int8 = _evaluate_int8(
+            evaluation, translator, sources, references, folder / f"{name}.int8.out"
+        )
+    search = translator.search  # a beam search: `train` saves no other
     return {
         "name": evaluation.name,
         "sentences": len(outputs),
         "beam": search.width,
-        "length_penalty": _in_words(search.length_penalty),
+        "length_penalty": _penalty_in_words(search.length_penalty),
         "scores": _scores(evaluation, outputs, references),
         "int8": int8,
         "by_length": [
@@ -70,20 +62,42 @@ def evaluate(
                     evaluation, [outputs[i] for i in rows], [references[i] for i in rows]
                 ),
             }
-            for low, high, rows in _lengths(evaluation.by_length, sources)
+            for low, high, rows in _rows_by_length(evaluation.by_length, sources)
         ],
     }
 
 
-def _written(texts: Sequence[str], path: Path) -> list[str]:
-    """Texts, each as one line, after they were written to a file."""
+def _evaluate_int8(
+    evaluation: Evaluation,
+    translator: Any,
+    sources: Sequence[str],
+    references: list[list[str]],
+    path: Path,
+) -> dict[str, Any]:
+    """Exports a translator as an int8 ONNX model, writes its outputs, and scores them."""
+    from keras_s2s.export.onnx.files import write_int8
+    from keras_s2s.export.parity.quality import outputs_of
+
+    with TemporaryDirectory() as temporary:
+        model = Path(temporary) / "model.int8.onnx"
+        write_int8(translator, model)
+        outputs = _write_outputs(outputs_of(model, sources), path)
+        size = model.stat().st_size
+    return {
+        "megabytes": round(size / 1e6, 2),
+        "scores": _scores(evaluation, outputs, references),
+    }
+
+
+def _write_outputs(texts: Sequence[str], path: Path) -> list[str]:
+    """Writes each text as one line of a file, and returns the lines."""
     lines = [" ".join(text.splitlines()) for text in texts]
     write_lines(path, lines)
     return lines
 
 
-def _in_words(penalty: Any) -> str:
-    """A length penalty as one would write it: `GNMT(alpha=1.0)`."""
+def _penalty_in_words(penalty: Any) -> str:
+    """Writes a length penalty as Python would make it, such as `GNMT(alpha=1.0)`."""
     arguments = ", ".join(f"{name}={value!r}" for name, value in penalty.get_config().items())
     return f"{type(penalty).__name__}({arguments})"
 
@@ -91,16 +105,26 @@ def _in_words(penalty: Any) -> str:
 def _scores(
     evaluation: Evaluation, outputs: list[str], references: list[list[str]]
 ) -> dict[str, dict[str, Any]]:
+    """Computes each metric of an evaluation, as records for the JSON."""
     return {
         name: METRICS[name].score(outputs, references, tokenize=evaluation.tokenize)._asdict()
         for name in evaluation.metrics
     }
 
 
-def _lengths(
+def _rows_by_length(
     bounds: Sequence[int], sources: Sequence[str]
 ) -> Iterable[tuple[int, int | None, list[int]]]:
-    """Rows whose source has from `low` to `high` words, for each two neighbouring bounds."""
+    """Groups the rows of sources by their number of words.
+
+    Args:
+        bounds: largest numbers of words of all groups but the last, which is open.
+        sources: source texts.
+
+    Yields:
+        For each group that is not empty: its smallest number of words, its largest one (None for
+        the last group), and its rows.
+    """
     if not bounds:
         return
     starts = [1, *(bound + 1 for bound in bounds)]

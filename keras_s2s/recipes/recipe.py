@@ -1,8 +1,8 @@
-"""Recipes: published tasks as one short file each, trained and scored by one command.
+"""Reads recipes, which describe published tasks in one short file each.
 
-A recipe is `recipe.toml` in a folder of `recipes/`: settings of `train`, the runs that differ from
-them, seeds, what is scored, and what was published. This module reads it; `recipe_run` runs it, and
-`recipe_table` makes the table and the plots of what came out.
+A recipe is the file `recipe.toml` in a folder of `recipes/`. It names the settings of `train`, the
+runs that differ from them, the seeds, what is scored, and what others have published. This module
+reads the file, `run` trains and scores what it says, and `table` presents the results.
 """
 
 from __future__ import annotations
@@ -15,28 +15,30 @@ from pathlib import Path
 from typing import Any
 
 from keras_s2s.evaluation.metrics import METRICS
-from keras_s2s.training.settings import FILES, VOCABULARY, TrainingSettings
+from keras_s2s.training.settings.settings import FILES, VOCABULARY, TrainingSettings
 
 RECIPE = "recipe.toml"
-# Beside the package in a clone of the repository; an installed wheel has none.
+# The recipes lie beside the package in a clone of the repository; an installed wheel has none.
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """A test text, how it is decoded, and what is computed.
+    """A test text, how it is decoded, and which metrics are computed.
 
     Attributes:
-        name: what the table calls it.
+        name: name of the evaluation in the table.
         metrics: names of metrics of outputs in `METRICS`.
         source: source file, below the data folder.
-        target: its references.
-        data: a TSV in place of the two; a source on several lines has several references.
+        target: file with the references of `source`, below the data folder.
+        data: TSV file in place of `source` and `target`; a source on several lines has several
+            references.
         tokenize: sacreBLEU's tokenizer for BLEU.
-        beam: width of the beam; None as the settings say.
-        length_penalty: weight of GNMT's; None as the settings say.
-        int8: whether the int8 ONNX model is run on it too.
-        by_length: bounds, in words of the source, between which BLEU is computed apart.
+        beam: width of the beam; that of the settings if None.
+        length_penalty: weight of GNMT's length penalty; that of the settings if None.
+        int8: whether the int8 ONNX model is scored too.
+        by_length: numbers of words of the source that separate groups of sentences; the metrics of
+            each group are computed too.
     """
 
     name: str
@@ -62,14 +64,21 @@ class Evaluation:
             )
 
     def files(self, run: str) -> list[str]:
-        """The files it reads, below the data folder."""
+        """Returns the names of the files to read, below the data folder, for a run."""
         names = (self.source, self.target, self.data)
         return [name.format(run=run) for name in names if name is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A row of somebody else's: what it is, its numbers by metric, and what differs from ours."""
+    """Results that others have published, as a row of the table.
+
+    Attributes:
+        name: name of the row.
+        differs: words for what differs from the runs of the recipe.
+        scores: score by name of metric, in the unit of the table.
+        evaluation: name of the evaluation that the scores belong to; all evaluations if None.
+    """
 
     name: str
     differs: str
@@ -79,23 +88,25 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What `recipe.toml` says.
+    """The contents of a `recipe.toml`.
 
     Attributes:
-        name: of its folder.
-        title: one line.
-        settings: of every run, as `TrainingSettings` has them; files lie below the data folder, and
-            `{run}` in a file name is the name of the run.
-        runs: names, and the settings by which each differs.
-        teachers: by run, the run before it whose models it learns from; see `distilled`. In the
-            file, `teacher` of the run. Where both have the same settings of vocabularies, it takes
-            the teacher's, so that they can be decoded together.
-        seeds: each run is trained with each of them, unless it has its own.
-        own_seeds: by run. In the file, `seeds` of the run.
-        evaluations: what is scored.
-        average: number of last epochs whose mean of weights is scored; 0 for the best epoch.
-        ensembles: by name, the runs the translators of whose seeds are scored as one `Ensemble`.
-        published: what others have.
+        name: name of the folder of the file.
+        title: title of the table, of one line.
+        settings: settings of every run, as in `TrainingSettings`. Files lie below the data folder,
+            and `{run}` in a file name stands for the name of the run.
+        runs: settings by which each run differs, by name of the run.
+        teachers: earlier run whose models a run learns from, by name of the run; see `distilled`.
+            In the file, it is the key `teacher` of the run. If both runs have the same settings of
+            vocabularies, the run takes those of its teacher, so that an ensemble can decode with
+            both.
+        seeds: seeds with which each run is trained, unless the run has its own.
+        own_seeds: seeds of a run, by its name. In the file, they are the key `seeds` of the run.
+        evaluations: test texts that are scored.
+        average: number of last epochs the mean of whose weights is scored; 0 scores the best epoch.
+        ensembles: runs by name of the ensemble; the translators of all their seeds are scored as
+            one `Ensemble`.
+        published: results that others have published.
         mean_of_runs: whether the table has a row with the mean over all runs.
     """
 
@@ -113,27 +124,26 @@ class Recipe:
     mean_of_runs: bool = False
 
     def seeds_of(self, run: str) -> tuple[int, ...]:
-        """The seeds that a run is trained with."""
+        """Returns the seeds with which a run is trained."""
         return self.own_seeds.get(run, self.seeds)
 
     def same_vocabulary(self, *runs: str) -> bool:
-        """Whether runs have the same settings of their vocabularies."""
+        """Returns whether runs have the same settings of their vocabularies."""
         names = (*VOCABULARY, "tokenizers_from")
-        given = [{**self.settings, **self.runs[run]} for run in runs]
-        return all(each.get(name) == given[0].get(name) for each in given for name in names)
+        first, *others = ({**self.settings, **self.runs[run]} for run in runs)
+        return all(other.get(name) == first.get(name) for other in others for name in names)
 
 
 def find_recipe(name: str | os.PathLike[str]) -> Path:
-    """The file of a recipe, from its name or its path.
+    """Finds the file of a recipe by its name or its path.
 
     Args:
-        name: a folder of `recipes/`, or the path of another folder or of a TOML file.
+        name: name of a folder of `recipes/`, or path of another folder or of a TOML file.
 
     Raises:
-        FileNotFoundError: there is none; the message names those there are.
+        FileNotFoundError: If there is no such recipe. The message names those that there are.
     """
-    given = Path(name)
-    for path in (given, given / RECIPE, RECIPES / name / RECIPE):
+    for path in (Path(name), Path(name) / RECIPE, RECIPES / name / RECIPE):
         if path.is_file():
             return path
     known = sorted(path.parent.name for path in RECIPES.glob(f"*/{RECIPE}"))
@@ -144,26 +154,30 @@ def find_recipe(name: str | os.PathLike[str]) -> Path:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Reads a recipe.
+    """Reads a recipe from its file.
 
     Args:
-        path: of a `recipe.toml`.
+        path: path of a `recipe.toml`.
 
     Raises:
-        ValueError: no TOML, or keys or values that a recipe has not.
+        ValueError: If the file is no TOML, or has keys or values that a recipe cannot have.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        given = tomllib.loads(text)
-        runs = given.pop("runs", {path.parent.name: {}})
-        teachers = {run: own.pop("teacher") for run, own in runs.items() if "teacher" in own}
-        own_seeds = {run: _tuple(own.pop("seeds")) for run, own in runs.items() if "seeds" in own}
-        ensembles = {name: _tuple(each) for name, each in given.pop("ensembles", {}).items()}
+        content = tomllib.loads(text)
+        runs = content.pop("runs", {path.parent.name: {}})
+        teachers = {run: keys.pop("teacher") for run, keys in runs.items() if "teacher" in keys}
+        own_seeds = {
+            run: _tuple(keys.pop("seeds")) for run, keys in runs.items() if "seeds" in keys
+        }
+        ensembles = {
+            name: _tuple(members) for name, members in content.pop("ensembles", {}).items()
+        }
         evaluations = tuple(
-            Evaluation(**{key: _tuple(value) for key, value in each.items()})
-            for each in given.pop("evaluations", ())
+            Evaluation(**{key: _tuple(value) for key, value in keys.items()})
+            for keys in content.pop("evaluations", ())
         )
-        published = tuple(Published(**each) for each in given.pop("published", ()))
+        published = tuple(Published(**keys) for keys in content.pop("published", ()))
         recipe = Recipe(
             name=path.parent.name,
             runs=runs,
@@ -172,23 +186,23 @@ def read_recipe(path: Path) -> Recipe:
             ensembles=ensembles,
             evaluations=evaluations,
             published=published,
-            **{key: _tuple(value) for key, value in given.items()},
+            **{key: _tuple(value) for key, value in content.items()},
         )
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
         raise ValueError(f"`{path}` is no recipe: {error}") from error
-    if wrong := _wrong(recipe):
-        raise ValueError(f"`{path}` is no recipe: {wrong}")
+    if fault := _fault(recipe):
+        raise ValueError(f"`{path}` is no recipe: {fault}")
     return recipe
 
 
-def _wrong(recipe: Recipe) -> str | None:
-    """What cannot be, of a recipe whose keys are all there; None where nothing is wrong."""
+def _fault(recipe: Recipe) -> str | None:
+    """Describes what is wrong with the values of a recipe; None if nothing is."""
     if not recipe.evaluations or not recipe.runs or not recipe.seeds:
         return "it needs seeds, runs and evaluations."
     for seeds in (recipe.seeds, *recipe.own_seeds.values()):
         if not isinstance(seeds, tuple) or not seeds or not all(type(s) is int for s in seeds):
             return f"`seeds` must be a list of whole numbers; got {seeds!r}."
-    flag: object = recipe.mean_of_runs  # of whatever type the file has
+    flag: object = recipe.mean_of_runs  # of any type that TOML has
     if not isinstance(flag, bool):
         return f"`mean_of_runs` must be true or false; got {flag!r}."
     names = list(recipe.runs)
@@ -198,68 +212,76 @@ def _wrong(recipe: Recipe) -> str | None:
                 f"`teacher` of {run} must be a run before it; got {teacher!r} of "
                 f"{', '.join(names)}."
             )
-    for name, runs in recipe.ensembles.items():
-        if not isinstance(runs, tuple) or not runs or [r for r in names if r in runs] != [*runs]:
-            order = ", ".join(names)
-            return f"the ensemble {name} must be a list of {order}, in this order; got {runs!r}."
-        if sum(len(recipe.seeds_of(run)) for run in runs) < 2:
-            return f"the ensemble {name} needs two seeds or more; got one."
-        texts = ({tuple(each.files(run)) for run in runs} for each in recipe.evaluations)
-        if any(len(each) > 1 for each in texts):
+    faults = (_ensemble_fault(recipe, name, runs) for name, runs in recipe.ensembles.items())
+    return next(filter(None, faults), None)
+
+
+def _ensemble_fault(recipe: Recipe, name: str, runs: Any) -> str | None:
+    """Describes why runs cannot be scored as an ensemble, before hours of training; else None."""
+    names = list(recipe.runs)
+    if not isinstance(runs, tuple) or not runs or [r for r in names if r in runs] != [*runs]:
+        order = ", ".join(names)
+        return f"the ensemble {name} must be a list of {order}, in this order; got {runs!r}."
+    if sum(len(recipe.seeds_of(run)) for run in runs) < 2:
+        return f"the ensemble {name} needs two seeds or more; got one."
+    for evaluation in recipe.evaluations:
+        if len({tuple(evaluation.files(run)) for run in runs}) > 1:
             return f"the ensemble {name} is of runs that are scored on other texts."
-        if not recipe.same_vocabulary(*runs):  # else it would fail after hours of training
-            return f"the ensemble {name} is of runs with other settings of their vocabularies."
+    if not recipe.same_vocabulary(*runs):
+        return f"the ensemble {name} is of runs with other settings of their vocabularies."
     return None
 
 
 def settings_of(
     recipe: Recipe, run: str, seed: int, data: Path, output: Path, **changes: Any
 ) -> TrainingSettings:
-    """The settings of one training of a recipe.
+    """Makes the settings of one training of a recipe.
 
     Args:
         recipe: the recipe.
-        run: one of its runs.
-        seed: the seed.
+        run: name of one of its runs.
+        seed: seed of the training.
         data: folder that the file names of the recipe start from.
-        output: folder of all trainings; this one gets `RUN-SEED` in it.
+        output: folder of all trainings, in which this one gets the folder `RUN-SEED`.
         **changes: settings in place of the recipe's.
 
     Raises:
-        ValueError: settings that cannot be.
-        FileNotFoundError: a file of the recipe is not below `data`.
+        ValueError: If no training can have these settings.
+        FileNotFoundError: If a file of the recipe is not below `data`.
     """
-    given = {**recipe.settings, **recipe.runs[run]}
+    settings = {**recipe.settings, **recipe.runs[run]}
     for name in FILES:
-        if name in given:
-            given[name] = str(data / str(given[name]).format(run=run))
-    names = [str(given[name]) for name in FILES if name in given]
-    names += [str(data / name) for each in recipe.evaluations for name in each.files(run)]
-    for name in names:
-        if not Path(name).is_file():
+        if name in settings:
+            settings[name] = str(data / str(settings[name]).format(run=run))
+    files = [str(settings[name]) for name in FILES if name in settings]
+    for evaluation in recipe.evaluations:
+        files += [str(data / name) for name in evaluation.files(run)]
+    for file in files:
+        if not Path(file).is_file():
             raise FileNotFoundError(
-                f"The recipe reads `{name}`, which is not there. Name the folder that holds its "
+                f"The recipe reads `{file}`, which is not there. Name the folder that holds its "
                 "data (--data)."
             )
     if recipe.average:
-        given["keep_checkpoints"] = recipe.average
+        settings["keep_checkpoints"] = recipe.average
     try:
         return TrainingSettings(
-            **{**given, "seed": seed, "output": str(output / f"{run}-{seed}"), **changes}
+            **{**settings, "seed": seed, "output": str(output / f"{run}-{seed}"), **changes}
         )
     except TypeError as error:
         raise ValueError(f"The settings of recipe {recipe.name} cannot be: {error}") from error
 
 
 def in_words(seeds: Sequence[int]) -> str:
-    """Seeds as one would write them: `seed 1`, `seeds 1, 2`."""
+    """Writes seeds as a person would: `seed 1`, `seeds 1, 2`."""
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def members_in_words(members: Mapping[str, Sequence[int]]) -> str:
-    """Runs with their seeds as one would write them: `one (seeds 1, 2) and two (seed 1)`."""
+    """Writes runs with their seeds as a person would: `one (seeds 1, 2) and two (seed 1)`."""
     return " and ".join(f"{run} ({in_words(seeds)})" for run, seeds in members.items())
 
 
 def _tuple(value: Any) -> Any:
+    """Returns a list as a tuple, and any other value as it is."""
     return tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Runs a recipe: trains, averages, makes ensembles, and writes what came out as JSON."""
+"""Runs a recipe: trains its runs, averages and joins their models, and writes the results."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from keras_s2s.system.files import write_json, write_lines
 from keras_s2s.system.machine import machine, versions
 from keras_s2s.system.version import __version__
 from keras_s2s.training.folder import EPOCHS, SETTINGS
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 from keras_s2s.translation.archive import TRANSLATOR, save_translator
 
-RESULT = "result.json"  # of a training
-RESULTS = "results.json"  # of all
-ENSEMBLE = "ensemble.json"  # of several together
+RESULT = "result.json"  # of one training
+RESULTS = "results.json"  # of the recipe
+ENSEMBLE = "ensemble.json"  # of one ensemble
 AVERAGE = "average.keras"
 PACKAGES = ("tensorflow", "keras", "numpy", "sentencepiece", "sacrebleu")  # in the results
 
@@ -39,137 +39,112 @@ def run_recipe(
     say: Callable[[str], None] = print,
     console: Any = None,
 ) -> dict[str, Any]:
-    """Trains and scores what a recipe says, and writes `results.json` below `output`.
+    """Trains and scores the runs of a recipe, and writes `results.json` below `output`.
 
-    What is finished is not done again, and a training that was killed goes on: the same call ends
-    with the same results.
+    A training that is finished is not repeated, and one that was killed goes on, so the same call
+    always ends with the same results.
 
     Args:
         recipe: the recipe.
-        data: folder that its file names start from; nothing is written there.
-        output: folder that receives everything: a folder for each training, with the translator,
-            and the results.
-        runs: names of those to train; all when empty.
-        seeds: in place of the recipe's.
-        epochs: most epochs, in place of the recipe's; the results say that they are shortened.
-        pairs: train on so many first pairs only; the same.
-        say: gets a line for every training.
-        console: where trainings print their progress.
+        data: folder that the recipe's file names start from; nothing is written there.
+        output: folder that receives everything: the results, and a folder for each training with
+            its translator.
+        runs: names of the runs to train; all runs when empty.
+        seeds: seeds in place of the recipe's.
+        epochs: largest number of epochs, in place of the recipe's. The results say that the
+            trainings are shortened.
+        pairs: number of training pairs that are read, from the first. The results say so too.
+        say: function that is called with a line for every training.
+        console: console on which trainings print their progress.
 
     Returns:
-        What `results.json` holds: settings, and for each run and seed its scores, with signatures,
-        parameters, minutes, history, versions and machine; where the recipe has ensembles, those
-        with a finished training of each of their runs.
+        What `results.json` holds: the settings, and for each run and seed its scores with their
+        signatures, parameters, minutes, history, versions and machine. If the recipe has ensembles,
+        it also holds those for which a training of each of their runs is finished.
 
     Raises:
-        ValueError, FileNotFoundError: as `settings_of`; a name of a run that there is not, or of
-            one whose teacher was not trained.
-        ImportError: int8 models are to be scored, and packages of ONNX exports are missing.
+        ValueError: If `runs` has a name that the recipe has not, if the teacher of a run was not
+            trained, or if the settings of a run cannot be.
+        FileNotFoundError: If a file of the recipe is not below `data`.
+        ImportError: If int8 models are to be scored and packages for the ONNX export are missing.
     """
-    wanted = list(runs) or list(recipe.runs)
-    if unknown := set(wanted) - set(recipe.runs):
-        raise ValueError(
-            f"The runs of recipe {recipe.name} are {', '.join(recipe.runs)}; got "
-            f"{', '.join(sorted(unknown))}."
-        )
-    shortened = {
-        name: value for name, value in (("epochs", epochs), ("pairs", pairs)) if value is not None
-    }
+    chosen = list(runs) or list(recipe.runs)
+    _check_names(recipe, chosen)
     changes = {} if epochs is None else {"epochs": epochs, "patience": epochs}
-    todo = [(run, seed) for run in wanted for seed in seeds or recipe.seeds_of(run)]
-    # All of them before the first: a mistake in the last would cost hours.
-    every = {
-        (run, seed): settings_of(recipe, run, seed, data, output, **changes) for run, seed in todo
+    # All settings are made before the first training: a mistake in the last would cost hours.
+    trainings = {
+        (run, seed): settings_of(recipe, run, seed, data, output, **changes)
+        for run in chosen
+        for seed in seeds or recipe.seeds_of(run)
     }
-    for run in wanted:
-        teacher = recipe.teachers.get(run)
-        if teacher is not None and teacher not in wanted and not _finished(output, teacher):
-            raise ValueError(
-                f"The run {run} learns from {teacher}, of which `{output}` has no model. Run "
-                f"{teacher} first, or both."
-            )
-    if any(evaluation.int8 for evaluation in recipe.evaluations):
-        from keras_s2s.export.onnx.packages import check_packages
-
-        check_packages("take `int8` out of the recipe")
+    _check_teachers(recipe, chosen, output)
+    _check_packages(recipe)
+    limits = {"epochs": epochs, "pairs": pairs}
+    shortened = {name: limit for name, limit in limits.items() if limit is not None}
     output.mkdir(parents=True, exist_ok=True)
-    for number, (run, seed) in enumerate(todo, 1):
-        settings = every[run, seed]
-        folder = Path(settings.output)
-        if (folder / RESULT).exists():
-            say(f"{number}/{len(todo)}  {run}, seed {seed}: done before")
+    for number, ((run, seed), settings) in enumerate(trainings.items(), 1):
+        title = f"{number}/{len(trainings)}  {run}, seed {seed}"
+        file = Path(settings.output) / RESULT
+        if file.exists():
+            say(f"{title}: done before")
             continue
-        say(f"{number}/{len(todo)}  {run}, seed {seed}")
+        say(title)
+        teacher: dict[str, Any] = {}
         if pairs is not None:
-            settings = _cut(settings, pairs)
-        taught: dict[str, Any] = {}
+            settings = _with_first_pairs(settings, pairs)
         if run in recipe.teachers:
-            settings, taught = _taught(recipe, run, settings, output, pairs, say)
+            settings, teacher = _with_teacher(recipe, run, settings, output, pairs, say)
         result = _train_and_score(recipe, run, settings, data, console)
-        for name, runs_of_it in recipe.ensembles.items():
-            if run in runs_of_it:  # one that was made before had another translator of this seed
-                (_ensemble_folder(output, name) / ENSEMBLE).unlink(missing_ok=True)
-        write_json(folder / RESULT, {**result, **taught, "shortened": shortened})
-    found = _finished(output)
-    results = {
-        "recipe": recipe.name,
-        "settings": dict(recipe.settings),
-        "average": recipe.average,
-        "results": found,
-    }
-    if recipe.ensembles:
-        members = {
-            name: {run: [each["seed"] for each in found if each["run"] == run] for run in of}
-            for name, of in recipe.ensembles.items()
-        }
-        results["ensembles"] = [
-            _ensemble(recipe, name, of, data, output, say)
-            for name, of in members.items()
-            if all(of.values()) and sum(map(len, of.values())) > 1
-        ]
+        _forget_ensembles(recipe, run, output)
+        write_json(file, {**result, **teacher, "shortened": shortened})
+    results = _results(recipe, data, output, say)
     write_json(output / RESULTS, results)
     return results
 
 
-def _ensemble(
-    recipe: Recipe,
-    name: str,
-    members: Mapping[str, Sequence[int]],
-    data: Path,
-    output: Path,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
-    """Scores the translators of runs and their seeds as one, unless that was done of the same."""
-    folder = _ensemble_folder(output, name)
-    what = f"{name}, ensemble of {members_in_words(members)}"
-    if (folder / ENSEMBLE).exists():
-        before = _read(folder / ENSEMBLE)
-        if before["members"] == members:
-            say(f"{what}: done before")
-            return before
-    say(what)
+def _check_names(recipe: Recipe, runs: Sequence[str]) -> None:
+    """Raises ValueError unless the recipe has all of these runs."""
+    if unknown := set(runs) - set(recipe.runs):
+        raise ValueError(
+            f"The runs of recipe {recipe.name} are {', '.join(recipe.runs)}; got "
+            f"{', '.join(sorted(unknown))}."
+        )
+
+
+def _check_teachers(recipe: Recipe, runs: Sequence[str], output: Path) -> None:
+    """Raises ValueError if a run learns from one that was not trained, and is not to be now."""
+    for run in runs:
+        teacher = recipe.teachers.get(run)
+        if teacher is not None and teacher not in runs and not _finished(output, teacher):
+            raise ValueError(
+                f"The run {run} learns from {teacher}, of which `{output}` has no model. Run "
+                f"{teacher} first, or both."
+            )
+
+
+def _check_packages(recipe: Recipe) -> None:
+    """Raises ImportError if the recipe scores int8 models and packages for that are missing."""
+    if any(evaluation.int8 for evaluation in recipe.evaluations):
+        from keras_s2s.export.onnx.packages import check_packages
+
+        check_packages("take `int8` out of the recipe")
+
+
+def _with_first_pairs(settings: TrainingSettings, pairs: int) -> TrainingSettings:
+    """Returns the same settings for the first training pairs, which are copied below the output."""
+    folder = Path(settings.output).parent / "first-pairs"
     folder.mkdir(exist_ok=True)
-    translator = _together(recipe, members, output)
-    save_translator(translator, folder / TRANSLATOR)
-    result = {
-        "name": name,
-        "members": members,
-        "parameters": translator.model.count_params(),
-        "evaluations": [
-            # All runs of it are scored on one text.
-            evaluate(each, next(iter(members)), translator, data, folder)
-            for each in recipe.evaluations
-        ],
-    }
-    write_json(folder / ENSEMBLE, result)
-    return result
+    copies: dict[str, Any] = {}
+    for name in ("source", "target", "data"):
+        file = getattr(settings, name)
+        if file is not None:
+            copies[name] = str(folder / f"{pairs}-{Path(file).name}")
+            lines = [line for _, line in zip(range(pairs), read_lines(file), strict=False)]
+            write_lines(Path(copies[name]), lines)
+    return dataclasses.replace(settings, **copies)
 
 
-def _ensemble_folder(output: Path, name: str) -> Path:
-    return output / f"{name.replace(' ', '-')}-ensemble"
-
-
-def _taught(
+def _with_teacher(
     recipe: Recipe,
     run: str,
     settings: TrainingSettings,
@@ -177,64 +152,36 @@ def _taught(
     pairs: int | None,
     say: Callable[[str], None],
 ) -> tuple[TrainingSettings, dict[str, Any]]:
-    """Settings of a training that learns from another run's models, and what is said of it."""
+    """Returns settings that learn from another run's models, and what its result says of them."""
     from keras_s2s.training.distillation import distilled, taught_settings
 
     teacher = recipe.teachers[run]
-    seeds = [each["seed"] for each in _finished(output, teacher)]
-    # The name says what the text depends on: another text is in another folder.
-    cut = "" if pairs is None else f"-{pairs}-pairs"
-    folder = output / f"{run}-taught-by-{teacher}-{'-'.join(map(str, seeds))}{cut}"
+    seeds = [training["seed"] for training in _finished(output, teacher)]
+    # The name of the folder has everything that its text depends on.
+    first_pairs = "" if pairs is None else f"-{pairs}-pairs"
+    folder = output / f"{run}-taught-by-{teacher}-{'-'.join(map(str, seeds))}{first_pairs}"
     if not folder.exists():
         say(f"{run}: its sources are translated by {teacher}, {in_words(seeds)}")
-        distilled(settings, _together(recipe, {teacher: seeds}, output), folder)
+        distilled(settings, _joint_translator(recipe, {teacher: seeds}, output), folder)
     settings = taught_settings(settings, folder)
     if recipe.same_vocabulary(run, teacher):
-        file = output / f"{teacher}-{seeds[0]}" / _scored(recipe)
+        file = output / f"{teacher}-{seeds[0]}" / _scored_file(recipe)
         settings = dataclasses.replace(settings, tokenizers_from=file)
     return settings, {"teacher": {"run": teacher, "seeds": seeds}}
-
-
-def _together(recipe: Recipe, members: Mapping[str, Sequence[int]], output: Path) -> Any:
-    """One translator of those of runs and their seeds."""
-    from keras_s2s.translation.archive import load_translator
-    from keras_s2s.translation.combination import ensemble_translators
-
-    translators = [
-        load_translator(output / f"{run}-{seed}" / _scored(recipe))
-        for run, seeds in members.items()
-        for seed in seeds
-    ]
-    return translators[0] if len(translators) == 1 else ensemble_translators(translators)
-
-
-def _finished(output: Path, run: str | None = None) -> list[dict[str, Any]]:
-    """The results of the trainings that are finished, of one run or of all."""
-    found = [_read(path) for path in sorted(output.glob(f"*/{RESULT}"))]
-    return [each for each in found if run in (None, each["run"])]
-
-
-def _scored(recipe: Recipe) -> str:
-    """The translator of a training's folder that is scored."""
-    return AVERAGE if recipe.average else TRANSLATOR
-
-
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
 
 
 def _train_and_score(
     recipe: Recipe, run: str, settings: TrainingSettings, data: Path, console: Any
 ) -> dict[str, Any]:
+    """Trains a run with one seed, or goes on with it, and returns its result for the JSON."""
     from keras_s2s.training.run import train
     from keras_s2s.translation.archive import load_translator
     from keras_s2s.translation.combination import average_translators
 
     folder = Path(settings.output)
-    begun = (folder / SETTINGS).exists()
+    resumed = (folder / SETTINGS).exists()
     wall, processor = time.perf_counter(), time.process_time()
-    trained = train(settings, resume=begun, console=console)
+    trained = train(settings, resume=resumed, console=console)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     translator = load_translator(trained.path)
     if recipe.average:
@@ -253,25 +200,120 @@ def _train_and_score(
             "python": platform.python_version(),
             **versions(PACKAGES),
         },
-        # Of a training that was taken up again, only the last part was measured.
-        "minutes": None if begun else round(wall / 60, 2),
-        "processor_minutes": None if begun else round(processor / 60, 2),
+        # Of a resumed training, only the last part was measured.
+        "minutes": None if resumed else round(wall / 60, 2),
+        "processor_minutes": None if resumed else round(processor / 60, 2),
         "history": trained.history,
         "evaluations": [
-            evaluate(each, run, translator, data, folder) for each in recipe.evaluations
+            evaluate(evaluation, run, translator, data, folder) for evaluation in recipe.evaluations
         ],
     }
 
 
-def _cut(settings: TrainingSettings, pairs: int) -> TrainingSettings:
-    """The same settings on the first training pairs, which are copied below the output."""
-    folder = Path(settings.output).parent / "first-pairs"
+def _forget_ensembles(recipe: Recipe, run: str, output: Path) -> None:
+    """Removes the results of ensembles that were made with an earlier training of a run."""
+    for name, members in recipe.ensembles.items():
+        if run in members:
+            (_ensemble_folder(output, name) / ENSEMBLE).unlink(missing_ok=True)
+
+
+def _results(
+    recipe: Recipe, data: Path, output: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Collects the results of all finished trainings, and scores the ensembles of them."""
+    trainings = _finished(output)
+    results = {
+        "recipe": recipe.name,
+        "settings": dict(recipe.settings),
+        "average": recipe.average,
+        "results": trainings,
+    }
+    if recipe.ensembles:
+        seeds = {
+            run: [training["seed"] for training in trainings if training["run"] == run]
+            for run in recipe.runs
+        }
+        members = {
+            name: {run: seeds[run] for run in runs} for name, runs in recipe.ensembles.items()
+        }
+        results["ensembles"] = [
+            _ensemble(recipe, name, seeds_of, data, output, say)
+            for name, seeds_of in members.items()
+            if all(seeds_of.values()) and sum(map(len, seeds_of.values())) > 1
+        ]
+    return results
+
+
+def _ensemble(
+    recipe: Recipe,
+    name: str,
+    members: Mapping[str, Sequence[int]],
+    data: Path,
+    output: Path,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Scores translators as one ensemble, unless that was done before with the same members.
+
+    Args:
+        recipe: the recipe.
+        name: name of the ensemble.
+        members: runs, each with the seeds whose translators belong to the ensemble.
+        data: folder that the recipe's file names start from.
+        output: folder with the trainings; the ensemble gets a folder in it.
+        say: function that is called with a line for the ensemble.
+    """
+    folder = _ensemble_folder(output, name)
+    title = f"{name}, ensemble of {members_in_words(members)}"
+    if (folder / ENSEMBLE).exists():
+        before = _read(folder / ENSEMBLE)
+        if before["members"] == members:
+            say(f"{title}: done before")
+            return before
+    say(title)
     folder.mkdir(exist_ok=True)
-    changes: dict[str, Any] = {}
-    for name in ("source", "target", "data"):
-        file = getattr(settings, name)
-        if file is not None:
-            changes[name] = str(folder / f"{pairs}-{Path(file).name}")
-            lines = [line for _, line in zip(range(pairs), read_lines(file), strict=False)]
-            write_lines(Path(changes[name]), lines)
-    return dataclasses.replace(settings, **changes)
+    translator = _joint_translator(recipe, members, output)
+    save_translator(translator, folder / TRANSLATOR)
+    run = next(iter(members))  # all runs of an ensemble are scored on the same text
+    result = {
+        "name": name,
+        "members": members,
+        "parameters": translator.model.count_params(),
+        "evaluations": [
+            evaluate(evaluation, run, translator, data, folder) for evaluation in recipe.evaluations
+        ],
+    }
+    write_json(folder / ENSEMBLE, result)
+    return result
+
+
+def _ensemble_folder(output: Path, name: str) -> Path:
+    return output / f"{name.replace(' ', '-')}-ensemble"
+
+
+def _joint_translator(recipe: Recipe, members: Mapping[str, Sequence[int]], output: Path) -> Any:
+    """Loads the translators of runs and their seeds as one, an ensemble if there are several."""
+    from keras_s2s.translation.archive import load_translator
+    from keras_s2s.translation.combination import ensemble_translators
+
+    translators = [
+        load_translator(output / f"{run}-{seed}" / _scored_file(recipe))
+        for run, seeds in members.items()
+        for seed in seeds
+    ]
+    return translators[0] if len(translators) == 1 else ensemble_translators(translators)
+
+
+def _scored_file(recipe: Recipe) -> str:
+    """Returns the name of the translator in a training's folder that is scored."""
+    return AVERAGE if recipe.average else TRANSLATOR
+
+
+def _finished(output: Path, run: str | None = None) -> list[dict[str, Any]]:
+    """Reads the results of the trainings that are finished, those of one run or of all."""
+    trainings = [_read(path) for path in sorted(output.glob(f"*/{RESULT}"))]
+    return [training for training in trainings if run in (None, training["run"])]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result

@@ -1,113 +1,114 @@
-"""What a recipe's results look like: one table in Markdown, and its plots."""
+"""Presents the results of a recipe: one table in Markdown, and two plots."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_s2s.evaluation.metrics import METRICS
-from keras_s2s.recipes.recipe import Recipe, in_words, members_in_words
+from keras_s2s.recipes.recipe import Published, Recipe, in_words, members_in_words
 
 LEARNING_CURVE = "learning-curve.png"
 BY_LENGTH = "by-length.png"
 
+# What `results.json` holds of one training, of an ensemble, or of an int8 model.
+Result = Mapping[str, Any]
 
-def table(recipe: Recipe, results: Mapping[str, Any]) -> str:
-    """The results as Markdown: a row for each run, the mean of seeds, ensembles, the published.
+
+class _Column(NamedTuple):
+    """A column of scores in the table: one metric of one evaluation."""
+
+    evaluation: str
+    metric: str
+
+    @property
+    def heading(self) -> str:
+        return f"{self.evaluation}: {METRICS[self.metric].label}"
+
+    def evaluation_of(self, result: Result) -> Result:
+        """Returns what a result holds of this column's evaluation."""
+        evaluations: list[Result] = result["evaluations"]
+        (evaluation,) = (e for e in evaluations if e["name"] == self.evaluation)
+        return evaluation
+
+    def value(self, result: Result) -> float:
+        """Returns the score of a training or an ensemble, in the unit of the heading."""
+        return self.points(self.evaluation_of(result))
+
+    def points(self, scored: Result) -> float:
+        """Returns the score of anything that has `scores`, in the unit of the heading."""
+        value: float = scored["scores"][self.metric]["value"]
+        return METRICS[self.metric].points(value)
+
+
+def table(recipe: Recipe, results: Result) -> str:
+    """Writes the results as Markdown, with rows of runs, their mean, ensembles and published work.
 
     Args:
         recipe: the recipe.
-        results: what `run_recipe` gave, or what its `results.json` holds.
+        results: what `run_recipe` returned, or what its `results.json` holds.
 
     Returns:
-        The table, with the machine, versions and signatures behind it.
+        The table, followed by the machine, versions and signatures behind it.
 
     Raises:
-        ValueError: results of another recipe, or none.
+        ValueError: If the results are of another recipe, or if there are none.
     """
-    found: list[dict[str, Any]] = results["results"]
-    if results["recipe"] != recipe.name or not found:
+    trainings: list[dict[str, Any]] = results["results"]
+    if results["recipe"] != recipe.name or not trainings:
         raise ValueError(
-            f"These must be results of recipe {recipe.name}; got {len(found)} of "
+            f"These must be results of recipe {recipe.name}; got {len(trainings)} of "
             f"{results['recipe']}."
         )
     columns = [
-        (evaluation.name, metric)
+        _Column(evaluation.name, metric)
         for evaluation in recipe.evaluations
         for metric in evaluation.metrics
     ]
-    by_run = {run: [each for each in found if each["run"] == run] for run in recipe.runs}
-    by_run = {run: each for run, each in by_run.items() if each}
-    lines = [
-        _row(
-            recipe.title,
-            *(f"{name}: {METRICS[metric].label}" for name, metric in columns),
-            "seeds",
-            "parameters",
-            "epochs",
-            "core minutes",
-            "what differs",
-        ),
-        _row(*["---"] * (len(columns) + 6)),
-    ]
-    for run, each in by_run.items():
-        values = [[_value(one, *column) for one in each] for column in columns]
-        lines.append(
-            _row(
-                run,
-                *map(_spread, values),
-                ", ".join(str(one["seed"]) for one in each),
-                f"{each[0]['parameters']:,}",
-                _range([one["epochs"] for one in each], "{:.0f}"),
-                _range(_minutes(each), "{:.0f}"),
-                _taught(each),
-            )
-        )
-        lines += _int8_row(run, each, columns)
-        lines += _ensemble_rows(run, results.get("ensembles", ()), columns)
+    by_run = _by_run(recipe, trainings)
+    headings = ("seeds", "parameters", "epochs", "core minutes", "what differs")
+    rows = [_row(recipe.title, *(column.heading for column in columns), *headings)]
+    rows.append(_row(*["---"] * (1 + len(columns) + len(headings))))
+    for run, of_run in by_run.items():
+        rows.append(_run_row(run, of_run, columns))
+        rows += _int8_row(run, of_run, columns)
+        rows += _ensemble_rows(run, results.get("ensembles", ()), columns)
     if recipe.mean_of_runs and len(by_run) == len(recipe.runs):
-        lines.append(_row("**mean**", *_means(by_run, columns), "", "", "", "", ""))
-    for other in recipe.published:
-        numbers = [
-            f"{other.scores[metric]:.2f}"
-            if metric in other.scores and other.evaluation in (None, name)
-            else ""
-            for name, metric in columns
-        ]
-        lines.append(_row(other.name, *numbers, "", "", "", "", other.differs))
-    return "\n".join([*lines, "", *_notes(found), ""])
+        rows.append(_row("**mean**", *_means(by_run, columns), "", "", "", "", ""))
+    rows += [_published_row(other, columns) for other in recipe.published]
+    return "\n".join([*rows, "", *_notes(trainings), ""])
 
 
-def plots(recipe: Recipe, results: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draws the monitored value by epoch, and scores by source length where there are any.
+def plots(recipe: Recipe, results: Result, folder: Path) -> list[Path]:
+    """Draws the monitored value by epoch, and BLEU by source length if it was computed.
 
     Args:
         recipe: the recipe.
-        results: as for `table`.
-        folder: where the pictures go.
+        results: what `run_recipe` returned, or what its `results.json` holds.
+        folder: folder that receives the pictures.
 
     Returns:
-        The files.
+        The files of the pictures.
     """
     from keras_s2s.evaluation.plots import plot_lines
 
-    found = results["results"]
-    monitor = f"val_{found[0]['monitor']}"
+    trainings = results["results"]
+    monitor = f"val_{trainings[0]['monitor']}"
     curves = {
-        f"{each['run']}, seed {each['seed']}": (
-            list(range(1, each["epochs"] + 1)),
-            [epoch[monitor] for epoch in each["history"]],
+        f"{training['run']}, seed {training['seed']}": (
+            list(range(1, training["epochs"] + 1)),
+            [epoch[monitor] for epoch in training["history"]],
         )
-        for each in found
+        for training in trainings
     }
     files = [folder / LEARNING_CURVE]
     plot_lines(curves, "epoch", monitor.replace("_", " "), path=files[0])
     lengths = {
-        each["run"]: _by_length(found, each["run"])
-        for each in found
-        if any(one["by_length"] for one in each["evaluations"])
+        training["run"]: _bleu_by_length(trainings, training["run"])
+        for training in trainings
+        if any(evaluation["by_length"] for evaluation in training["evaluations"])
     }
     if lengths:
         files.append(folder / BY_LENGTH)
@@ -115,122 +116,140 @@ def plots(recipe: Recipe, results: Mapping[str, Any], folder: Path) -> list[Path
     return files
 
 
-def _by_length(found: Sequence[dict[str, Any]], run: str) -> tuple[list[float], list[float]]:
-    """Of one run: lower bounds of the source length, and the mean over seeds of BLEU there."""
-    bins: dict[int, list[float]] = {}
-    for each in found:
-        for evaluation in each["evaluations"] if each["run"] == run else ():
-            for one in evaluation["by_length"]:
-                bins.setdefault(one["words"][0], []).append(one["scores"]["bleu"]["value"])
-    return [float(low) for low in bins], [mean(values) for values in bins.values()]
+def _by_run(recipe: Recipe, trainings: Sequence[Result]) -> dict[str, list[Result]]:
+    """Groups trainings by their run, in the order of the recipe, without runs that have none."""
+    groups = {run: [t for t in trainings if t["run"] == run] for run in recipe.runs}
+    return {run: group for run, group in groups.items() if group}
 
 
-def _notes(found: Sequence[dict[str, Any]]) -> list[str]:
+def _run_row(run: str, trainings: Sequence[Result], columns: Sequence[_Column]) -> str:
+    """Writes the row of a run, over the trainings of its seeds."""
+    return _row(
+        run,
+        *(_spread([column.value(training) for training in trainings]) for column in columns),
+        ", ".join(str(training["seed"]) for training in trainings),
+        f"{trainings[0]['parameters']:,}",
+        _range([training["epochs"] for training in trainings], "{:.0f}"),
+        _range(_processor_minutes(trainings), "{:.0f}"),
+        _teachers_in_words(trainings),
+    )
+
+
+def _int8_row(run: str, results: Sequence[Result], columns: Sequence[_Column]) -> list[str]:
+    """Writes the row of a run's int8 ONNX models; no row if none was scored."""
+    models = {column: _int8_models(results, column) for column in columns}
+    sizes = [model["megabytes"] for of_column in models.values() for model in of_column]
+    if not sizes:
+        return []
+    scores = [
+        _spread([column.points(model) for model in models[column]]) if models[column] else ""
+        for column in columns
+    ]
+    differs = f"`model.int8.onnx`, {_range(sizes, '{:.1f}')} MB"
+    return [_row(f"{run}, int8", *scores, "", "", "", "", differs)]
+
+
+def _int8_models(results: Sequence[Result], column: _Column) -> list[Result]:
+    """Returns what the results hold of the int8 models that the evaluation of a column scored."""
+    evaluations = [column.evaluation_of(result) for result in results]
+    return [evaluation["int8"] for evaluation in evaluations if evaluation.get("int8")]
+
+
+def _ensemble_rows(run: str, ensembles: Sequence[Result], columns: Sequence[_Column]) -> list[str]:
+    """Writes the rows of the ensembles whose last run this is."""
+    rows = []
+    for ensemble in ensembles:
+        members = ensemble["members"]
+        if run == list(members)[-1]:
+            name = f"{ensemble['name']}, ensemble"
+            scores = [_spread([column.value(ensemble)]) for column in columns]
+            parameters = f"{ensemble['parameters']:,}"
+            differs = f"{members_in_words(members)} decoded as one model"
+            rows.append(_row(name, *scores, "", parameters, "", "", differs))
+            rows += _int8_row(name, [ensemble], columns)
+    return rows
+
+
+def _means(by_run: Mapping[str, Sequence[Result]], columns: Sequence[_Column]) -> list[str]:
+    """Writes the mean over runs of the mean over their seeds, for each column."""
+    return [
+        f"**{mean(mean(map(column.value, trainings)) for trainings in by_run.values()):.2f}**"
+        for column in columns
+    ]
+
+
+def _published_row(other: Published, columns: Sequence[_Column]) -> str:
+    """Writes the row of published results, empty where they have no score."""
+    scores = [
+        f"{other.scores[column.metric]:.2f}"
+        if column.metric in other.scores and other.evaluation in (None, column.evaluation)
+        else ""
+        for column in columns
+    ]
+    return _row(other.name, *scores, "", "", "", "", other.differs)
+
+
+def _notes(trainings: Sequence[Result]) -> list[str]:
+    """Writes what stands below the table: machines, versions, searches and signatures."""
     machines = {
-        f"{each['machine']['processor']}, {each['machine']['cores']} cores; "
-        + ", ".join(f"{name} {number}" for name, number in each["versions"].items())
-        for each in found
+        f"{training['machine']['processor']}, {training['machine']['cores']} cores; "
+        + ", ".join(f"{name} {number}" for name, number in training["versions"].items())
+        for training in trainings
     }
+    evaluations = [evaluation for training in trainings for evaluation in training["evaluations"]]
     searches = {
-        f"{one['name']}: beam {one['beam']}, length penalty {one['length_penalty']}, "
-        f"{one['sentences']:,} sentences"
-        for each in found
-        for one in each["evaluations"]
+        f"{evaluation['name']}: beam {evaluation['beam']}, length penalty "
+        f"{evaluation['length_penalty']}, {evaluation['sentences']:,} sentences"
+        for evaluation in evaluations
     }
     signatures = {
         f"{METRICS[metric].label} `{score['signature']}`"
-        for each in found
-        for one in each["evaluations"]
-        for metric, score in one["scores"].items()
+        for evaluation in evaluations
+        for metric, score in evaluation["scores"].items()
     }
-    shortened = [each for each in found if each["shortened"]]
     notes = [
-        "Of several seeds the mean, in brackets lowest and highest. Core minutes are processor "
-        "time of the training and of decoding while it goes on; two cores take about half of it.",
+        "Scores of several seeds are means, with the lowest and the highest in brackets. Core "
+        "minutes are the processor time of a training, with the decoding after its epochs; two "
+        "cores take about half of it.",
         *(f"{machine}." for machine in sorted(machines)),
         "; ".join(sorted(searches)) + ".",
         "Signatures: " + "; ".join(sorted(signatures)) + ".",
     ]
+    shortened = {_limits_in_words(t["shortened"]) for t in trainings if t["shortened"]}
     if shortened:
-        what = "; ".join(sorted({_shortened(each["shortened"]) for each in shortened}))
-        notes.insert(0, f"**A shortened run** ({what}), not the recipe's result.")
+        limits = "; ".join(sorted(shortened))
+        notes.insert(0, f"**A shortened run** ({limits}), not the recipe's result.")
     return notes
 
 
-def _taught(each: Sequence[Mapping[str, Any]]) -> str:
-    """Of the results of a run: whose translations it learned from; nothing where from none."""
-    teachers = [one["teacher"] for one in each if one.get("teacher")]
-    said = {f"{one['run']} ({in_words(one['seeds'])})" for one in teachers}
-    return f"learned from {' or '.join(sorted(said))} too" if said else ""
+def _bleu_by_length(trainings: Sequence[Result], run: str) -> tuple[list[float], list[float]]:
+    """Returns lower bounds of the source length, and a run's BLEU there as the mean over seeds."""
+    scores: dict[int, list[float]] = {}
+    for training in trainings:
+        for evaluation in training["evaluations"] if training["run"] == run else ():
+            for group in evaluation["by_length"]:
+                scores.setdefault(group["words"][0], []).append(group["scores"]["bleu"]["value"])
+    return [float(low) for low in scores], [mean(values) for values in scores.values()]
 
 
-def _shortened(to: Mapping[str, int]) -> str:
-    return ", ".join(f"{value:,} {name}" for name, value in to.items())
+def _teachers_in_words(trainings: Sequence[Result]) -> str:
+    """Writes whose translations a run learned from; an empty string if from nobody's."""
+    teachers = [training["teacher"] for training in trainings if training.get("teacher")]
+    names = {f"{teacher['run']} ({in_words(teacher['seeds'])})" for teacher in teachers}
+    return f"learned from {' or '.join(sorted(names))} too" if names else ""
 
 
-def _value(result: Mapping[str, Any], evaluation: str, metric: str) -> float:
-    (found,) = (one for one in result["evaluations"] if one["name"] == evaluation)
-    return _points(found, metric)
+def _limits_in_words(limits: Mapping[str, int]) -> str:
+    return ", ".join(f"{value:,} {name}" for name, value in limits.items())
 
 
-def _points(found: Mapping[str, Any], metric: str) -> float:
-    value: float = found["scores"][metric]["value"]
-    return METRICS[metric].points(value)
+def _processor_minutes(trainings: Sequence[Result]) -> list[float]:
+    """Returns the processor time of those trainings that were measured whole.
 
-
-def _int8_row(
-    run: str, each: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]]
-) -> list[str]:
-    """The row of the int8 ONNX models of a run; none where there were none."""
-    found = {
-        name: [
-            one["int8"]
-            for result in each
-            for one in result["evaluations"]
-            if one["name"] == name and one.get("int8")
-        ]
-        for name, _ in columns
-    }
-    sizes = [one["megabytes"] for models in found.values() for one in models]
-    if not sizes:
-        return []
-    values = [
-        _spread([_points(one, metric) for one in found[name]]) if found[name] else ""
-        for name, metric in columns
-    ]
-    differs = f"`model.int8.onnx`, {_range(sizes, '{:.1f}')} MB"
-    return [_row(f"{run}, int8", *values, "", "", "", "", differs)]
-
-
-def _ensemble_rows(
-    run: str, ensembles: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]]
-) -> list[str]:
-    """The rows of the ensembles whose last run this is."""
-    rows = []
-    for each in ensembles:
-        if run == list(each["members"])[-1]:
-            name = f"{each['name']}, ensemble"
-            scores = [_spread([_value(each, *column)]) for column in columns]
-            what = f"{members_in_words(each['members'])} decoded as one model"
-            rows.append(_row(name, *scores, "", f"{each['parameters']:,}", "", "", what))
-            rows += _int8_row(name, [each], columns)
-    return rows
-
-
-def _minutes(each: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Processor time of those that were measured whole: others may have used the cores too."""
-    minutes = (one["processor_minutes"] for one in each)
-    return [one for one in minutes if one is not None]
-
-
-def _means(
-    by_run: Mapping[str, Sequence[dict[str, Any]]], columns: Sequence[tuple[str, str]]
-) -> list[str]:
-    """The mean over runs of the mean over seeds, for each column."""
-    return [
-        f"**{mean(mean(_value(one, *column) for one in each) for each in by_run.values()):.2f}**"
-        for column in columns
-    ]
+    Wall time would not tell the cost, because other processes may have used the cores too.
+    """
+    minutes = (training["processor_minutes"] for training in trainings)
+    return [value for value in minutes if value is not None]
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -1,25 +1,18 @@
-"""A training run: from its settings to the folder that it leaves.
+"""Training a translator, from the settings of a run to the folder that the run leaves behind.
 
-- `checkpoints`: Checkpoints of a training: the best weights, the whole state to resume from, the
-  last epochs.
-- `choices`: The types of settings: the names among which a user chooses, and paths.
-- `consistency`: Which settings of a training exclude each other, or need each other.
-- `construction`: From the settings of a training to its parts: tokenizers, model, optimizer,
-  translator.
-- `declaration`: How a setting is declared: once, on its field of a dataclass.
-- `distillation`: Sequence-level knowledge distillation: training text with the translations of a
-  teacher.
-- `folder`: The folder of a training: the names of its files, what it held before, who may write
-  to it.
-- `preparation`: Prepares a training: its text, tokenizers, model and checkpoint, and room in its
-  folder.
-- `progress`: Progress of a training: a bar for the running epoch, a line for each finished one.
-- `retraces`: Says when a training compiles its step again and again, which costs more than the
-  steps.
-- `run`: Training as one call: two text files in, a translator file out. What `keras-s2s train`
-  runs.
-- `setting_fields`: Every setting of a training, declared once: its type, range and default, and
-  what it does.
-- `settings`: The settings of a training run: one record, checked before anything is read or
-  written.
+`run.train` is the way in. It prepares a training, fits the model and keeps the best weights; each
+of the other modules is one part of that.
+
+- `settings/`: the settings of a run, each declared once and checked before anything is read.
+- `run`: `train`, which turns two text files into a translator file, as `keras-s2s train` does.
+- `preparation`: reads the text, and makes or restores everything that a run needs to begin.
+- `construction`: makes the tokenizers, the model, the optimizer and the translator from settings.
+- `folder`: the folder of a run, namely the names of its files and who may write to it.
+- `checkpoints`: Keras callbacks that save the best weights, the state to resume from, and the
+  translators of the last epochs.
+- `progress`: a Keras callback that shows a bar for the running epoch and prints a line for each
+  finished one.
+- `retraces`: a Keras callback that warns when `fit` compiles its step again and again.
+- `distillation`: sequence-level knowledge distillation, which trains on a teacher's translations.
+- `joining`: joins processes on several hosts, so that they train one model together.
 """

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: the best weights, the whole state to resume from, the last epochs."""
+"""Callbacks that save the best weights, the state to resume from, and the last epochs."""
 
 from __future__ import annotations
 
@@ -16,39 +16,41 @@ from keras_s2s.system.checks import check_positive, check_size, check_whole
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps the best weights, lowers the learning rate, stops early, and lets a killed run go on.
+    """Saves the best weights, lowers the learning rate, stops early, and lets a killed run go on.
 
     After every epoch, in this order:
 
     1. If `monitor` improved, `save_best()` is called, with the moving average of the weights if
        the optimizer keeps one. After every `decay_patience` epochs in a row without improvement,
        the learning rate is multiplied by `decay`.
-    2. The whole state (weights, optimizer, the layers' random states, what this callback knows) is
-       written to `folder/epoch-NNNN`: into a temporary sibling first, then renamed, so that a kill
-       leaves the previous epoch's state in place.
+    2. The whole state (the weights, the optimizer, the layers' random states and the attributes of
+       this callback) is written to `folder/epoch-NNNN`. It is written to a temporary sibling that
+       is then renamed, so that a kill leaves the previous epoch's state in place.
     3. After `patience` epochs without improvement, or once `monitor` is not a number, the training
        stops.
 
-    A run that goes on with the model that `restore` gives, from epoch `self.epoch`, is the run that
-    would have been without the break.
+    A run that goes on after epoch `self.epoch` with the model from `restore` ends as it would have
+    ended without the break.
 
     Args:
-        folder: where the state goes; only the newest epoch is kept.
-        save_best: called when the monitored value is the best so far; must write atomically.
+        folder: folder of the state, of which only the newest epoch is kept.
+        save_best: function that saves the weights, called when the monitored value is the best so
+            far; it must write atomically.
         monitor: name of a value in the epoch's logs.
-        higher_is_better: whether it should rise, as BLEU, or fall, as perplexity.
-        patience: epochs without improvement before stopping.
-        decay: factor on the learning rate after epochs without improvement; 1 leaves it.
-        decay_patience: how many of these there are before each factor.
+        higher_is_better: whether the value should rise, as BLEU does, or fall, as perplexity does.
+        patience: epochs without improvement before the training stops.
+        decay: factor on the learning rate after epochs without improvement; 1 leaves the rate.
+        decay_patience: epochs without improvement before the factor is applied, each time.
 
     Attributes:
-        best: the best value so far; infinite before there is one.
-        best_epoch: the epoch it came from, counted from 1; 0 before there is one.
-        epoch: epochs finished.
-        history: per finished epoch, its logs and its learning rate.
+        best: best value so far; infinite before there is one.
+        best_epoch: epoch of the best value, counted from 1; 0 before there is one.
+        epoch: number of finished epochs.
+        history: logs and learning rate of each finished epoch.
 
     Raises:
-        ValueError: `patience` or `decay_patience` below 1, or `decay` not above 0 and at most 1.
+        ValueError: If `patience` or `decay_patience` is below 1, or if `decay` is not above 0 and
+            at most 1.
     """
 
     def __init__(
@@ -80,12 +82,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     @property
     def finished(self) -> bool:
-        """Whether `patience` epochs in a row brought nothing, or the last was not a number."""
+        """Whether `patience` epochs in a row improved nothing, or the last value is no number."""
         diverged = bool(self.history) and math.isnan(self.history[-1][self.monitor])
         return diverged or self.epoch - self.best_epoch >= self.patience
 
     def restore(self) -> keras.Model | None:
-        """Takes up the newest saved state.
+        """Restores the newest saved state, if there is one.
 
         Returns:
             The model as it was after epoch `self.epoch`, compiled, or None if nothing was saved.
@@ -150,26 +152,26 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def _random_states(model: keras.Model) -> list[Any]:
-    """What dropout draws from: variables that are no weights, so that Keras saves none of them."""
+    """Returns the seeds that dropout draws from; they are no weights, so Keras saves none."""
     weights = {id(weight) for weight in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
 
 
 class LastEpochs(keras.callbacks.Callback):
-    """Leaves a file for each of the last epochs: `folder/epoch-012.keras`, and none older.
+    """Keeps a file for each of the last epochs, such as `folder/epoch-012.keras`.
 
     It belongs before `Checkpoint` in a list of callbacks: a run that is killed between the two
-    finishes the epoch once more, and writes its file anew. An epoch whose `monitor` is not a number
-    leaves none. Where the optimizer keeps a moving average of the weights, the files hold it.
+    repeats the epoch and writes its file again. An epoch whose `monitor` is not a number leaves no
+    file. If the optimizer keeps a moving average of the weights, the files hold the average.
 
     Args:
-        folder: where the files go.
-        save: writes a file to the path it is given; must write atomically.
-        count: number of epochs kept; 0 keeps none.
+        folder: folder of the files.
+        save: function that writes a file to the path it is given; it must write atomically.
+        count: number of last epochs whose files are kept; 0 keeps none.
         monitor: name of a value in the epoch's logs.
 
     Raises:
-        ValueError: `count` below 0.
+        ValueError: If `count` is below 0.
     """
 
     def __init__(
@@ -197,6 +199,6 @@ class LastEpochs(keras.callbacks.Callback):
                 self.save(self.folder / f"epoch-{finished:03d}.keras")
         for file in self.folder.glob("epoch-*.keras"):
             number = file.stem.removeprefix("epoch-")
-            # Later ones are those of a run that went further and was not resumed.
+            # Files of later epochs are left from an earlier run that went further.
             if number.isdecimal() and not finished - self.count < int(number) <= finished:
                 file.unlink()

@@ -1,4 +1,4 @@
-"""From the settings of a training to its parts: tokenizers, model, optimizer, translator."""
+"""Makes the parts of a training from its settings: tokenizers, model, optimizer, translator."""
 
 from __future__ import annotations
 
@@ -22,15 +22,26 @@ from keras_s2s.optimization.losses import SampledTokenCrossEntropy, TokenCrossEn
 from keras_s2s.optimization.regularized_dropout import RegularizedDropout
 from keras_s2s.search import BeamSearch
 from keras_s2s.text import SubwordSampling, Tokenizer, train_tokenizer
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 from keras_s2s.translation.archive import load_translator
 from keras_s2s.translation.translator import Translator
 
 
 def make_tokenizers(settings: TrainingSettings) -> tuple[Tokenizer, Tokenizer]:
-    """The tokenizers of both sides, of the training text or a translator; one where shared."""
+    """Makes the tokenizers of source and target, or takes them from a translator.
+
+    Args:
+        settings: settings of the training. `tokenizers_from` names the translator; without it, the
+            tokenizers are trained on the training text.
+
+    Returns:
+        The source and the target tokenizer; one tokenizer twice if `shared_vocabulary` is set.
+
+    Raises:
+        ValueError: If the tokenizers of the translator are others than the settings describe.
+    """
     if settings.tokenizers_from is not None:
-        return _taken_tokenizers(settings, load_translator(settings.tokenizers_from))
+        return _tokenizers_of(settings, load_translator(settings.tokenizers_from))
 
     def lines(*sides: int) -> Iterator[str]:
         for pair in settings.pairs():
@@ -46,10 +57,10 @@ def make_tokenizers(settings: TrainingSettings) -> tuple[Tokenizer, Tokenizer]:
     return source, target
 
 
-def _taken_tokenizers(
+def _tokenizers_of(
     settings: TrainingSettings, translator: Translator
 ) -> tuple[Tokenizer, Tokenizer]:
-    """A translator's tokenizers, or ValueError where the settings describe others."""
+    """Returns a translator's tokenizers; raises ValueError if the settings describe others."""
     tokenizers = translator.source_tokenizer, translator.target_tokenizer
     for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
         kind = getattr(settings, f"{side}_tokenizer")
@@ -58,7 +69,7 @@ def _taken_tokenizers(
             raise ValueError(
                 f"The {side} tokenizer of `{settings.tokenizers_from}` is {tokenizer.kind} with "
                 f"{tokenizer.vocabulary_size} ids; `{side}_tokenizer` and `{side}_vocabulary_size` "
-                f"say {kind} with {'all' if size is None else size}. Give what it has."
+                f"say {kind} with {'all' if size is None else size}. Set both to what it has."
             )
     if not settings.shared_vocabulary:
         return tokenizers
@@ -71,7 +82,7 @@ def _taken_tokenizers(
 
 
 def samplings(settings: TrainingSettings) -> dict[str, Any]:
-    """How the training text is segmented anew, as arguments of `Corpus`."""
+    """Returns how each side of the training text is segmented anew, as arguments of `Corpus`."""
     sampling = None
     if settings.subword_sampling is not None:
         sampling = SubwordSampling(settings.subword_sampling)
@@ -84,7 +95,7 @@ def samplings(settings: TrainingSettings) -> dict[str, Any]:
 
 
 def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer) -> Seq2Seq:
-    """The model, built and compiled; its first weights come from Keras' global seed."""
+    """Makes a built and compiled model, whose initial weights come from Keras' global seed."""
     source_scale, target_scale = _embedding_scales(settings)
     model = Seq2Seq(
         _encoder(settings, source.vocabulary_size, source_scale),
@@ -98,7 +109,7 @@ def make_model(settings: TrainingSettings, source: Tokenizer, target: Tokenizer)
 
 
 def _embedding_scales(settings: TrainingSettings) -> tuple[float, float]:
-    """Factors of both embeddings: inputs start with a variance of one, pretrained ones as given."""
+    """Returns the factors that give new embeddings a variance of one and keep pretrained ones."""
     scale = settings.embedding_size**0.5
     source = 1.0 if settings.source_embeddings else scale
     target = 1.0 if settings.target_embeddings else scale
@@ -144,7 +155,7 @@ def _decoder(settings: TrainingSettings, vocabulary_size: int, embedding_scale: 
 
 
 def _common_options(settings: TrainingSettings) -> dict[str, Any]:
-    """Options that the encoder and the decoder have in common."""
+    """Returns the options that the encoder and the decoder have in common."""
     names = (
         *("embedding_size", "depth", "cell", "residual", "layer_norm"),
         *("dropout", "recurrent_dropout", "embedding_dropout"),
@@ -176,7 +187,7 @@ def _optimizer(settings: TrainingSettings) -> keras.optimizers.Optimizer:
         rate = WarmupExponential(
             rate,
             settings.learning_rate_decay,
-            settings.decay_steps or 1,  # the settings made sure that there are some
+            settings.decay_steps or 1,  # the settings have checked that it is given
             warmup_steps=settings.warmup_steps,
         )
     return FusedAdam(
@@ -195,7 +206,7 @@ def load_embeddings(
     target: Tokenizer,
     say: Callable[[str], None],
 ) -> None:
-    """Puts pretrained vectors into the embeddings that have a file of them."""
+    """Loads pretrained vectors into the embeddings for which the settings name a file of them."""
     for side, part, tokenizer in (
         ("source", model.encoder, source),
         ("target", model.decoder, target),
@@ -210,7 +221,7 @@ def load_embeddings(
 def make_translator(
     settings: TrainingSettings, model: Seq2Seq, source: Tokenizer, target: Tokenizer
 ) -> Translator:
-    """The translator around a model, with the search it is saved with."""
+    """Makes the translator around a model, with the search that it is saved with."""
     search = _search(settings, settings.beam)
     return Translator(model, source, target, search, settings.max_source_length)
 
@@ -226,7 +237,16 @@ def _search(settings: TrainingSettings, width: int) -> BeamSearch:
 def decoded_metrics(
     settings: TrainingSettings, translator: Translator, say: Callable[[str], None]
 ) -> list[DecodedMetric]:
-    """The metric that the best epoch is chosen by, where it is one of decoded outputs."""
+    """Makes the metric of decoded outputs that chooses the best epoch, if `monitor` names one.
+
+    Args:
+        settings: settings of the training.
+        translator: translator that decodes the validation sources.
+        say: function that prints a line.
+
+    Returns:
+        A list of one callback, or an empty list for a `monitor` that decodes nothing.
+    """
     metric = METRICS[settings.monitor]
     if not metric.needs_outputs:
         return []
@@ -238,5 +258,5 @@ def decoded_metrics(
     )
     count = len(validation.sources)
     say(f"after each epoch {count:,} validation sources are decoded for {settings.monitor}")
-    given = {"tokenize": settings.monitor_tokenize} if metric.takes_tokenizer else {}
-    return [DECODED_METRICS[metric.name](validation, **given)]
+    options = {"tokenize": settings.monitor_tokenize} if metric.takes_tokenizer else {}
+    return [DECODED_METRICS[metric.name](validation, **options)]

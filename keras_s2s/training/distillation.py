@@ -1,4 +1,4 @@
-"""Sequence-level knowledge distillation: training text with the translations of a teacher."""
+"""Sequence-level knowledge distillation: trains a student on the translations of a teacher."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from keras_s2s.data.reading import has_text
 from keras_s2s.system.checks import check_instance
 from keras_s2s.system.files import replacing, write_lines
-from keras_s2s.training.choices import FilePath
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.choices import FilePath
+from keras_s2s.training.settings.settings import TrainingSettings
 from keras_s2s.translation.translator import Translator
 
 DATA, SOURCE, TARGET = "data.tsv", "source", "target"
@@ -18,30 +18,30 @@ DATA, SOURCE, TARGET = "data.tsv", "source", "target"
 def distilled(
     settings: TrainingSettings, teacher: Translator, folder: FilePath
 ) -> TrainingSettings:
-    """The same training, on its pairs and on its sources with a teacher's translations.
+    """Adds a teacher's translations to the training text, and returns settings that read it.
 
-    What a model says is easier to learn than what people wrote, and of several models together it
-    is better than of one: a student that learns both comes near to its teachers, at its own size
-    (Kim & Rush 2016; with ensembles, Freitag et al. 2017). An epoch has up to twice the
-    pairs.
+    The translations of a model are easier to learn than those of people, and the translations of an
+    ensemble are better than those of one model. A student that learns both the pairs and the
+    translations comes near to its teachers, at its own size (Kim & Rush 2016; with ensembles,
+    Freitag et al. 2017). An epoch has up to twice the pairs.
 
     Each different source is translated once, with the search that the teacher is saved with. A
-    source without a translation is left out. Validation is as it was.
+    source without a translation is left out. The validation text stays the same.
 
     Args:
-        settings: of the training of the student.
+        settings: settings of the student's training.
         teacher: a `Translator`.
-        folder: made to hold the text, whole or not at all: `source` and `target`, or `data.tsv`
-            where `settings.data` is given, first all pairs as they are, then those with
-            translations.
+        folder: new folder for the text, which is written whole or not at all. It gets the files
+            `source` and `target`, or `data.tsv` if `settings.data` is given, with first all pairs
+            as they are and then the sources with their translations.
 
     Returns:
         Settings that read these files.
 
     Raises:
-        CorpusError: training text that cannot be used.
-        FileExistsError: there is such a folder.
-        TypeError: a teacher that is none.
+        CorpusError: If the training text cannot be used.
+        FileExistsError: If the folder exists.
+        TypeError: If `teacher` is no `Translator`.
 
     Example:
         ```python
@@ -57,19 +57,20 @@ def distilled(
     sources = list(dict.fromkeys(source for source, _ in pairs))
     translations = teacher.stream(sources, batch_size=64)
     outputs = [" ".join(hypotheses[0].text.split()) for hypotheses in translations]
-    taught = [pair for pair in zip(sources, outputs, strict=True) if has_text(*pair)]
+    translated = [pair for pair in zip(sources, outputs, strict=True) if has_text(*pair)]
     with replacing(folder) as temporary:
         temporary.mkdir(parents=True, exist_ok=True)
         if settings.data is not None:
-            write_lines(temporary / DATA, map("\t".join, (*pairs, *taught)))
+            write_lines(temporary / DATA, map("\t".join, (*pairs, *translated)))
         else:
-            for name, side in zip((SOURCE, TARGET), zip(*pairs, *taught, strict=True), strict=True):
-                write_lines(temporary / name, side)
+            sides = zip(*pairs, *translated, strict=True)
+            for name, lines in zip((SOURCE, TARGET), sides, strict=True):
+                write_lines(temporary / name, lines)
     return taught_settings(settings, folder)
 
 
 def taught_settings(settings: TrainingSettings, folder: Path) -> TrainingSettings:
-    """The settings that read what `distilled` wrote to a folder."""
+    """Returns the settings that read the files which `distilled` wrote to a folder."""
     if settings.data is not None:
         return dataclasses.replace(settings, data=folder / DATA)
     return dataclasses.replace(settings, source=folder / SOURCE, target=folder / TARGET)

@@ -1,7 +1,7 @@
 """The folder of a training: the names of its files, what it held before, who may write to it.
 
-Nothing here needs Keras, so that the command line can refuse a folder before it waits for
-TensorFlow.
+Nothing here imports Keras, so that the command line can refuse a folder before it waits for
+TensorFlow to load.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from keras_s2s.system.files import temporary_sibling
+from keras_s2s.training.settings.declaration import declared
 from keras_s2s.translation.archive import TRANSLATOR
 
 if TYPE_CHECKING:
     from keras_s2s.data.hosts import Hosts
-    from keras_s2s.training.settings import TrainingSettings
+    from keras_s2s.training.settings.settings import TrainingSettings
 
 SETTINGS = "settings.json"
 HISTORY = "history.json"
 CHECKPOINT = "checkpoint"
 EPOCHS = "epochs"
-TOKENIZERS = "tokenizers.json"  # in the checkpoint
-
-# What a training needs none of to be told apart from another, and may change when it goes on.
-_MAY_DIFFER = ("output", "epochs", "patience", "keep_checkpoints", "ids_on_disk")
+TOKENIZERS = "tokenizers.json"  # in the folder CHECKPOINT
 
 
 def best_epoch(path: str | os.PathLike[str]) -> dict[str, float] | None:
-    """What a training reached at the epoch whose weights were kept, as its history has it.
+    """Returns the values of the epoch with the lowest validation perplexity, from the history.
+
+    Its weights are those that were saved if `monitor` was perplexity, which is the default.
 
     Args:
-        path: a `.keras` file, or the folder of a training.
+        path: a `.keras` file in the folder of a training, or that folder.
 
     Returns:
-        The values of the epoch with the lowest validation perplexity, and its number as `epoch`;
-        None without a history beside the file.
+        The values of that epoch, and its number from 1 as `epoch`; None if the folder has no
+        history, or if its history has no validation perplexity.
     """
     path = Path(path)
     history = (path if path.is_dir() else path.parent) / HISTORY
@@ -51,25 +51,28 @@ def best_epoch(path: str | os.PathLike[str]) -> dict[str, float] | None:
         return None
     epochs = json.loads(history.read_text(encoding="utf-8"))
     numbered = [{"epoch": number, **values} for number, values in enumerate(epochs, 1)]
-    known = [values for values in numbered if values.get("val_perplexity") is not None]
-    return min(known, key=lambda values: values["val_perplexity"], default=None)
+    measured = [values for values in numbered if values.get("val_perplexity") is not None]
+    return min(measured, key=lambda values: values["val_perplexity"], default=None)
 
 
 def check_output(settings: TrainingSettings, *, resume: bool, force: bool) -> None:
-    """Makes sure that a training may begin, or go on, in its output folder; changes nothing in it.
+    """Checks that a training may begin or go on in its output folder, and changes nothing there.
 
     Args:
-        settings: of the training, with its output folder.
-        resume: whether it is to go on.
-        force: whether an earlier training may be replaced.
+        settings: settings of the training, with its output folder.
+        resume: whether the training in the output folder is to go on.
+        force: whether an earlier training there may be replaced.
 
     Raises:
-        ValueError: both `resume` and `force`, or nothing to resume with these settings.
-        FileExistsError: the output is a file or holds a training that was not to be touched.
-        OSError: the output cannot be written to.
+        ValueError: If both `resume` and `force` are given, or if there is no training that these
+            settings can resume.
+        FileExistsError: If the output is a file, or holds a training that may not be replaced.
+        OSError: If the output cannot be written to.
     """
     if resume and force:
-        raise ValueError("`resume` goes on with a training and `force` replaces it. Give one.")
+        raise ValueError(
+            "`resume` goes on with a training and `force` replaces it; got both. Give one."
+        )
     if resume:
         _check_resumable(settings)
     else:
@@ -77,15 +80,15 @@ def check_output(settings: TrainingSettings, *, resume: bool, force: bool) -> No
 
 
 def make_room(output: str | os.PathLike[str], force: bool = False) -> None:
-    """Makes a folder for a training, and with `force` takes an earlier one out of it.
+    """Makes the folder of a training, and with `force` removes an earlier training from it.
 
     Args:
         output: the folder.
         force: whether an earlier training may be removed.
 
     Raises:
-        FileExistsError: the output is a file, or holds a training and `force` is False.
-        OSError: it cannot be made or written to.
+        FileExistsError: If the output is a file, or holds a training and `force` is False.
+        OSError: If the folder cannot be made or written to.
     """
     output = Path(output)
     _check_room(output, force)
@@ -107,13 +110,13 @@ def remove_leftovers(output: Path) -> None:
 def host_output(hosts: Hosts, output: Path, begun: str | None = None) -> Iterator[Path]:
     """Gives each of several processes a folder to write to: process 0 the output, others their own.
 
-    So all processes run one and the same program and need no disk that they share. All must call
-    it. The folder of a process that does not lead is temporary.
+    All processes can therefore run the same program, and need no shared disk. All of them must call
+    this function. The folder of a process that does not lead is temporary.
 
     Args:
         hosts: the processes that train together.
         output: the folder of process 0.
-        begun: name of a folder in the output that the others need too; they get a copy.
+        begun: name of a folder in the output that the other processes need too; they get a copy.
     """
     if hosts.count == 1:
         yield output
@@ -130,6 +133,7 @@ def host_output(hosts: Hosts, output: Path, begun: str | None = None) -> Iterato
 
 
 def _packed(folder: Path, begun: str) -> bytes:
+    """Returns the folder `begun` of another folder as a ZIP archive."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for file in sorted((folder / begun).rglob("*")):
@@ -138,6 +142,7 @@ def _packed(folder: Path, begun: str) -> bytes:
 
 
 def _check_room(output: Path, force: bool) -> None:
+    """Raises an error unless a new training may write to the output; makes an empty folder."""
     if output.exists() and not output.is_dir():
         raise FileExistsError(f"The output `{output}` is a file. Expected a folder to write to.")
     taken = [
@@ -158,6 +163,7 @@ def _check_room(output: Path, force: bool) -> None:
 
 
 def _check_resumable(settings: TrainingSettings) -> None:
+    """Raises ValueError unless the output holds a training that these settings go on with."""
     output = Path(settings.output)
     try:
         before = json.loads((output / SETTINGS).read_text(encoding="utf-8"))
@@ -175,12 +181,14 @@ def _check_resumable(settings: TrainingSettings) -> None:
             f"The training in `{output}` cannot be resumed: its {CHECKPOINT}/ is gone. Begin anew "
             "with --force."
         )
-    # What a record lacks came with a later version, whose default is what the earlier one did.
-    before = {field.name: field.default for field in dataclasses.fields(settings)} | before
+    declarations = declared(type(settings))
+    # A setting that the record lacks came with a later version of the library. The default of such
+    # a setting is what the earlier version did.
+    before = {name: setting.default for name, setting in declarations.items()} | before
     differing = [
         f"`{name}` was {before[name]!r} and is {value!r}"
         for name, value in dataclasses.asdict(settings).items()
-        if name not in _MAY_DIFFER and before[name] != value
+        if not declarations[name].may_change and before[name] != value
     ]
     if differing:
         raise ValueError(

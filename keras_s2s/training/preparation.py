@@ -1,4 +1,4 @@
-"""Prepares a training: its text, tokenizers, model and checkpoint, and room in its folder."""
+"""Prepares a training: its text, tokenizers, model and checkpoint, and its output folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from keras_s2s.training.construction import (
     samplings,
 )
 from keras_s2s.training.folder import CHECKPOINT, SETTINGS, TOKENIZERS
-from keras_s2s.training.settings import FILES, TrainingSettings
+from keras_s2s.training.settings.settings import FILES, TrainingSettings
 from keras_s2s.translation.archive import TRANSLATOR, save_translator
 from keras_s2s.translation.translator import Translator
 
@@ -41,16 +41,16 @@ class Preparation:
 
     Attributes:
         settings: everything that decides the result.
-        output: the folder that this process writes to.
-        training: the pairs to learn from.
-        validation: the pairs that each epoch is measured on.
-        batching: the sizes of batches, as arguments of `Corpus.dataset`.
-        shares: the processes that divide each batch, or round its sizes up; None for whole batches.
-        model: the model, compiled, as it is after `checkpoint.epoch` epochs.
-        translator: the model with its tokenizers and the search it is saved with.
-        checkpoint: the callback that saves the best epoch and the state of the run.
-        console: where the progress of an epoch is shown.
-        say: prints a line there.
+        output: folder that this process writes to.
+        training: pairs to learn from.
+        validation: pairs on which each epoch is measured.
+        batching: sizes of batches, as arguments of `Corpus.dataset`.
+        shares: processes that divide each batch, or round its sizes up; None for whole batches.
+        model: compiled model as it is after `checkpoint.epoch` epochs.
+        translator: the model with its tokenizers and the search that it is saved with.
+        checkpoint: callback that saves the best epoch and the state of the run.
+        console: console that shows the progress of an epoch.
+        say: function that prints a line on the console.
     """
 
     settings: TrainingSettings
@@ -79,11 +79,14 @@ def prepare(
 
     Args:
         settings: everything that decides the result.
-        hosts: the processes that train together.
-        output: the folder that this process writes to.
-        resume: go on with the training in the output.
-        force: replace an earlier training in the output.
-        console: where progress is printed.
+        hosts: processes that train together.
+        output: folder that this process writes to.
+        resume: whether to go on with the training in the output.
+        force: whether to replace an earlier training in the output.
+        console: console on which progress is printed.
+
+    Returns:
+        A `Preparation`, whose output holds what a resumed run needs before its first epoch.
 
     Raises:
         ValueError: If text files or a saved state cannot be used, or hosts have different
@@ -98,9 +101,6 @@ def prepare(
         name: getattr(settings, name) for name in ("batch_size", "batch_tokens", "length_multiple")
     }
     _describe_batches(settings, training, batching, say)
-    # XLA compiles for each shape of a batch: give it few.
-    rounds = hosts.devices > 1 or settings.length_multiple is None
-    shares = hosts if keras.backend.backend() == "jax" and rounds else None
 
     checkpoint = _checkpoint(
         settings,
@@ -125,7 +125,7 @@ def prepare(
         training=training,
         validation=validation,
         batching=batching,
-        shares=shares,
+        shares=_shares(settings, hosts),
         model=model,
         translator=translator,
         checkpoint=checkpoint,
@@ -145,19 +145,20 @@ def _tokenizers(
         source, target = map(keras.saving.deserialize_keras_object, json.loads(saved))
     hosts.check_alike("tokenizers", _as_json((source, target)).encode())
     for side, tokenizer in (("source", source), ("target", target)):
-        tokenized = getattr(settings, f"{side}_tokenizer")
-        say(f"{side} vocabulary: {tokenizer.vocabulary_size:,} ids ({tokenized})")
+        kind = getattr(settings, f"{side}_tokenizer")
+        say(f"{side} vocabulary: {tokenizer.vocabulary_size:,} ids ({kind})")
     return source, target
 
 
 def _as_json(tokenizers: tuple[Tokenizer, Tokenizer]) -> str:
-    return json.dumps([keras.saving.serialize_keras_object(each) for each in tokenizers])
+    return json.dumps(list(map(keras.saving.serialize_keras_object, tokenizers)))
 
 
 def _corpora(
     settings: TrainingSettings, tokenizers: tuple[Tokenizer, Tokenizer], say: Callable[[str], None]
 ) -> list[Corpus]:
-    of_training: dict[str, Any] = {**samplings(settings), "on_disk": settings.ids_on_disk}
+    """Reads the corpora of training and of validation; only the former is sampled and on disk."""
+    training_options: dict[str, Any] = {**samplings(settings), "on_disk": settings.ids_on_disk}
     corpora = []
     for name, read in (("training", settings.pairs), ("validation", settings.validation_pairs)):
         corpus = Corpus(
@@ -165,11 +166,18 @@ def _corpora(
             *tokenizers,
             max_source_length=settings.max_source_length,
             max_target_length=settings.max_target_length,
-            **(of_training if name == "training" else {}),
+            **(training_options if name == "training" else {}),
         )
         say(f"{name}: {corpus.report}")
         corpora.append(corpus)
     return corpora
+
+
+def _shares(settings: TrainingSettings, hosts: Hosts) -> Hosts | None:
+    """Returns the processes that divide each batch or round its sizes up; None if neither is so."""
+    # XLA compiles for each shape of a batch, so that batches of few shapes are given to it.
+    rounds_up = hosts.devices > 1 or settings.length_multiple is None
+    return hosts if keras.backend.backend() == "jax" and rounds_up else None
 
 
 def _describe_batches(
@@ -178,6 +186,7 @@ def _describe_batches(
     batching: dict[str, Any],
     say: Callable[[str], None],
 ) -> None:
+    """Says how many batches an epoch has, in how many shapes, and the share of padding in them."""
     plan = training.plan(**batching, shuffle_seed=settings.seed)
     shapes, padding = training.count_shapes(**batching, shuffle_seed=settings.seed)
     of_shapes = f" of {shapes:,} shapes" if settings.length_multiple else ""
@@ -187,6 +196,7 @@ def _describe_batches(
 def _checkpoint(
     settings: TrainingSettings, output: Path, save_best: Callable[[], None]
 ) -> Checkpoint:
+    """Makes the callback that saves the state of a run and, with `save_best`, its best epoch."""
     metric = METRICS[settings.monitor]
     plateau = settings.learning_rate_schedule == "plateau"
     return Checkpoint(
@@ -218,6 +228,7 @@ def _new_model(
     tokenizers: tuple[Tokenizer, Tokenizer],
     say: Callable[[str], None],
 ) -> Seq2Seq:
+    """Makes the model of a new run, with pretrained embeddings where the settings name them."""
     keras.utils.set_random_seed(settings.seed)
     model = make_model(settings, *tokenizers)
     load_embeddings(settings, model, *tokenizers, say)
@@ -227,23 +238,23 @@ def _new_model(
 def _write_beginning(
     settings: TrainingSettings, output: Path, tokenizers: tuple[Tokenizer, Tokenizer]
 ) -> None:
-    """Writes what a resumed run needs besides the state of its last finished epoch."""
+    """Writes the settings and tokenizers, which a resumed run needs besides its last epoch."""
     write_json(output / SETTINGS, dataclasses.asdict(settings))
     (output / CHECKPOINT).mkdir(exist_ok=True)
     write_text(output / CHECKPOINT / TOKENIZERS, _as_json(tokenizers))
 
 
 def check_hosts(settings: TrainingSettings, hosts: Hosts, resume: bool) -> None:
-    """Raises ValueError unless these hosts can train together, and are about to do the same."""
+    """Raises ValueError unless these hosts can train together, on the same settings and files."""
     if hosts.devices > 1 and METRICS[settings.monitor].needs_outputs:
         raise ValueError(
-            "Several hosts or devices train, they do not decode: `monitor` must be perplexity; got "
-            f"{settings.monitor}."
+            "Several hosts or devices train together but do not decode, so `monitor` must be "
+            f"perplexity; got {settings.monitor}."
         )
-    # What they may call by other names: files of the same content, and where process 0 writes.
-    names = (*FILES, "output", "ids_on_disk")
-    same = {name: v for name, v in dataclasses.asdict(settings).items() if name not in names}
-    hosts.check_alike("settings", json.dumps([same, resume]).encode())
+    # Hosts may have the same files under other names, and each has its own output and memory.
+    own = (*FILES, "output", "ids_on_disk")
+    shared = {name: v for name, v in dataclasses.asdict(settings).items() if name not in own}
+    hosts.check_alike("settings", json.dumps([shared, resume]).encode())
     if hosts.count > 1:
         for name in FILES:
             path = getattr(settings, name)

@@ -1,4 +1,4 @@
-"""Progress of a training: a bar for the running epoch, a line for each finished one."""
+"""Shows the progress of a training: a bar for the running epoch, a line for each finished one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from keras_s2s.evaluation.metrics import METRICS
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A bar for the running epoch on a terminal, and one line per finished epoch anywhere.
+    """Shows a bar for the running epoch on a terminal, and prints a line for each finished epoch.
 
     Args:
         epochs: number of epochs in all.
-        console: where to print.
+        console: console on which to print; one that is no terminal gets the lines without a bar.
     """
 
     def __init__(self, epochs: int, console: Console) -> None:
@@ -46,7 +46,7 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, completed=batch + 1, values=_shown(logs or {}, ""))
+            self._bar.update(self._task, completed=batch + 1, values=_values(logs or {}, ""))
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._bar is not None:
@@ -55,8 +55,8 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.close()
         logs = logs or {}
-        line = f"epoch {epoch + 1}/{self.epochs}  {_shown(logs, '')}"
-        validation = _shown(logs, "val_")
+        line = f"epoch {epoch + 1}/{self.epochs}  {_values(logs, '')}"
+        validation = _values(logs, "val_")
         if validation:
             line += f"  |  validation  {validation}"
         seconds = time.perf_counter() - self._started
@@ -65,13 +65,13 @@ class ProgressBar(keras.callbacks.Callback):
         )
 
     def close(self) -> None:
-        """Takes the bar off the terminal. After an interruption nobody else does."""
+        """Removes the bar from the terminal, also after an interruption."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
 
-# How each value is shown: of one width from epoch to epoch, so that the lines stand in columns.
+# A value has the same width in every epoch, so that the lines form columns.
 _FORMATS = {
     "loss": "{:6.3f}",
     "accuracy": "{:6.2%}",
@@ -79,7 +79,8 @@ _FORMATS = {
 }
 
 
-def _shown(logs: dict[str, Any], prefix: str) -> str:
+def _values(logs: dict[str, Any], prefix: str) -> str:
+    """Writes the values whose names begin with a prefix, such as `loss  1.203  accuracy 56.10%`."""
     return "  ".join(
         f"{name} {template.format(float(logs[prefix + name]))}"
         for name, template in _FORMATS.items()

@@ -1,4 +1,4 @@
-"""Says when a training compiles its step again and again, which costs more than the steps."""
+"""Warns when a training compiles its step again and again, which costs more than the steps."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from keras_s2s.system.checks import check_size
 class RetraceWarning(keras.callbacks.Callback):
     """Warns once when `fit` compiles the training step more often than `limit`.
 
-    What is counted are traces of the step, which on JAX are compilations too, and with
-    `jit_compile` on TensorFlow, where XLA compiles a traced step for each shape of batches, the
-    shapes. A `Seq2Seq` on TensorFlow without `jit_compile` has one trace for batches of all
-    lengths. Nothing is counted where nothing is compiled, with `run_eagerly` and on Torch.
+    The callback counts traces of the step, each of which is also a compilation on JAX. With
+    `jit_compile` on TensorFlow, it counts the shapes of batches, for each of which XLA compiles a
+    traced step. A `Seq2Seq` on TensorFlow without `jit_compile` has one trace for batches of all
+    lengths. With `run_eagerly` and on Torch, nothing is compiled and nothing is counted.
 
     Args:
-        limit: compilations of one call of `fit` without a warning.
-        say: called with the message; `warnings.warn` when omitted.
+        limit: largest number of compilations in one call of `fit` that raises no warning.
+        say: function that is called with the message; `warnings.warn` when omitted.
 
     Attributes:
-        compilations: how often the last call of `fit` has compiled its step.
+        compilations: number of times that the last call of `fit` has compiled its step.
 
     Raises:
-        ValueError: a `limit` that is no whole number from 1.
-        TypeError: in `fit`, of a model that is no `Seq2Seq`.
+        ValueError: If `limit` is no positive integer.
+        TypeError: If the model that `fit` trains is no `Seq2Seq`.
 
     Example:
     >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Training as one call: two text files in, a translator file out. What `keras-s2s train` runs."""
+"""Trains a translator in one call: two text files in, a translator file out."""
 
 from __future__ import annotations
 
@@ -21,21 +21,30 @@ from keras_s2s.training.folder import CHECKPOINT, EPOCHS, HISTORY
 from keras_s2s.training.preparation import Preparation, check_hosts, prepare
 from keras_s2s.training.progress import ProgressBar
 from keras_s2s.training.retraces import RetraceWarning
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 from keras_s2s.translation.archive import TRANSLATOR, save_translator
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training run left behind.
+    """The outcome of a training run, as `train` returns it.
 
     Attributes:
-        path: the saved translator, with the weights of the best epoch.
-        best_epoch: the epoch with the best `settings.monitor` of the validation text, from 1.
-        best: that value.
-        epochs: epochs run in all.
-        parameters: number of weights.
-        history: per epoch, the values of training and validation.
+        path: file of the saved translator, with the weights of the best epoch.
+        best_epoch: number of the epoch with the best `settings.monitor` of the validation text,
+            from 1.
+        best: value of `settings.monitor` in that epoch.
+        epochs: number of epochs in all, those before a break included.
+        parameters: number of numbers in the model's weights.
+        history: values of training and validation in each epoch, such as `loss`,
+            `val_perplexity` and `learning_rate`.
+
+    Example:
+        ```python
+        result = s2s.train(settings)
+        print(f"epoch {result.best_epoch} of {result.epochs}: perplexity {result.best:.2f}")
+        print([epoch["val_perplexity"] for epoch in result.history])
+        ```
     """
 
     path: Path
@@ -54,29 +63,30 @@ def train(
     hosts: Hosts | None = None,
     console: Console | None = None,
 ) -> TrainingResult:
-    """Trains a translator and writes it to `settings.output`.
+    r"""Trains a translator and writes it to `settings.output`.
 
-    1. Read the training pairs, train the tokenizers, tokenise; filter by length. Up to here nothing
-       is written, so a mistake in the data costs no earlier training.
-    2. Fit a `Seq2Seq` with teacher forcing. Whenever `settings.monitor` is the best so far,
-       write `translator.keras`; after every epoch write the whole state below `checkpoint/`, and
-       with `keep_checkpoints` the translator below `epochs/`; all of them atomically.
+    1. Read the training pairs, train the tokenizers, tokenise the pairs, and leave out long ones.
+       Nothing is written before this is done, so a mistake in the data costs no earlier training.
+    2. Fit a `Seq2Seq` with teacher forcing. Whenever `settings.monitor` is the best so far, write
+       `translator.keras`. After every epoch, write the whole state below `checkpoint/`, and with
+       `keep_checkpoints` the translator below `epochs/`. Each is written atomically.
     3. Stop after `patience` epochs without improvement, or after `epochs`.
 
-    The folder then holds `translator.keras`, `settings.json` (every setting as it was used; the
-    same settings give the same weights on the same machine), `history.json` and `checkpoint/`,
-    which only `resume` needs. The seeds of Python, NumPy and TensorFlow are set to `settings.seed`.
+    The folder then holds `translator.keras`, `settings.json`, `history.json` and `checkpoint/`,
+    which only `resume` needs. `settings.json` has every setting as it was used, and the same
+    settings give the same weights on the same machine. The seeds of Python, NumPy and TensorFlow
+    are set to `settings.seed`. `keras-s2s train` calls this function.
 
     Args:
         settings: everything that decides the result.
-        resume: go on after the last finished epoch in `settings.output`, to the weights that the
-            run would have had without the break. All settings but `output`, `epochs`, `patience`,
-            `keep_checkpoints` and `ids_on_disk` must be those it began with.
-        force: replace an earlier training in `settings.output`.
-        hosts: from `join_hosts`, where several processes train together, each called with the same
-            settings and the same files: the weights are those of one process, within float32. Only
-            process 0 reads and writes `settings.output`, and prints.
-        console: where progress is printed; standard error when omitted.
+        resume: whether to go on after the last finished epoch in `settings.output`, to the weights
+            that the run would have had without the break. All settings but `output`, `epochs`,
+            `patience`, `keep_checkpoints` and `ids_on_disk` must be those that it began with.
+        force: whether to replace an earlier training in `settings.output`.
+        hosts: what `join_hosts` returned, if several processes train together. Each of them calls
+            `train` with the same settings and the same files, and the weights are those of one
+            process, within float32. Only process 0 reads and writes `settings.output`, and prints.
+        console: console on which progress is printed; standard error when omitted.
 
     Returns:
         A `TrainingResult`.
@@ -84,9 +94,31 @@ def train(
     Raises:
         FileExistsError: If the output is a file, or holds a training, and neither `resume` nor
             `force` was given.
-        ValueError: If settings, text files or a saved state cannot be used, or hosts have different
-            settings or files, or should decode. The message says which.
-        RuntimeError: If the training diverged before it brought anything.
+        ValueError: If settings, text files or a saved state cannot be used, if hosts have different
+            settings or files, or if several hosts should decode. The message says which.
+        RuntimeError: If the training diverged before any epoch had a finite `monitor`.
+
+    Example: a small model that learns to reverse words, within a minute.
+        ```python
+        from pathlib import Path
+
+        import keras_s2s as s2s
+
+        words = ["attention", "decoder", "encoder", "gradient", "sequence", "translation"]
+        Path("words.tsv").write_text("".join(f"{word}\t{word[::-1]}\n" for word in words * 50))
+        settings = s2s.TrainingSettings(
+            output="reversal",
+            data="words.tsv",
+            val_data="words.tsv",
+            source_tokenizer="char",
+            embedding_size=16,
+            units=32,
+            learning_rate=0.01,
+            epochs=20,
+        )
+        result = s2s.train(settings, force=True)
+        print(s2s.load_translator(result.path)("decoder"))  # redoced
+        ```
     """
     hosts = hosts or Hosts()
     if hosts.leads:
@@ -94,9 +126,9 @@ def train(
     else:
         console = Console(quiet=True)
     check_hosts(settings, hosts, resume)
-    begun = CHECKPOINT if resume else None
+    begun = CHECKPOINT if resume else None  # the other processes need a copy of it
     with folder.host_output(hosts, Path(settings.output), begun) as output:
-        # Whatever a process does here, all of them do, each in an output of its own.
+        # All processes run what follows, each in an output of its own.
         console = console or Console(stderr=True)
         preparation = prepare(settings, hosts, output, resume=resume, force=force, console=console)
         _fit(preparation)
@@ -105,7 +137,7 @@ def train(
 
 
 def _fit(preparation: Preparation) -> None:
-    """Trains for the epochs that are left: none if the run had ended."""
+    """Trains for the epochs that are left, which are none if the run had ended."""
     settings, checkpoint, say = preparation.settings, preparation.checkpoint, preparation.say
     if checkpoint.epoch >= settings.epochs or checkpoint.finished:
         say("nothing left to train: the run had ended")
@@ -141,10 +173,10 @@ def _fit(preparation: Preparation) -> None:
 
 
 def _keep(preparation: Preparation) -> TrainingResult:
-    """Writes the history and says what the training brought.
+    """Writes the history and returns the outcome of the training.
 
     Raises:
-        RuntimeError: If it brought nothing.
+        RuntimeError: If no epoch had a finite `monitor`, so that no translator was saved.
     """
     settings, checkpoint = preparation.settings, preparation.checkpoint
     write_json(preparation.output / HISTORY, checkpoint.history)

@@ -17,8 +17,8 @@ import pytest
 from typer.main import get_command
 
 from keras_s2s.cli import main as cli
-from keras_s2s.training.declaration import declared
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.declaration import declared
+from keras_s2s.training.settings.settings import TrainingSettings
 from keras_s2s.translation.minimum_bayes_risk import expected_utilities
 
 LEXICON = {"red": "rot", "dog": "Hund", "big": "groß", "cat": "Katze", "tree": "Baum"}

@@ -9,7 +9,7 @@ import pytest
 from keras_s2s.data.corpus import Corpus
 from keras_s2s.data.reading import read_parallel, read_tsv
 from keras_s2s.text import train_tokenizer
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 
 pytestmark = pytest.mark.corpora
 

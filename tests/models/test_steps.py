@@ -283,7 +283,7 @@ ON_JAX = """
 import keras, numpy as np, pytest
 import keras_s2s as s2s
 from keras_s2s.training.construction import make_model
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 
 model = s2s.Seq2Seq(
     s2s.Encoder(vocabulary_size=9, embedding_size=4, units=4),

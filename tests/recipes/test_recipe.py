@@ -12,7 +12,7 @@ import pytest
 from keras_s2s.recipes.recipe import RECIPES, Recipe, find_recipe, read_recipe, settings_of
 from keras_s2s.recipes.run import RESULTS
 from keras_s2s.recipes.table import BY_LENGTH, LEARNING_CURVE, table
-from keras_s2s.training.settings import FILES
+from keras_s2s.training.settings.settings import FILES
 
 SMALL = """
 title = "letters"

@@ -10,7 +10,7 @@ import pytest
 import keras_s2s as s2s
 from keras_s2s.data.reading import read_lines, read_tsv
 from keras_s2s.training.distillation import taught_settings
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 
 PAIRS = [("a b", "1 2"), ("b", "2"), ("a b", "1 and 2"), ("", "7"), ("c a", "3 1")]
 

@@ -24,7 +24,7 @@ from keras_s2s.training import run as training
 from keras_s2s.training.folder import check_output
 from keras_s2s.training.retraces import RetraceWarning
 from keras_s2s.training.run import TrainingResult, train
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 from keras_s2s.translation.archive import load_translator
 from keras_s2s.translation.combination import average_translators, ensemble_translators
 
@@ -392,7 +392,7 @@ def test_another_process_repeats_the_run_to_the_bit(
     """Also what libraries salt with a number of the process: hashes, generators."""
     settings = settings_for(texts, tmp_path / "out", **STATEFUL)
     code = (
-        "import sys, json; from keras_s2s.training.settings import TrainingSettings; "
+        "import sys, json; from keras_s2s.training.settings.settings import TrainingSettings; "
         "from keras_s2s.training.run import train; "
         "train(TrainingSettings(**json.loads(sys.argv[1])))"
     )
@@ -619,7 +619,7 @@ def test_forced_training_removes_the_epochs_of_the_last(texts: Path, tmp_path: P
 def test_killed_process_can_be_resumed(texts: Path, whole: Path, tmp_path: Path) -> None:
     settings = settings_for(texts, tmp_path / "out", epochs=1000, patience=1000)
     code = (
-        "import sys, json; from keras_s2s.training.settings import TrainingSettings; "
+        "import sys, json; from keras_s2s.training.settings.settings import TrainingSettings; "
         "from keras_s2s.training.run import train; "
         "train(TrainingSettings(**json.loads(sys.argv[1])))"
     )

@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 
 from keras_s2s.cli.training_options import parameters
-from keras_s2s.training.declaration import Setting, declared, documented, setting
-from keras_s2s.training.settings import FILES as FILES_TO_READ
-from keras_s2s.training.settings import VOCABULARY, TrainingSettings
+from keras_s2s.training.settings.declaration import Setting, declared, documented, setting
+from keras_s2s.training.settings.settings import FILES as FILES_TO_READ
+from keras_s2s.training.settings.settings import VOCABULARY, TrainingSettings
 
 FILES = {"output": "out", "data": "train.tsv", "val_data": "val.tsv"}
 

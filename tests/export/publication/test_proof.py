@@ -19,7 +19,7 @@ from keras_s2s.export.serving.process import RemoteSession
 from keras_s2s.export.specs.arrays import as_bytes
 from keras_s2s.search import BeamSearch
 from keras_s2s.training.run import train
-from keras_s2s.training.settings import TrainingSettings
+from keras_s2s.training.settings.settings import TrainingSettings
 from keras_s2s.translation.archive import load_translator
 from keras_s2s.translation.translator import Translator
 from support.served import late_libraries

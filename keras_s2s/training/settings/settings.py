@@ -1,4 +1,4 @@
-"""The settings of a training run: one record, checked before anything is read or written."""
+"""The settings of a training run: one record that checks itself when it is made."""
 
 from __future__ import annotations
 
@@ -7,33 +7,45 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_s2s.data.reading import group_references, read_pairs
-from keras_s2s.training.choices import FilePath
-from keras_s2s.training.consistency import check_together
-from keras_s2s.training.declaration import declared, documented
-from keras_s2s.training.setting_fields import SettingFields
+from keras_s2s.training.settings.choices import FilePath
+from keras_s2s.training.settings.consistency import check_together
+from keras_s2s.training.settings.declaration import declared, documented
+from keras_s2s.training.settings.fields import SettingFields
 
-# SentencePiece must be told a size; characters and words default to all that occur.
+# SentencePiece needs a size; other vocabularies default to everything that occurs.
 SUBWORD_VOCABULARY = 8000
 
 
 @documented
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(SettingFields):
-    """Everything that decides the result of a training run.
+    """A record of everything that decides the result of a training run.
 
-    Give the text as `source` and `target` (two files, line n of one belongs to line n of the other)
-    or as `data` (one file of `source<TAB>target` lines), and the validation text in the same way.
+    The training text is either `source` and `target`, two files in which line n of one belongs to
+    line n of the other, or `data`, one file of `source<TAB>target` lines. The validation text is
+    given in the same way. No file is read before `train` is called.
 
-    What is None or left out is replaced by what is used, and paths by strings, so that
-    `dataclasses.asdict` is a full record: `TrainingSettings(**record)` repeats the run.
+    A setting that is None is replaced by the value that the training uses, and a path by its
+    string. `dataclasses.asdict` therefore gives a full record, and `TrainingSettings(**record)`
+    repeats the run.
 
     Each setting is a field of `SettingFields`, with its type, range, default and explanation. A
-    number outside of its range is refused, not adjusted.
+    number outside its range is refused, not adjusted.
 
     Raises:
         ValueError: If a value is out of its range or none of its choices, or if two settings
             exclude each other.
         TypeError: If a value has another type than its setting.
+
+    Example:
+    >>> settings = TrainingSettings(
+    ...     output="en-de", data="train.tsv", val_data="validation.tsv", units=256
+    ... )
+    >>> settings.batch_tokens, settings.target_tokenizer
+    (4096, 'unigram')
+    >>> TrainingSettings(output="en-de", data="train.tsv", val_data="validation.tsv", dropout=1.5)
+    Traceback (most recent call last):
+    ValueError: `dropout` must be at least 0 and below 1; got 1.5.
     """
 
     def __post_init__(self) -> None:
@@ -45,7 +57,7 @@ class TrainingSettings(SettingFields):
         check_together(self)
 
     def _resolve(self) -> None:
-        """Replaces None by what it stands for, so that the record shows what was used."""
+        """Replaces None by the value it stands for, so that the record shows what is used."""
         resolved: dict[str, Any] = {
             "target_tokenizer": self.target_tokenizer or self.source_tokenizer
         }
@@ -68,46 +80,47 @@ class TrainingSettings(SettingFields):
 
     @property
     def encoder_units(self) -> int:
-        """Width of one direction of the encoder."""
+        """Units of one direction of the encoder."""
         return self.units // 2 if self.bidirectional else self.units
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """The training pairs, read anew."""
+        """Reads the training pairs, from the start at each call."""
         return read_pairs(self.source, self.target, self.data)
 
     def validation_references(self) -> tuple[list[str], list[list[str]]]:
-        """The validation sources and their references, read anew."""
+        """Reads the validation sources, each once, and the references of each."""
         return group_references(self.validation_pairs())
 
     def validation_pairs(self) -> Iterator[tuple[str, str]]:
-        """The validation pairs, read anew."""
+        """Reads the validation pairs, from the start at each call."""
         return read_pairs(self.val_source, self.val_target, self.val_data)
 
 
 def _check_files(
-    what: str,
+    purpose: str,
     prefix: str,
     source: FilePath | None,
     target: FilePath | None,
     data: FilePath | None,
 ) -> None:
-    two, one = source is not None and target is not None, data is not None
-    partial = (source is None) != (target is None)
-    if two == one or partial:
+    """Raises ValueError unless a text is given in exactly one of its two forms."""
+    two_files, one_file = source is not None and target is not None, data is not None
+    half_given = (source is None) != (target is None)
+    if two_files == one_file or half_given:
         given = [
             f"`{prefix}{name}`"
             for name, value in (("source", source), ("target", target), ("data", data))
             if value is not None
         ]
         raise ValueError(
-            f"The {what} text is two files (`{prefix}source` and `{prefix}target`) or one TSV "
+            f"The {purpose} text is two files (`{prefix}source` and `{prefix}target`) or one TSV "
             f"(`{prefix}data`); got {', '.join(given) or 'none of them'}."
         )
 
 
 # The settings that name a file to read.
 FILES = tuple(name for name, setting in declared(TrainingSettings).items() if setting.is_file)
-# The settings by which a vocabulary is made.
+# The settings that decide how a vocabulary is made.
 VOCABULARY = tuple(
     name for name, setting in declared(TrainingSettings).items() if setting.makes_vocabulary
 )

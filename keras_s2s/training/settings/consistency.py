@@ -1,18 +1,21 @@
-"""Which settings of a training exclude each other, or need each other."""
+"""The rules between the settings of a training: which exclude and which need each other."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 
 from keras_s2s.evaluation.metrics import METRICS
-from keras_s2s.training.setting_fields import SettingFields
+from keras_s2s.training.settings.fields import SettingFields
 
 
 def check_together(settings: SettingFields) -> None:
-    """Raises ValueError for settings that no training can have together.
+    """Checks that a training can have these settings together.
 
     Args:
-        settings: each of them within its range.
+        settings: settings whose values are each within their range.
+
+    Raises:
+        ValueError: If two settings exclude each other, or one lacks another that it needs.
     """
     _check_sizes(settings)
     _check_sampling(settings)
@@ -24,6 +27,7 @@ def check_together(settings: SettingFields) -> None:
 
 
 def _check_sizes(settings: SettingFields) -> None:
+    """Raises ValueError for sizes of vocabularies, batches or units that contradict each other."""
     if settings.shared_vocabulary and (
         settings.source_tokenizer != settings.target_tokenizer
         or settings.source_vocabulary_size != settings.target_vocabulary_size
@@ -46,7 +50,7 @@ def _check_sizes(settings: SettingFields) -> None:
 
 
 def _check_sampling(settings: SettingFields) -> None:
-    """Raises ValueError for segmentations that cannot be drawn."""
+    """Raises ValueError if `subword_sampling` has no segmentations to draw, or none to gain."""
     kinds = {settings.source_tokenizer, settings.target_tokenizer}
     if settings.subword_sampling is not None and not kinds & {"unigram", "bpe"}:
         raise ValueError(
@@ -61,8 +65,8 @@ def _check_sampling(settings: SettingFields) -> None:
 
 
 def _check_design(settings: SettingFields) -> None:
-    """Raises ValueError for options of the model that contradict each other."""
-    wrong = [
+    """Raises ValueError for settings of the model that contradict each other."""
+    rules = [
         (
             settings.shared_embedding and not settings.shared_vocabulary,
             "`shared_embedding` needs one vocabulary for both sides: set `shared_vocabulary`.",
@@ -91,13 +95,13 @@ def _check_design(settings: SettingFields) -> None:
             f"{settings.units} and {settings.embedding_size}.",
         ),
     ]
-    for contradiction, message in wrong:
-        if contradiction:
+    for is_broken, message in rules:
+        if is_broken:
             raise ValueError(message)
 
 
 def _check_softmax(settings: SettingFields) -> None:
-    """Raises ValueError for a sample of the target vocabulary that cannot be drawn."""
+    """Raises ValueError if `sampled_softmax` cannot draw its sample of the target vocabulary."""
     samples, size = settings.sampled_softmax, settings.target_vocabulary_size
     if samples and settings.label_smoothing:
         raise ValueError(
@@ -113,7 +117,7 @@ def _check_softmax(settings: SettingFields) -> None:
 
 
 def _check_passes(settings: SettingFields) -> None:
-    """Raises ValueError where R-Drop has nothing to compare."""
+    """Raises ValueError if R-Drop has no two different distributions to compare."""
     if not settings.r_drop:
         return
     if settings.sampled_softmax:
@@ -133,10 +137,10 @@ def _check_passes(settings: SettingFields) -> None:
 
 
 def _check_rate(settings: SettingFields) -> None:
-    """Raises ValueError for options of the learning rate that its schedule has no use for."""
+    """Raises ValueError for settings that the learning rate schedule ignores or lacks."""
     schedule = settings.learning_rate_schedule
     rules = (
-        # name, whether it is given, the schedules that take it, those that need it
+        # name, whether it is given, the schedules that take it, the one that needs it
         (
             "warmup_steps",
             settings.warmup_steps > 0,
@@ -160,10 +164,10 @@ def _check_rate(settings: SettingFields) -> None:
 
 
 def _check_monitor(settings: SettingFields) -> None:
-    """Raises ValueError for options of a decoding that does not happen."""
+    """Raises ValueError for settings of a decoding that the `monitor` does not need."""
     defaults = {field.name: field.default for field in fields(settings)}
     metric = METRICS[settings.monitor]
-    tokenized = " or ".join(each.name for each in METRICS.values() if each.takes_tokenizer)
+    tokenized = " or ".join(m.name for m in METRICS.values() if m.takes_tokenizer)
     for name, useful, needs in (
         ("monitor_sentences", metric.needs_outputs, "a decoded one"),
         ("monitor_beam", metric.needs_outputs, "a decoded one"),

@@ -1,9 +1,9 @@
-"""How a setting is declared: once, on its field of a dataclass.
+"""Declares a setting once, on its field of a dataclass, and reads the declarations.
 
-`setting` takes the place of `dataclasses.field` and keeps what the annotation of the field cannot
-say: its range, its help and where the help lists it. `declared` joins that with the annotation.
-Whoever needs to know the settings asks `declared`: the checks of the record, the reader of recipes,
-the command line and the documentation.
+`setting` takes the place of `dataclasses.field`. It keeps what the annotation of the field cannot
+say, such as the range, the help and the heading under which the help lists it. `declared` joins
+that with the annotation. The checks of the record, the reader of recipes, the command line and the
+documentation all ask `declared`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One setting, as its field declares it.
+    """The declaration of one setting, read from its field.
 
     Attributes:
         name: name of the field.
@@ -30,17 +30,18 @@ class Setting:
             or a union of `str` with `os.PathLike`.
         optional: whether the setting may be None.
         default: default value; `dataclasses.MISSING` where the setting must be given.
-        help: sentence that explains the setting to somebody who has read nothing else. Another
-            setting in it stands in backticks.
+        help: sentence that explains the setting to somebody who has read nothing else. It writes
+            the names of other settings in backticks.
         panel: heading under which the setting is listed.
-        metavar: what the help of the command line shows for a value.
-        none: what None stands for, to be read after "Default:".
+        metavar: placeholder for a value in the help of the command line.
+        none: words for what None stands for, to be read after "Default:".
         least: lowest number, or None.
         above: number that a value must exceed, or None.
         most: highest number, or None.
         below: number that a value must stay under, or None.
         written: whether the path is one to write to; otherwise it names a file to read.
         makes_vocabulary: whether two trainings with different values have different vocabularies.
+        may_change: whether a resumed training may have another value than it began with.
     """
 
     name: str
@@ -57,10 +58,11 @@ class Setting:
     below: float | None = None
     written: bool = False
     makes_vocabulary: bool = False
+    may_change: bool = False
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The strings among which a value is chosen; empty for a setting of another type."""
+        """The strings among which a value is chosen; empty unless the type is a Literal."""
         return get_args(self.type) if get_origin(self.type) is Literal else ()
 
     @property
@@ -75,25 +77,25 @@ class Setting:
 
     @property
     def option(self) -> str:
-        """Name of the option on the command line."""
+        """Name of the option on the command line, such as `--learning-rate`."""
         return f"--{self.name.replace('_', '-')}"
 
     @property
     def range(self) -> str:
-        """The numbers that are allowed, in words: "at least 0 and below 1"."""
+        """The allowed numbers in words, such as "at least 0 and below 1"."""
         limits = {
             "at least": self.least,
             "above": self.above,
             "at most": self.most,
             "below": self.below,
         }
-        words = [f"{word} {_written(n)}" for word, n in limits.items() if n is not None]
+        words = [f"{word} {_limit_in_words(n)}" for word, n in limits.items() if n is not None]
         if self.type is float and self.most is None and self.below is None:
             words.append("finite")
         return " and ".join(words)
 
     def checked(self, value: object) -> Any:
-        """A value that the setting may have, a path as a string.
+        """Checks a value and returns it, a path as a string.
 
         Args:
             value: any object.
@@ -130,23 +132,23 @@ class Setting:
             and (self.most is None or value <= self.most)
             and (self.below is None or value < self.below)
         )
-        # A whole number may be larger than any float; NaN is within no limit.
+        # Refuses infinity, but not a whole number above all floats. NaN is within no limit.
         if not within or not (whole or abs(value) <= sys.float_info.max):
             raise ValueError(f"`{self.name}` must be {self.range}; got {value}.")
         return value
 
 
 def setting(default: Any = MISSING, *, help: str, panel: str, **more: Any) -> Any:
-    """The field of a dataclass that declares a setting.
+    """Makes the field of a dataclass that declares a setting.
 
     The type of the setting is the annotation of the field. A setting without a default must be
     given.
 
     Args:
         default: default value.
-        help: see `Setting`.
-        panel: see `Setting`.
-        **more: other attributes of `Setting`.
+        help: sentence that explains the setting to somebody who has read nothing else.
+        panel: heading under which the setting is listed.
+        **more: other attributes of `Setting`, such as the limits of a number.
 
     Example:
     >>> @dataclass
@@ -159,29 +161,29 @@ def setting(default: Any = MISSING, *, help: str, panel: str, **more: Any) -> An
 
 
 def declared(settings: type) -> dict[str, Setting]:
-    """The settings that a dataclass declares, by name, in the order of its fields."""
+    """Returns the settings that a dataclass declares, by name, in the order of its fields."""
     return _declared(settings)
 
 
-# Apart from `declared`, because mypy takes an instance's class for no argument of a cache.
+# The cache is apart from `declared`, because mypy refuses an instance's class as its argument.
 @cache
 def _declared(settings: type) -> dict[str, Setting]:
     types = get_type_hints(settings)
     return {
-        each.name: Setting(
-            name=each.name,
-            type=_without_none(types[each.name]),
-            optional=NoneType in get_args(types[each.name]),
-            default=each.default,
-            **each.metadata,
+        field.name: Setting(
+            name=field.name,
+            type=_without_none(types[field.name]),
+            optional=NoneType in get_args(types[field.name]),
+            default=field.default,
+            **field.metadata,
         )
-        for each in fields(settings)
+        for field in fields(settings)
     }
 
 
 def documented(settings: type[T]) -> type[T]:
-    """Class decorator that appends the help of every setting to the docstring of the class."""
-    sentences = (f"{each.name}: {each.help}" for each in declared(settings).values())
+    """Appends the help of every setting to the docstring of a class, as its decorator."""
+    sentences = (f"{setting.name}: {setting.help}" for setting in declared(settings).values())
     wrapped = (
         fill(sentence, 96, initial_indent=" " * 4, subsequent_indent=" " * 8)
         for sentence in sentences
@@ -191,6 +193,7 @@ def documented(settings: type[T]) -> type[T]:
 
 
 def _without_none(annotation: Any) -> Any:
+    """Returns the type of an annotation `type | None`, and any other annotation as it is."""
     members = [member for member in get_args(annotation) if member is not NoneType]
     if NoneType not in get_args(annotation):
         return annotation
@@ -200,6 +203,6 @@ def _without_none(annotation: Any) -> Any:
     return union
 
 
-def _written(number: float) -> str:
-    """A limit as a person writes it."""
+def _limit_in_words(number: float) -> str:
+    """Writes a limit as a person would: 2³² instead of 4294967296."""
     return "2³²" if number == 2**32 else str(number)

@@ -1,8 +1,8 @@
-"""Every setting of a training, declared once: its type, range and default, and what it does.
+"""Every setting of a training, declared once: its type, range, default and help.
 
-To add a setting, add its field here. `TrainingSettings` checks it, a recipe may give it, the
-command `train` has an option for it, and `docs/settings.md` lists it. Rules between settings are
-in `consistency`.
+To add a setting, add its field here. `TrainingSettings` then checks it, a recipe may give it, and
+the command `train` has an option for it; `python docs/settings_table.py` lists it in the
+documentation. Rules between settings are in `consistency`.
 """
 
 # ruff: noqa: RUF009 - `setting` is `dataclasses.field` by another name.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from keras_s2s.training.choices import (
+from keras_s2s.training.settings.choices import (
     AttentionKind,
     BleuTokenizer,
     CellKind,
@@ -22,7 +22,7 @@ from keras_s2s.training.choices import (
     RateKind,
     TokenizerKind,
 )
-from keras_s2s.training.declaration import setting
+from keras_s2s.training.settings.declaration import setting
 
 _text = partial(setting, panel="Text")
 _vocabulary = partial(setting, panel="Vocabulary")
@@ -33,7 +33,7 @@ _batches = partial(setting, panel="Batches")
 _epochs = partial(setting, panel="Epochs")
 _optimization = partial(setting, panel="Optimization")
 _search = partial(setting, panel="Saved search")
-# Four ids are special, so that a vocabulary of five has one token.
+# Four ids are special, so the smallest vocabulary of five ids has one token.
 _size = partial(
     _vocabulary,
     default=None,
@@ -45,12 +45,13 @@ _size = partial(
 
 @dataclass(frozen=True, kw_only=True)
 class SettingFields:
-    """The fields of `TrainingSettings`, which adds the checks."""
+    """The fields of a training's settings, without checks; `TrainingSettings` adds those."""
 
     output: FilePath = setting(
         help="Folder that receives the translator and the state of its training.",
         panel="Output",
         written=True,
+        may_change=True,
     )
     source: FilePath | None = _text(
         None, help="File with the training sources, one sentence on each line."
@@ -110,6 +111,7 @@ class SettingFields:
     )
     ids_on_disk: bool = _text(
         False,
+        may_change=True,
         help="Keep the tokenised training text in the system's temporary folder (TMPDIR), not in "
         "memory; meant for millions of pairs.",
     )
@@ -192,9 +194,12 @@ class SettingFields:
         help="Pad the lengths of a batch up to multiples of this number, and add rows of padding, "
         "so that a backend that compiles every shape meets few of them.",
     )
-    epochs: int = _epochs(30, least=1, help="Largest number of epochs.")
+    epochs: int = _epochs(30, least=1, may_change=True, help="Largest number of epochs.")
     patience: int = _epochs(
-        5, least=1, help="Number of epochs without a better `monitor` after which training stops."
+        5,
+        least=1,
+        may_change=True,
+        help="Number of epochs without a better `monitor` after which training stops.",
     )
     monitor: MonitorKind = _epochs(
         "perplexity",
@@ -219,6 +224,7 @@ class SettingFields:
     keep_checkpoints: int = _epochs(
         0,
         least=0,
+        may_change=True,
         help="Number of last epochs whose translators are left in epochs/, to be averaged.",
     )
     precision: PrecisionKind = _optimization(

@@ -1,7 +1,7 @@
 """Joins processes on several hosts, so that they train one model together.
 
-They meet on Keras' JAX backend, through `keras.distribution.DataParallel` over `jax.distributed`.
-What each of them then trains on is a matter of `Hosts`.
+The processes meet on Keras' JAX backend, through `keras.distribution.DataParallel` over
+`jax.distributed`. `keras_s2s.data.hosts` then divides each batch among them.
 """
 
 from __future__ import annotations
@@ -12,31 +12,32 @@ from keras_s2s.data.hosts import Hosts
 
 
 def join_hosts(addresses: Sequence[str], host: int) -> Hosts:
-    """Makes this process one of several that train a model together. On the JAX backend.
+    """Makes this process one of several that train a model together, on Keras' JAX backend.
 
-    Call it before anything is computed, in a process on each host; it waits for the others, five
-    minutes at most. From then on models are made on all devices of all hosts, and `fit` trains
-    them together: what it is given in each process is that process' share of every batch, in step.
-    `Corpus.dataset(hosts=...)` makes such shares. Loss, gradients, their clipping and the metrics
-    are those of the whole batch, so the result is that of one process.
+    Call it in a process on each host, before anything is computed. It waits for the other
+    processes, five minutes at most. From then on, models are made on all devices of all hosts, and
+    `fit` trains them together: each process gives `fit` its share of every batch, in step with the
+    others. `Corpus.dataset(hosts=...)` makes such shares. Loss, gradients, their clipping and the
+    metrics are those of the whole batch, so the result is that of one process.
 
-    Every process must do the same, also what only makes or loads models: they wait for each other.
-    `Hosts.save` writes the result. `predict` and decoding are for one process: do them
-    in another run, or on another backend, from the saved file.
+    Every process must run the same program, even where it only makes or loads models, because the
+    processes wait for each other. `Hosts.save` writes the result. `predict` and decoding are for
+    one process: run them afterwards from the saved file, in another run or on another backend.
 
     Args:
-        addresses: `name:port` of each host, the same list on all of them. The first is where they
-            meet: its port must be free there, and open to the others. One address is one host
-            alone, with all of its devices.
-        host: number of this one in the list, from 0.
+        addresses: `name:port` of each host, the same list on all of them. The processes meet at the
+            first address, whose port must be free there and open to the others. A list of one
+            address is one host alone, with all of its devices.
+        host: number of this host in the list, from 0.
 
     Returns:
-        `Hosts`.
+        `Hosts`, which divides each batch among the processes.
 
     Raises:
-        ValueError: If `addresses` or `host` cannot be used, Keras runs on another backend, or hosts
-            have different numbers of devices.
-        RuntimeError: If something was computed before, or the others did not come.
+        TypeError: If `addresses` is a string.
+        ValueError: If `addresses` or `host` cannot be used, if Keras runs on another backend, or if
+            the hosts have different numbers of devices.
+        RuntimeError: If something was computed before, or if the other processes did not come.
 
     Example: the same program on both hosts, which differs in `host` alone.
         ```python
@@ -64,16 +65,16 @@ def join_hosts(addresses: Sequence[str], host: int) -> Hosts:
         keras.distribution.initialize(",".join(addresses), len(addresses), host)
     if jax.device_count() != len(addresses) * jax.local_device_count():
         raise ValueError(
-            f"All hosts must have as many devices; host {host} has {jax.local_device_count()} of "
-            f"{jax.device_count()} devices on {len(addresses)} hosts."
+            f"All hosts must have the same number of devices; host {host} has "
+            f"{jax.local_device_count()} of {jax.device_count()} devices on {len(addresses)} hosts."
         )
-    # What `fit` is given is this process' share already.
+    # Keras must not divide the batches again: `fit` is given the share of this process.
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     return Hosts(len(addresses), host, jax.device_count())
 
 
 def check_addresses(addresses: Sequence[str], host: int) -> None:
-    """Raises ValueError unless these are the hosts of a training and this the number of one."""
+    """Raises an error unless these are addresses of hosts, and `host` is the number of one."""
     if isinstance(addresses, str):
         raise TypeError("`addresses` must be a list; got one str. Pass [address, …].")
     for address in addresses:

@@ -1,7 +1,7 @@
 """The types of settings: the names among which a user chooses, and paths.
 
-The names are written out because the modules that own them import Keras, which the help of the
-command line must not wait for. A test compares them with their owners.
+The names are written out here, because the modules that own them import Keras and the help of the
+command line must not wait for it. A test compares the names with those of their owners.
 """
 
 from __future__ import annotations
