@@ -121,8 +121,7 @@ class Encoder(keras.layers.Layer):
         """Makes the embeddings, the recurrent layers and the dropouts, in the order they are saved.
 
         Args:
-            depth: number of recurrent layers, or None for one per cell; the attribute `depth` counts
-                the layers that are made.
+            depth: number of recurrent layers; None for one layer, or for one per cell of a list.
         """
         policy = self.dtype_policy
         self.embedding = embedding_table(
