@@ -18,6 +18,7 @@ from .evaluation.validation import DecodedValidation as DecodedValidation
 from .evaluation.validation import ExactMatch as ExactMatch
 from .layers.attention.attention import Attention as Attention
 from .layers.attention.coverage import CoverageScore as CoverageScore
+from .layers.attention.heads import MultiHeadAttention as MultiHeadAttention
 from .layers.attention.location import LocationScore as LocationScore
 from .layers.attention.mechanism import Mechanism as Mechanism
 from .layers.attention.memory import Encoded as Encoded
@@ -35,7 +36,6 @@ from .layers.attention.scores import ScaledDotScore as ScaledDotScore
 from .layers.attention.scores import ScaledGeneralScore as ScaledGeneralScore
 from .layers.attention.scores import Score as Score
 from .layers.attention.scores import named_score as named_score
-from .layers.attention.several import MultiHeadAttention as MultiHeadAttention
 from .layers.attention.several import SeveralAttentions as SeveralAttentions
 from .layers.attention.windows import LocalMonotonicWindow as LocalMonotonicWindow
 from .layers.attention.windows import LocalPredictiveWindow as LocalPredictiveWindow

@@ -1,13 +1,15 @@
-"""Layers: encoder, bridge and decoder, and the attention and recurrent layers inside them.
+"""Keras layers: encoder, bridge and decoder, and the attention and recurrent layers inside them.
 
-- `attention/`: Attention over an encoded source: what is remembered, how it is scored, what comes
-  back.
-- `bridge`: Bridges: how the encoder's last state becomes the decoder's first.
-- `decoder/`: The decoder: its design, the stack that runs it, and its output layer.
-- `embedding`: How ids become vectors at the entrance of an encoder or a decoder: table, scale and
-  dropouts.
-- `encoder`: The recurrent encoder: source ids to an encoded source and a final state.
-- `recurrent/`: Recurrent layers over a sequence, and the same weights one step at a time.
-- `scan`: One loop over time, on every Keras backend.
-- `stack`: What encoder and decoder build their recurrent stacks from: sizes, cells and blocks.
+The encoder turns source ids into an encoded source and a final state, the bridge turns that state
+into the decoder's first state, and the decoder predicts target tokens while it attends to the
+encoded source. Each is a Keras layer that works on its own; `models` joins them to a `Seq2Seq`.
+
+- `encoder`: the recurrent encoder.
+- `bridge`: layers that make the decoder's first state of the encoder's last one.
+- `decoder/`: the recurrent decoder, with its design, its stack and its output layer.
+- `attention/`: attention mechanisms, with their scores, probability functions and windows.
+- `recurrent/`: recurrent layers over a sequence, and the same weights one step at a time.
+- `stack`: the recurrent blocks of an encoder or a decoder, and the checks of their options.
+- `embedding`: how ids become vectors: the table, its scale, and dropouts.
+- `scan`: the loop over time, on every Keras backend.
 """

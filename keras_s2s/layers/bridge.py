@@ -1,4 +1,4 @@
-"""Bridges: how the encoder's last state becomes the decoder's first."""
+"""Bridges, which make the decoder's first state of the encoder's last one."""
 
 from __future__ import annotations
 
@@ -16,30 +16,38 @@ Sizes = tuple[tuple[int, ...], ...]
 
 
 class Bridge(keras.layers.Layer):
-    """From the encoder's final state to the decoder's initial state. Use a subclass."""
+    """A layer that makes the decoder's first state of the encoder's last one. Abstract.
+
+    A subclass defines `call`, and `build` if it has weights.
+    """
 
     def build(self, state_shape: Any, encoded_shape: Any = None) -> None:
-        """Makes the weights, if any."""
+        """Makes the weights, if the bridge has any."""
 
     def call(self, state: State, encoded: Encoded | None = None) -> State:
-        """The decoder's first state, one tuple of tensors `(B, U)` per layer.
+        """Computes the decoder's first state.
 
         Args:
             state: the encoder's last state, one tuple of tensors `(B, U)` per layer.
-            encoded: the encoded source, which only some bridges look at.
+            encoded: the encoded source, which only some bridges use.
+
+        Returns:
+            One tuple of tensors `(B, U)` for each layer of the decoder.
         """
         raise NotImplementedError
 
-    # Defined, so that Keras takes the base configuration for a bridge without options of its own.
+    # Defined so that Keras accepts a subclass without options, which needs no `get_config`.
     def get_config(self) -> dict[str, Any]:
         return dict(super().get_config())
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class CopyBridge(Bridge):
-    """The encoder's last state, unchanged. Needs equal depth, cell and widths on both sides.
+    """Starts the decoder with the encoder's last state, unchanged.
 
-    Example:
+    Encoder and decoder must have the same depth, cells and widths.
+
+    Example: The state of one LSTM layer.
     >>> import numpy as np
     >>> ((h, c),) = CopyBridge()(((np.ones((2, 8)), np.zeros((2, 8))),))
     >>> h.shape
@@ -51,7 +59,7 @@ class CopyBridge(Bridge):
 
 
 class SizedBridge(Bridge):
-    """A bridge that makes a state of given sizes. Use a subclass."""
+    """A bridge that makes a state of given sizes. Abstract."""
 
     def __init__(self, state_sizes: Sizes, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -63,12 +71,13 @@ class SizedBridge(Bridge):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class ZeroBridge(SizedBridge):
-    """Zeros: the decoder learns of the source through attention alone.
+    """Starts the decoder with zeros, so that it learns of the source through attention alone.
 
     Args:
-        state_sizes: the decoder's `state_sizes`: per layer, the width of each state tensor.
+        state_sizes: the decoder's `state_sizes`, which hold the width of each state tensor of each
+            layer.
 
-    Example:
+    Example: From an LSTM of 8 units to a GRU of 5.
     >>> import numpy as np
     >>> ((h,),) = ZeroBridge([[5]])(((np.ones((2, 8)), np.zeros((2, 8))),))
     >>> h.shape, float(h[0, 0])
@@ -84,7 +93,7 @@ class ZeroBridge(SizedBridge):
 
 
 class ProjectingBridge(SizedBridge):
-    """One dense layer per state tensor, all over the same inputs. Use a subclass."""
+    """A bridge of one dense layer per state tensor, all of which see the same inputs. Abstract."""
 
     def __init__(self, state_sizes: Sizes, activation: str = "tanh", **kwargs: Any) -> None:
         super().__init__(state_sizes, **kwargs)
@@ -104,6 +113,7 @@ class ProjectingBridge(SizedBridge):
                 projection.build((None, width))
 
     def _project(self, inputs: Any) -> State:
+        """Projects inputs `(B, …)` to one tensor `(B, U)` for each state tensor."""
         return tuple(
             tuple(projection(inputs) for projection in layer) for layer in self.projections
         )
@@ -114,16 +124,21 @@ class ProjectingBridge(SizedBridge):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class DenseBridge(ProjectingBridge):
-    """Every decoder state tensor from all of the encoder's last states: `tanh(W·[states] + b)`.
+    """Projects all of the encoder's last states to each state tensor of the decoder.
 
-    Bahdanau et al. (2015, A.2.2) start the decoder so, from the backward state alone. Any cell,
-    depth and width on either side.
+    ```
+    state = tanh(W·[encoder states] + b)        with its own W and b for each state tensor
+    ```
+
+    Bahdanau et al. (2015, A.2.2) start the decoder in this way from the backward state alone.
+    Encoder and decoder may have any cells, depths and widths.
 
     Args:
-        state_sizes: the decoder's `state_sizes`: per layer, the width of each state tensor.
+        state_sizes: the decoder's `state_sizes`, which hold the width of each state tensor of each
+            layer.
         activation: name of a Keras activation.
 
-    Example: from an LSTM of 8 units to two layers of GRU with 5.
+    Example: From an LSTM of 8 units to two GRU layers of 5.
     >>> import numpy as np
     >>> bridge = DenseBridge(state_sizes=((5,), (5,)))
     >>> (h_0,), (h_1,) = bridge(((np.ones((2, 8)), np.zeros((2, 8))),))
@@ -140,16 +155,21 @@ class DenseBridge(ProjectingBridge):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class MeanBridge(ProjectingBridge):
-    """Every decoder state tensor from the mean of the real encoder states: `tanh(W·mean + b)`.
+    """Projects the mean of the encoded source to each state tensor of the decoder.
 
-    As Nematus and Marian start their decoders (Sennrich et al. 2017, §2.1). The mean of a source
-    without a real token is zero.
+    ```
+    state = tanh(W·mean + b)        with its own W and b for each state tensor
+    ```
+
+    Nematus and Marian start their decoders in this way (Sennrich et al. 2017, §2.1). The mean is
+    over the real source positions; the mean of a source without a real token is zero.
 
     Args:
-        state_sizes: the decoder's `state_sizes`: per layer, the width of each state tensor.
+        state_sizes: the decoder's `state_sizes`, which hold the width of each state tensor of each
+            layer.
         activation: name of a Keras activation.
 
-    Example: the mean is taken over the one real position.
+    Example: The second position is padding, so the mean is the value at the first.
     >>> import numpy as np
     >>> values = np.array([[[2.0, 4.0], [9.0, 9.0]]], "float32")
     >>> bridge = MeanBridge([[2]], activation="linear")
@@ -163,21 +183,24 @@ class MeanBridge(ProjectingBridge):
     def build(self, state_shape: Any, encoded_shape: Any = None) -> None:
         if encoded_shape is None:
             raise ValueError(
-                "MeanBridge takes its mean over the encoded source, but got none: call "
+                "MeanBridge takes its mean over the encoded source, but got encoded=None. Call "
                 "bridge(state, encoded)."
             )
         self._build(encoded_shape[0][-1])
 
     def call(self, state: State, encoded: Encoded | None = None) -> State:
         if encoded is None:
-            raise ValueError("MeanBridge needs the encoded source: call bridge(state, encoded).")
+            raise ValueError(
+                "MeanBridge takes its mean over the encoded source, but got encoded=None. Call "
+                "bridge(state, encoded)."
+            )
         values, mask = (ops.convert_to_tensor(x) for x in encoded)
         check_memory(values, mask)
-        # In float32: a long sum in half precision loses what it adds.
-        at_least = "float64" if self.compute_dtype == "float64" else "float32"
-        kept = ops.cast(mask, at_least)[:, :, None]
-        total = ops.sum(ops.where(kept > 0, ops.cast(values, at_least), 0.0), axis=1)
-        return self._project(total / ops.maximum(ops.sum(kept, axis=1), 1.0))
+        # Not in half precision, in which a long sum loses the small numbers that it adds.
+        dtype = "float64" if self.compute_dtype == "float64" else "float32"
+        real = ops.cast(mask, dtype)[:, :, None]  # (B, S, 1)
+        total = ops.sum(ops.where(real > 0, ops.cast(values, dtype), 0.0), axis=1)  # (B, M)
+        return self._project(total / ops.maximum(ops.sum(real, axis=1), 1.0))
 
 
 def _checked_sizes(sizes: Any) -> Sizes:
@@ -185,8 +208,8 @@ def _checked_sizes(sizes: Any) -> Sizes:
         layers = tuple(tuple(layer) for layer in sizes)
     except TypeError:
         layers = ()
-    every = [size for layer in layers for size in layer]
-    if not layers or not all(layers) or not all(map(is_size, every)):
+    widths = [width for layer in layers for width in layer]
+    if not layers or not all(layers) or not all(map(is_size, widths)):
         raise ValueError(
             "`state_sizes` must hold, for each layer, the positive widths of its state tensors, as "
             f"`decoder.state_sizes` does; got state_sizes={sizes!r}."
@@ -195,7 +218,7 @@ def _checked_sizes(sizes: Any) -> Sizes:
 
 
 def bridge_between(encoder_sizes: Sizes, decoder_sizes: Sizes, dtype: Any = None) -> Bridge:
-    """A copy where the state sizes are equal, a dense bridge where they differ."""
+    """Returns a `CopyBridge` if the state sizes are equal, a `DenseBridge` if they differ."""
     if encoder_sizes == decoder_sizes:
         return CopyBridge(dtype=dtype)
     return DenseBridge(decoder_sizes, dtype=dtype)

@@ -1,4 +1,4 @@
-"""How ids become vectors at the entrance of an encoder or a decoder: table, scale and dropouts."""
+"""Embeddings of an encoder or a decoder: the table, its scale, features and dropouts."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from keras import ops
 
 @dataclass(frozen=True)
 class TokenEmbedding:
-    """Embeds ids through layers that belong to an `Encoder` or a `Decoder`.
+    """Turns ids into vectors with layers that belong to an `Encoder` or a `Decoder`.
 
     ```
     outputs = dropouts([scale·table[ids]; feature_tables[i][features[i]] …])
     ```
 
-    The layers stay attributes of their owner, because Keras finds and saves them there. An owner
-    makes this object anew whenever it embeds, so that a table it comes to share takes effect.
+    The layers stay attributes of the encoder or decoder, where Keras finds and saves them. The
+    encoder or decoder makes this object anew whenever it embeds, so that a table that is shared
+    later takes effect.
 
     Attributes:
         table: the embedding of the tokens.
         scale: factor on the tokens' embeddings.
-        dropouts: layers that `embedding_dropouts` made, applied in their order.
+        dropouts: the layers of `embedding_dropouts`, applied in their order.
         feature_tables: one embedding for each further id that a token carries.
     """
 
@@ -34,7 +35,7 @@ class TokenEmbedding:
     feature_tables: Sequence[keras.layers.Embedding] = ()
 
     def __call__(self, ids: Any, features: Any = None, training: bool | None = None) -> Any:
-        """Ids `(B, T)` and features `(B, T, F)`, or None, to `(B, T, E)`."""
+        """Embeds ids `(B, T)` and features `(B, T, F)`, or None, to vectors `(B, T, E)`."""
         x = self.without_dropout(ids)
         if features is not None:
             tables = enumerate(self.feature_tables)
@@ -44,26 +45,32 @@ class TokenEmbedding:
         return x
 
     def without_dropout(self, ids: Any) -> Any:
-        """Ids of any shape `(…)`, such as the tokens of one step, to `(…, E)`."""
+        """Embeds ids of any shape `(…)`, such as the tokens of one step, to vectors `(…, E)`."""
         x = self.table(ids)
         return x if self.scale == 1 else x * self.scale
 
 
 def embedding_table(vocabulary_size: int, size: int, **kwargs: Any) -> keras.layers.Embedding:
-    """A table whose rows start with a length near one: numbers of N(0, 1/size).
+    """Makes a table whose rows start with a length near one, from numbers of N(0, 1/size).
 
-    A tied output layer then starts with logits of a size that trains. Keras' own, within ±0.05, are
-    so alike at first that a model needs several times the steps.
+    A tied output layer then starts with logits of a size that trains. Keras' own initial rows,
+    within ±0.05, are so alike that a model needs several times the steps.
     """
     start = keras.initializers.RandomNormal(stddev=size**-0.5)
     return keras.layers.Embedding(vocabulary_size, size, embeddings_initializer=start, **kwargs)
 
 
 def embedding_dropouts(embedding: float, word: float, dtype: Any) -> list[keras.layers.Dropout]:
-    """Dropout of whole words, then of parts of embeddings; an empty list without either."""
-    made = []
+    """Makes the layers that drop whole words and then single numbers of embeddings.
+
+    Args:
+        embedding: share of the numbers in each embedding that training drops; 0 for no such layer.
+        word: share of the words whose whole embedding training drops; 0 for no such layer.
+        dtype: dtype policy of the layers.
+    """
+    layers = []
     if word:
-        made.append(keras.layers.Dropout(word, noise_shape=(None, None, 1), dtype=dtype))
+        layers.append(keras.layers.Dropout(word, noise_shape=(None, None, 1), dtype=dtype))
     if embedding:
-        made.append(keras.layers.Dropout(embedding, dtype=dtype))
-    return made
+        layers.append(keras.layers.Dropout(embedding, dtype=dtype))
+    return layers

@@ -1,4 +1,4 @@
-"""The recurrent encoder: source ids to an encoded source and a final state."""
+"""The recurrent encoder, from source ids to an encoded source and a final state."""
 
 from __future__ import annotations
 
@@ -16,41 +16,43 @@ from keras_s2s.system.checks import check_choice, check_flags, check_positive, c
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Encoder(keras.layers.Layer):
-    """Reads the whole source and remembers every state.
+    """Reads the whole source and returns its state at every position, and the final state.
 
     1. Embed the ids; positions with `pad_id` are masked, wherever they are.
-    2. Run `depth` recurrent layers; dropout on the input of each and on the memory.
-    3. A bidirectional layer runs a second recurrence from the end to the start and concatenates the
-       two.
+    2. Run `depth` recurrent layers, with dropout on the inputs of each layer and on the memory.
+    3. In a bidirectional layer, run a second recurrence from the end to the start and concatenate
+       the outputs of the two.
 
     Args:
         vocabulary_size: number of source ids.
         embedding_size: width `E` of the embedding.
-        units: width of each recurrence; a bidirectional layer is twice as wide. Left out with
-            Keras cells.
-        depth: number of recurrent layers; 1, or the number of cells in a list.
-        cell: 'lstm', 'gru', 'layer_norm_lstm', any Keras RNN cell, or a list, one a layer.
-        bidirectional: read the source in both directions (Schuster & Paliwal 1997); 'first' does so
-            in the first layer only (Wu et al. 2016, §3.2).
-        residual: add its inputs to the outputs of every layer but the first, where they are equally
-            wide.
-        layer_norm: normalise the outputs of every layer.
-        dropout: share of the inputs of each layer, and of the memory, dropped in training.
-        recurrent_dropout: share of the state dropped where it enters the recurrent product, the
-            same at all steps (Gal & Ghahramani 2016).
-        embedding_dropout: share of the numbers in each embedding dropped.
-        word_dropout: share of the words whose whole embedding is dropped.
-        reverse_source: read the source from its end (Sutskever et al. 2014). The memory keeps the
-            order of the source, so alignments need no turning.
-        source_features: `(vocabulary size, embedding size)` of each further id that a source token
-            carries, such as its part of speech; their embeddings are joined to the token's.
-        trainable_embedding: False keeps the embedding as it is, for pretrained ones.
-        embedding_scale: factor on the token's embedding where it enters. Embeddings start with a
-            variance of 1/E, so √E makes the inputs start with a variance of one (Vaswani et al.
-            2017, §3.4), from which a model learns in fewer steps; one for pretrained ones.
-        pad_id: the id that is not a token.
+        units: width of each recurrence; a bidirectional layer is twice as wide. Keras cells have
+            widths of their own, so `units` is left out with them.
+        depth: number of recurrent layers; when omitted, 1 or the number of cells in a list.
+        cell: 'lstm', 'gru', 'layer_norm_lstm', any Keras RNN cell, or a list with one of these per
+            layer.
+        bidirectional: True to read the source in both directions (Schuster & Paliwal 1997); 'first'
+            to do so in the first layer only (Wu et al. 2016, §3.2).
+        residual: True to add a layer's inputs to its outputs, in every layer but the first whose
+            inputs and outputs are equally wide.
+        layer_norm: True to normalise the outputs of every layer.
+        dropout: share of the inputs of each layer, and of the memory, that training drops.
+        recurrent_dropout: share of the state that training drops where the state enters the
+            recurrent product, the same at all steps (Gal & Ghahramani 2016).
+        embedding_dropout: share of the numbers in each embedding that training drops.
+        word_dropout: share of the words whose whole embedding training drops.
+        reverse_source: True to read the source from its end (Sutskever et al. 2014). The memory
+            keeps the order of the source, so alignments need no reversal.
+        source_features: pairs `(vocabulary size, embedding size)`, one for each further id that a
+            source token carries, such as its part of speech. Their embeddings are concatenated to
+            the token's.
+        trainable_embedding: False to leave the embedding as it is in training, for pretrained ones.
+        embedding_scale: factor on the embeddings of tokens. Embeddings start with a variance of
+            1/E, so √E makes the inputs start with a variance of one (Vaswani et al. 2017, §3.4),
+            from which a model learns in fewer steps; 1 suits pretrained ones.
+        pad_id: the id of padding, which is not a token.
 
-    Example:
+    Example: Two sources, of which the second has two positions of padding.
     >>> import numpy as np
     >>> encoder = Encoder(vocabulary_size=20, embedding_size=8, units=16, cell="gru")
     >>> encoded, state = encoder(np.array([[5, 6, 7, 3], [8, 3, 0, 0]]))
@@ -96,12 +98,7 @@ class Encoder(keras.layers.Layer):
             trainable_embedding=trainable_embedding,
         )
         check_positive("embedding_scale", embedding_scale)
-        is_id = isinstance(pad_id, int) and not isinstance(pad_id, bool)
-        if not is_id or not 0 <= pad_id < vocabulary_size:
-            raise ValueError(
-                "`pad_id` must be an id of the vocabulary, from 0 to below "
-                f"vocabulary_size={vocabulary_size}; got pad_id={pad_id!r}."
-            )
+        _check_pad_id(pad_id, vocabulary_size)
         self.vocabulary_size = vocabulary_size
         self.embedding_size = embedding_size
         self.units = units
@@ -118,12 +115,19 @@ class Encoder(keras.layers.Layer):
         self.trainable_embedding = trainable_embedding
         self.embedding_scale = embedding_scale
         self.pad_id = pad_id
+        self._make_layers(depth)
 
+    def _make_layers(self, depth: int | None) -> None:
+        """Makes the embeddings, the recurrent layers and the dropouts, in the order they are saved.
+
+        Args:
+            depth: number of recurrent layers; None for one layer, or for one per cell of a list.
+        """
         policy = self.dtype_policy
         self.embedding = embedding_table(
-            vocabulary_size,
-            embedding_size,
-            trainable=trainable_embedding,
+            self.vocabulary_size,
+            self.embedding_size,
+            trainable=self.trainable_embedding,
             dtype=policy,
             name="embedding",
         )
@@ -131,23 +135,25 @@ class Encoder(keras.layers.Layer):
             embedding_table(*sizes, dtype=policy, name=f"feature_{i}")
             for i, sizes in enumerate(self.source_features)
         ]
-        self.embedding_dropouts = embedding_dropouts(embedding_dropout, word_dropout, policy)
+        self.embedding_dropouts = embedding_dropouts(
+            self.embedding_dropout, self.word_dropout, policy
+        )
         self.blocks = stack.blocks(
-            cell,
-            units,
+            self.cell,
+            self.units,
             depth,
-            bidirectional=bidirectional,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            residual=residual,
-            layer_norm=layer_norm,
+            bidirectional=self.bidirectional,
+            dropout=self.dropout,
+            recurrent_dropout=self.recurrent_dropout,
+            residual=self.residual,
+            layer_norm=self.layer_norm,
             dtype=policy,
         )
-        self.dropping = keras.layers.Dropout(dropout, dtype=policy)
+        self.dropping = keras.layers.Dropout(self.dropout, dtype=policy)
 
     @property
     def embed(self) -> TokenEmbedding:
-        """What turns source ids into vectors."""
+        """The embedding of source ids and features, with its scale and dropouts."""
         return TokenEmbedding(
             self.embedding, self.embedding_scale, self.embedding_dropouts, self.feature_embeddings
         )
@@ -164,7 +170,7 @@ class Encoder(keras.layers.Layer):
 
     @property
     def state_sizes(self) -> tuple[tuple[int, ...], ...]:
-        """Per layer, the width of each tensor of the final state."""
+        """The width of each tensor of the final state, one tuple per layer."""
         return tuple(block.state_sizes for block in self.blocks)
 
     def build(self, source_ids_shape: Any = None) -> None:
@@ -183,18 +189,23 @@ class Encoder(keras.layers.Layer):
 
         Args:
             source_ids: `(B, S)` int; `pad_id` marks positions that hold no token, in any pattern.
-            source_features: `(B, S, F)` int, where the encoder has `F` of them.
+            source_features: `(B, S, F)` int for an encoder with `F` features; None without them.
             training: whether dropout is on.
 
         Returns:
-            `(Encoded(values (B, S, M), mask (B, S)), state)`, the state one tuple per layer, each
-            of tensors `(B, …)`: `(h, c)` for LSTM, `(h,)` for GRU, the directions concatenated.
+            `(Encoded(values (B, S, M), mask (B, S)), state)`. The state has one tuple per layer of
+            tensors `(B, …)`, `(h, c)` for LSTM and `(h,)` for GRU, with the states of both
+            directions concatenated.
+
+        Raises:
+            ValueError: If the ids or the features have another shape, or features are given to an
+                encoder without them, or missing.
         """
         source_ids = ops.convert_to_tensor(source_ids)
         if len(source_ids.shape) != 2:
             raise ValueError(
-                "`source_ids` must have the shape (batch, source length); "
-                f"got {tuple(source_ids.shape)}."
+                "`source_ids` must have the shape (batch, source length); got "
+                f"{tuple(source_ids.shape)}. Pass one source as source_ids[None]."
             )
         mask = ops.not_equal(source_ids, self.pad_id)
         features = self._features(source_features)
@@ -211,10 +222,10 @@ class Encoder(keras.layers.Layer):
         return Encoded(x, mask), tuple(state)
 
     def _features(self, source_features: Any) -> Any:
-        """The features as a tensor, or None for an encoder without any."""
+        """Returns the features as a tensor, or None for an encoder without any."""
         if (source_features is None) != (not self.source_features):
             raise ValueError(
-                f"This encoder has {len(self.source_features)} source features a token "
+                f"This encoder has {len(self.source_features)} source features per token "
                 f"(`source_features={self.source_features}`); got "
                 f"source_features={'none' if source_features is None else 'a tensor'}."
             )
@@ -256,7 +267,18 @@ class Encoder(keras.layers.Layer):
         return cls(**{**config, "cell": stack.deserialized_cell(config["cell"])})
 
 
+def _check_pad_id(pad_id: Any, vocabulary_size: int) -> None:
+    """Checks that `pad_id` is an id of the vocabulary."""
+    is_id = isinstance(pad_id, int) and not isinstance(pad_id, bool)
+    if not is_id or not 0 <= pad_id < vocabulary_size:
+        raise ValueError(
+            "`pad_id` must be an id of the vocabulary, from 0 to below "
+            f"vocabulary_size={vocabulary_size}; got pad_id={pad_id!r}."
+        )
+
+
 def _checked_features(features: Any) -> tuple[tuple[int, int], ...]:
+    """Returns the option `source_features` as a tuple of pairs of sizes."""
     try:
         pairs = tuple((vocabulary, size) for vocabulary, size in features)
     except (TypeError, ValueError):

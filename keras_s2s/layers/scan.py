@@ -1,9 +1,9 @@
-"""One loop over time, on every Keras backend.
+"""The loop over time, on every Keras backend.
 
-Owns how a recurrence is run; knows nothing of cells, masks or weights. On the TensorFlow backend
-the loop is a `tf.while_loop` whose state travels as plain loop variables, because `keras.ops.scan`
-keeps it in TensorArrays, which tf2onnx cannot convert (checked with Keras 3.15 and tf2onnx 1.17).
-Elsewhere it is `keras.ops.scan`.
+This module says how a recurrence runs; it knows nothing of cells, masks or weights. On the
+TensorFlow backend the loop is a `tf.while_loop` whose state consists of plain loop variables,
+because `keras.ops.scan` keeps the state in TensorArrays, which tf2onnx cannot convert (checked with
+Keras 3.15 and tf2onnx 1.17). On other backends the loop is `keras.ops.scan`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ def scan(
     """Runs `state, outputs[t] = step(state, inputs[t])` over the leading axis.
 
     Args:
-        step: takes `(state, inputs_t)`, two tuples of tensors, and returns `(new_state,
-            outputs_t)`, two tuples of tensors; shapes and dtypes of the state do not change.
+        step: function from `(state, inputs_t)`, two tuples of tensors, to `(new_state, outputs_t)`,
+            two tuples of tensors; it keeps the shapes and dtypes of the state.
         state: tuple of tensors, the state before the first step.
         inputs: tuple of tensors `(T, ...)`, at least one.
-        output_sizes: width of each output, None where it is not known; an output is `(B, width)`
-            with the `B` of `inputs[0]`.
-        output_dtypes: dtype of each output; that of `state[0]` when omitted.
-        reverse: run from the last step to the first; `outputs[t]` still belongs to `inputs[t]`.
+        output_sizes: width of each output, None for an unknown one; an output of a step is
+            `(B, width)` with the `B` of `inputs[0]`.
+        output_dtypes: dtype of each output; the dtype of `state[0]` when omitted.
+        reverse: True to run from the last step to the first; `outputs[t]` still belongs to
+            `inputs[t]`.
 
     Returns:
         `(final_state, outputs)`; every output is stacked to `(T, ...)`.
@@ -82,6 +83,7 @@ def _tensorflow_scan(
         lambda t, *_: t >= 0 if reverse else t < length,
         body,
         (start, state, sinks),
-        maximum_iterations=length,  # XLA makes room for what the gradient needs of each step
+        # Lets XLA make room for what the gradient needs of each step.
+        maximum_iterations=length,
     )
     return state, tuple(sink.stack() for sink in sinks)

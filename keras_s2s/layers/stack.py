@@ -1,4 +1,4 @@
-"""What encoder and decoder build their recurrent stacks from: sizes, cells and blocks."""
+"""The recurrent stack of an encoder or a decoder: its blocks, their cells and checks."""
 
 from __future__ import annotations
 
@@ -26,58 +26,66 @@ def blocks(
     dtype: Any,
     bidirectional: bool | str = False,
 ) -> list[RecurrentBlock]:
-    """The layers of a stack, the lowest first.
+    """Makes the layers of a stack, the lowest first.
 
-    A residual connection goes around every layer but the first whose inputs are as wide as its
-    outputs.
+    A residual connection goes around each layer whose outputs are as wide as its inputs, except
+    around the first layer.
 
     Args:
-        cell: a name; a Keras RNN cell; or a list of names and cells, one a layer.
+        cell: the name of a cell; a Keras RNN cell; or a list of names and cells, one per layer.
         units: width of named cells.
-        depth: number of layers; that of the list when omitted, or 1.
-        dropout: share of each layer's inputs dropped in training.
-        recurrent_dropout: of named cells.
+        depth: number of layers; when omitted, the length of the list, or 1.
+        dropout: share of each layer's inputs that training drops.
+        recurrent_dropout: share of the recurrent state that training drops in named cells.
         residual: whether there are residual connections.
-        layer_norm: whether outputs of layers are normalised.
-        dtype: policy of the layers.
+        layer_norm: whether the outputs of layers are normalised.
+        dtype: dtype policy of the layers.
         bidirectional: True, False, or 'first' for the first layer alone.
+
+    Raises:
+        ValueError: If the cells do not fit the depth, or no layer can have the residual connection
+            that `residual` asks for.
     """
-    cells = layer_cells(cell, depth)
-    made: list[RecurrentBlock] = []
-    around = False
-    for i, each in enumerate(cells):
+    layers: list[RecurrentBlock] = []
+    for i, layer_cell in enumerate(layer_cells(cell, depth)):
         both = bidirectional is True or (bidirectional == "first" and i == 0)
         block = RecurrentBlock(
-            each,
-            units if isinstance(each, str) else None,
+            layer_cell,
+            units if isinstance(layer_cell, str) else None,
             bidirectional=both,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
-            residual=residual and i > 0 and made[-1].units == _width(each, units, both),
+            residual=residual and i > 0 and layers[-1].units == _width(layer_cell, units, both),
             layer_norm=layer_norm,
             dtype=dtype,
             name=f"block_{i}",
         )
-        around = around or block.residual
-        made.append(block)
-    if residual and not around:
+        layers.append(block)
+    if residual and not any(block.residual for block in layers):
         raise ValueError(
             "`residual` needs a second layer as wide as the first; got the widths "
-            f"{[block.units for block in made]}."
+            f"{[block.units for block in layers]}. Leave `residual` out or change the widths."
         )
-    return made
+    return layers
 
 
 def layer_cells(cell: Any, depth: int | None) -> list[Any]:
-    """The cell, or its name, of each of `depth` layers, the lowest first."""
-    if isinstance(cell, (list, tuple)):
+    """Returns the cell, or its name, of each of `depth` layers, the lowest first.
+
+    Raises:
+        ValueError: If the number of cells is not the depth, or two layers would share a cell.
+    """
+    if _is_list(cell):
         if not cell or depth not in (None, len(cell)):
             raise ValueError(
                 f"`cell` must hold one cell a layer; got {len(cell)} cells, depth={depth!r}."
             )
-        own = [id(each) for each in cell if not isinstance(each, str)]
-        if len(set(own)) < len(own):
-            raise ValueError("Layers do not share one cell; `cell` holds the same one twice.")
+        unnamed = [id(layer_cell) for layer_cell in cell if not isinstance(layer_cell, str)]
+        if len(set(unnamed)) < len(unnamed):
+            raise ValueError(
+                "Layers do not share one cell; `cell` holds the same one twice. Make one for each "
+                "layer."
+            )
         return list(cell)
     if isinstance(cell, str) or depth in (None, 1):
         return [cell] * (depth or 1)
@@ -88,6 +96,7 @@ def layer_cells(cell: Any, depth: int | None) -> list[Any]:
 
 
 def _width(cell: Any, units: int | None, both: bool) -> int:
+    """Returns the width of a layer's outputs, which is twice the cell's in both directions."""
     width = (units or 0) if isinstance(cell, str) else cell_width(cell)
     return width * (2 if both else 1)
 
@@ -95,20 +104,25 @@ def _width(cell: Any, units: int | None, both: bool) -> int:
 def check_stack(
     vocabulary_size: int, embedding_size: int, units: int | None, depth: int | None, cell: Any
 ) -> None:
-    """Raises ValueError that names the argument of a recurrent stack that cannot work."""
+    """Checks the arguments that the recurrent stacks of `Encoder` and `Decoder` have in common.
+
+    Raises:
+        ValueError: If a size is not a positive integer, no cell has a given name, or `units` and
+            the cells contradict each other.
+        TypeError: If a cell is neither a name nor a Keras RNN cell.
+    """
     check_size("vocabulary_size", vocabulary_size)
     check_size("embedding_size", embedding_size)
     cells = cell if _is_list(cell) else [cell]
-    named = [each for each in cells if isinstance(each, str)]
-    for name in cells:
-        if not isinstance(name, str):
-            check_cell(name)
-        elif name not in CELLS:
+    for layer_cell in cells:
+        if not isinstance(layer_cell, str):
+            check_cell(layer_cell)
+        elif layer_cell not in CELLS:
             raise ValueError(
                 f"`cell` must be one of {', '.join(map(repr, CELLS))}, a Keras RNN cell or a list "
-                f"of these; got cell={name!r}."
+                f"of these; got cell={layer_cell!r}."
             )
-    if named:
+    if any(isinstance(layer_cell, str) for layer_cell in cells):
         check_size("units", units)
     elif units is not None:
         raise ValueError(
@@ -119,16 +133,16 @@ def check_stack(
 
 
 def serialized_cell(cell: Any) -> Any:
-    """A cell, a name or a list of both, as a configuration."""
+    """Returns the configuration of a `cell` argument: a name, a Keras cell or a list of these."""
     if _is_list(cell):
-        return [serialized_cell(each) for each in cell]
+        return [serialized_cell(layer_cell) for layer_cell in cell]
     return cell if isinstance(cell, str) else keras.saving.serialize_keras_object(cell)
 
 
 def deserialized_cell(config: Any) -> Any:
-    """What `serialized_cell` was given."""
+    """Returns the `cell` argument of which `serialized_cell` made this configuration."""
     if _is_list(config):
-        return [deserialized_cell(each) for each in config]
+        return [deserialized_cell(cell_config) for cell_config in config]
     return config if isinstance(config, str) else keras.saving.deserialize_keras_object(config)
 
 

@@ -1,14 +1,31 @@
-"""Attention over an encoded source: what is remembered, how it is scored, what comes back.
+"""Attention: for every decoder state, weights over the encoded source and their weighted mean.
 
-Nothing is kept on a layer between calls: memory and state are arguments everywhere, so one layer
-serves training, search with any number of beams, and export. `scores`, `location` and `coverage`
-hold the scores, `probability` and `monotonic` the probability functions, `windows` local
-attention; `attention` joins one of each, `several` joins whole mechanisms; `mechanism` is what all
-of them are.
+A score says how well a query matches each key, a probability function turns scores into weights,
+and a window, where there is one, limits them to a stretch of the source. `Attention` joins one of
+each. A layer keeps nothing between calls: memory and state are arguments everywhere, so one layer
+serves training, search with any number of beams, and export.
+
+- `attention`: the layer `Attention`, made of a score, a probability function and a window.
+- `scores`: the base class of scores, and the scores that see query and values alone: dot, general
+  and concat, with their scaled and normalised forms.
+- `location`: the concat score that also sees where the previous step attended.
+- `coverage`: the concat score that also sees how much each source token was attended to so far.
+- `probability`: the base class of probability functions, and softmax, hardmax and sparsemax.
+- `monotonic`: the probability function that reads the source forward only.
+- `windows`: the base class of windows, and the two windows of local attention.
+- `heads`: multi-head attention, one `Attention` for each head over projections of its own.
+- `several`: several mechanisms at once, and how a mechanism is made of what a user gives.
+- `group`: what `heads` and `several` share: mechanisms that attend side by side.
+- `mechanism`: the base class of all mechanisms: memory, state, one step, and a whole sequence.
+- `memory`: the encoded source, the memory that a mechanism makes of it, and their checks.
+
+To write a score, a probability function, a window or a whole mechanism of your own, start from the
+example of `named_score`, `Window` or `Mechanism`, or from the base class `Probability`.
 """
 
 from keras_s2s.layers.attention.attention import Attention
 from keras_s2s.layers.attention.coverage import CoverageScore
+from keras_s2s.layers.attention.heads import MultiHeadAttention
 from keras_s2s.layers.attention.location import LocationScore
 from keras_s2s.layers.attention.mechanism import Mechanism
 from keras_s2s.layers.attention.memory import Encoded, Memory, values_shape
@@ -33,7 +50,7 @@ from keras_s2s.layers.attention.scores import (
     Score,
     named_score,
 )
-from keras_s2s.layers.attention.several import MultiHeadAttention, SeveralAttentions, mechanism
+from keras_s2s.layers.attention.several import SeveralAttentions, resolved_mechanism
 from keras_s2s.layers.attention.windows import LocalMonotonicWindow, LocalPredictiveWindow, Window
 
 __all__ = [
@@ -63,8 +80,8 @@ __all__ = [
     "Sparsemax",
     "Window",
     "masked_softmax",
-    "mechanism",
     "named_probability",
     "named_score",
+    "resolved_mechanism",
     "values_shape",
 ]

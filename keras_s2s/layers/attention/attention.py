@@ -1,4 +1,4 @@
-"""The `Attention` layer: a score, a probability function and, for local attention, a window."""
+"""The `Attention` layer: one score, one probability function and, for local attention, a window."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.layers.attention.mechanism import Mechanism, State, part
+from keras_s2s.layers.attention.mechanism import Mechanism, State, resolved_part
 from keras_s2s.layers.attention.memory import Memory, Shape, values_shape, weights_dtype
 from keras_s2s.layers.attention.probability import PROBABILITIES, Probability
 from keras_s2s.layers.attention.scores import SCORES, Score
@@ -17,25 +17,28 @@ from keras_s2s.system.checks import check_instance, check_shares
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Attention(Mechanism):
-    """Weights over the source for every query, and the weighted mean of its values.
+    """Computes weights over the source for every query, and the weighted mean of the values.
 
     ```
     weights = probability(score(query, keys))    over the real source positions, in float32
     context = Σ_s weights[s] · values[s]
     ```
 
-    Masked positions get a weight of exactly zero. A row with nothing to attend to (no real
-    position) gets zero weights and a zero context, with zero gradients.
+    Masked positions get a weight of exactly zero. A row without any real position has nothing to
+    attend to: its weights and its context are zero, with zero gradients.
 
     Args:
         score: 'dot', 'scaled_dot', 'general', 'scaled_general', 'concat', 'normalized_concat',
             'location', 'coverage', or a `Score`.
         probability: 'softmax', 'hardmax', 'sparsemax', 'monotonic', or a `Probability`.
-        window: a `LocalMonotonicWindow` or `LocalPredictiveWindow` for local attention.
-        dropout: share of the weights dropped in training, the others scaled up; the weights
-            returned, and those a mechanism goes on from, are whole.
+        window: a `LocalMonotonicWindow`, a `LocalPredictiveWindow` or another `Window`, for local
+            attention; None attends to the whole source.
+        dropout: share of the weights that training drops before the mean of the values; the other
+            weights are scaled up. The weights that are returned, and those that the next step
+            builds on, are without dropout.
 
-    Example: scores 0, ln 2 and, masked, 2·ln 2 give the weights 1/3, 2/3 and 0.
+    Example: The scores are 0, ln 2 and, at a masked position, 2·ln 2. The weights are 1/3, 2/3
+    and 0.
     >>> import numpy as np
     >>> query = np.array([[[np.log(2), 0]]], "float32")
     >>> values = np.array([[[0, 3], [1, 0], [2, 5]]], "float32")
@@ -54,8 +57,10 @@ class Attention(Mechanism):
     ) -> None:
         super().__init__(**kwargs)
         policy = self.dtype_policy
-        self.score = part("score", score, Score, SCORES, policy)
-        self.probability = part("probability", probability, Probability, PROBABILITIES, policy)
+        self.score = resolved_part("score", score, Score, SCORES, policy)
+        self.probability = resolved_part(
+            "probability", probability, Probability, PROBABILITIES, policy
+        )
         check_instance("window", window, Window, None)
         check_shares(dropout=dropout)
         self.window = window
@@ -71,11 +76,12 @@ class Attention(Mechanism):
         return self.follows_alignment or (self.window is not None and self.window.remembers)
 
     def build(self, query_shape: Shape, memory_shape: Any) -> None:
-        """Makes the weights.
+        """Makes the weights of the score, the probability function and the window.
 
         Args:
-            query_shape: of `(B, T, U)`.
-            memory_shape: of the values `(B, S, M)`, or the shapes of an `Encoded` or a `Memory`.
+            query_shape: shape `(B, T, U)` of the queries.
+            memory_shape: shape `(B, S, M)` of the values, or the shapes of an `Encoded` or a
+                `Memory`.
         """
         shapes = tuple(query_shape), values_shape(memory_shape)
         for layer in (self.score, self.window):
@@ -99,24 +105,24 @@ class Attention(Mechanism):
         )
 
     def unroll(self, state: State, steps: Any) -> tuple[State, State]:
-        # Only a window can have a state and yet follow no alignment.
+        # A mechanism that follows no alignment can have a state in its window alone.
         states, after = self.window.unroll(state[2], steps) if self.window else ((), ())
         return ((), (), states), ((), (), after)
 
     def noise(self, memory: Memory, steps: Any) -> State:
         batch, length = ops.shape(memory.mask)[0], ops.shape(memory.mask)[1]
         shape = (batch, steps, length)
-        kept: State = ()
+        factors: State = ()
         if self.dropout:
-            kept = (self.dropping(ops.ones(shape, dtype=weights_dtype(self)), training=True),)
-        return kept, self.probability.noise(shape, weights_dtype(self))
+            factors = (self.dropping(ops.ones(shape, dtype=weights_dtype(self)), training=True),)
+        return factors, self.probability.noise(shape, weights_dtype(self))
 
     def attend(
         self, query: Any, memory: Memory, state: State, noise: State
     ) -> tuple[Any, Any, State]:
         keys, values, mask = memory
         for_score, for_probability, for_window = state
-        kept, added = noise or ((), ())
+        dropout_factors, score_noise = noise or ((), ())
         scores = self.score(query, keys, *for_score)
         scores = ops.cast(scores, weights_dtype(self))  # (B, K, S)
         mask = ops.expand_dims(mask, 1)  # (B, 1, S)
@@ -124,15 +130,15 @@ class Attention(Mechanism):
         if self.window is not None:
             inside, factor = self.window(query, mask, *for_window)
             mask = ops.logical_and(mask, inside)
-        probabilities = self.probability(scores, mask, *for_probability, *added)
+        probabilities = self.probability(scores, mask, *for_probability, *score_noise)
         weights = probabilities
         if factor is not None:
             weights = weights * ops.cast(factor, weights.dtype)
-        used = weights * kept[0] if kept else weights
-        context = ops.matmul(ops.cast(used, values.dtype), values)  # (B, K, M)
+        dropped = weights * dropout_factors[0] if dropout_factors else weights
+        context = ops.matmul(ops.cast(dropped, values.dtype), values)  # (B, K, M)
         state = (
             self.score.advance(for_score, weights, keys),
-            # Without the factor, which would be multiplied in again at each step.
+            # Without the window's factor, which would otherwise be multiplied in at every step.
             self.probability.advance(for_probability, probabilities),
             self.window.advance(for_window) if self.window else (),
         )

@@ -1,4 +1,4 @@
-"""Coverage in the score: what was attended to already counts less, or more."""
+"""Coverage attention: the score sees how much each source token was attended to so far."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_s2s.system.checks import check_positive
 
 @named_score("coverage")
 class CoverageScore(ConcatScore):
-    """Concat with linguistic coverage (Tu et al. 2016, §3.1.1).
+    """Scores with concat and a linguistic coverage of each source token (Tu et al. 2016, §3.1.1).
 
     ```
     score(q, v_s) = wᵀ·tanh(Wq·q + Wv·v_s + u·C_s),   C_s = Σ of all previous weights of s / Φ_s
@@ -23,12 +23,12 @@ class CoverageScore(ConcatScore):
 
     Args:
         units: width `A` of the projections; the decoder's width when omitted.
-        fertility: `N`, the most target tokens a source token is expected to make; None leaves
-            fertility out.
+        fertility: `N`, the largest number of target tokens that one source token is expected to
+            produce; None leaves fertility out.
 
-    Example: `w = 10`, `u = −ln 3`, and query and values are zero. Token 0 has been covered once:
-    its score is 10·tanh(−ln 3) = −8, as tanh(ln 3) = (3 − ⅓) / (3 + ⅓) = 0.8. With `N = 1` each
-    Φ is σ(0) = ½, so weights of 0, ½ and ½ raise the coverage by 0, 1 and 1.
+    Example: `w = 10`, `u = −ln 3`, and query and values are zero. Token 0 has been covered once,
+    so its score is 10·tanh(−ln 3) = −8, because tanh(ln 3) = (3 − ⅓) / (3 + ⅓) = 0.8. With `N = 1`
+    each Φ is σ(0) = ½, so weights of 0, ½ and ½ raise the coverage by 0, 1 and 1.
     >>> import numpy as np
     >>> score = CoverageScore(units=1, fertility=1.0)
     >>> score.build((1, 1, 1), (1, 3, 1))

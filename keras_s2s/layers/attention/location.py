@@ -1,4 +1,4 @@
-"""Location-sensitive attention: the score sees where the last step looked."""
+"""Location-sensitive attention: the score sees where the previous step attended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from keras_s2s.system.checks import check_flags, check_size
 
 @named_score("location")
 class LocationScore(ConcatScore):
-    """Location-sensitive concat (Chorowski et al. 2015, eq. 8 and 9).
+    """Scores with concat and with where the previous weights lie.
+
+    Chorowski et al. (2015), equations 8 and 9:
 
     ```
     f = F ∗ a⁻                             a convolution over the previous weights, r filters
@@ -22,19 +24,20 @@ class LocationScore(ConcatScore):
     ```
 
     Before the first step `a⁻` is zero. A filter of `width` k is centred: `f_s` sees the positions
-    `s − (k − 1) // 2` to `s + k // 2`, those outside of the source as zero. It counts positions as
-    they lie, so padding at the ends changes nothing and padding in between does.
+    `s − (k − 1) // 2` to `s + k // 2`, and reads zero outside the source. A filter counts padding
+    as positions too: padding at the ends changes nothing, padding between tokens does.
 
     Args:
         units: width `A` of the projections; the decoder's width when omitted.
         filters: number `r` of filters.
-        width: source positions a filter sees.
-        cumulative: convolve the sum of all previous weights instead of the last (Shen et al. 2018,
-            Tacotron 2, §2.2).
+        width: number of source positions that a filter sees.
+        cumulative: True to convolve the sum of all previous weights instead of the weights of the
+            last step (Shen et al. 2018, Tacotron 2, §2.2).
 
-    Example: `w = 10`, `U = ln 3`, query and values are zero, and the one filter, of three
-    positions, gives each token the weight of its left neighbour. The last step looked at token 0,
-    so token 1 has a score of 10·tanh(ln 3) = 8, as tanh(ln 3) = (3 − ⅓) / (3 + ⅓) = 0.8.
+    Example: `w = 10`, `U = ln 3`, and query and values are zero. The one filter, of three
+    positions, gives each token the weight of its left neighbour. The last step attended to
+    token 0, so the score of token 1 is 10·tanh(ln 3) = 8, because
+    tanh(ln 3) = (3 − ⅓) / (3 + ⅓) = 0.8.
     >>> import numpy as np
     >>> score = LocationScore(units=1, filters=1, width=3)
     >>> score.build((1, 1, 1), (1, 3, 1))
@@ -92,7 +95,7 @@ class LocationScore(ConcatScore):
             padding="same",
             data_format="channels_last",
         )
-        # As a plain matrix: XLA cannot turn the gradient of a product of more axes in a loop.
+        # Reshaped to a matrix: in a loop, XLA fails on the gradient of a product with more axes.
         features = ops.reshape(ops.cast(features, query.dtype), (-1, self.filters))
         located = ops.matmul(features, ops.cast(self.location_kernel, query.dtype))
         located = ops.reshape(located, (*shape, self.vector.shape[0]))  # (B, T, S, A)

@@ -1,4 +1,4 @@
-"""What every attention mechanism is: a memory, a state, one step of many rows, a whole sequence."""
+"""The base class of attention mechanisms: memory, state, one step, and a whole sequence."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from keras import ops
 from keras_s2s.layers.attention.memory import (
     Encoded,
     Memory,
+    Shape,
     check_memory,
     check_query,
     weights_dtype,
@@ -22,71 +23,108 @@ State = Any  # nested tuples of tensors; () where there is none
 
 
 class Mechanism(keras.layers.Layer):
-    """Weights over the source for every query, and what comes back. Use a subclass.
+    """An attention mechanism: for every query, weights over the source and a context. Abstract.
 
-    Nothing is kept between calls. What a mechanism remembers of earlier steps (the previous
-    alignment, a coverage, a position) is its state: nested tuples of tensors with one row per row
-    of the decoder. A mechanism whose next weights depend on its last ones has `follows_alignment`;
-    the others attend with all queries of a sequence at once.
+    A mechanism keeps nothing between calls. What it remembers of earlier steps, such as the
+    previous alignment, a coverage or a position, is its state: nested tuples of tensors with one
+    row for each row of the decoder. A mechanism whose weights depend on those of the step before
+    sets `follows_alignment` and runs as a loop over the queries; every other mechanism attends with
+    all queries of a sequence at once.
 
-    Subclasses give `build`, `prepare`, `initial_state`, `attend`, and what else they have of
-    `unroll` and `noise`.
+    A mechanism of your own subclasses `Mechanism` and defines `context_size`, `prepare` and
+    `attend`. It defines `build` if it has weights, `initial_state` if it has a state, `unroll` if
+    that state follows no alignment, and `noise` if it is random in training. An `Encoder` and a
+    `Decoder` need nothing else: `Decoder(attention=MeanAttention(), …)` uses it.
+
+    Example: A mechanism that ignores the query and weighs all real source tokens alike. The third
+    token is padding, so the context is the mean of the first two values.
+    >>> import numpy as np
+    >>> from keras import ops
+    >>> class MeanAttention(Mechanism):
+    ...     def context_size(self, memory_shape):
+    ...         return memory_shape[-1]
+    ...     def prepare(self, values):
+    ...         return values
+    ...     def attend(self, query, memory, state, noise):
+    ...         real = ops.cast(memory.mask, "float32")[:, None]  # (B, 1, S)
+    ...         weights = real / ops.maximum(ops.sum(real, axis=-1, keepdims=True), 1.0)
+    ...         weights = weights * ops.ones_like(query[:, :, :1])  # (B, K, S)
+    ...         return ops.matmul(weights, memory.values), weights, state
+    >>> values = np.array([[[0, 3], [1, 0], [2, 5]]], "float32")
+    >>> encoded = Encoded(values, np.array([[True, True, False]]))
+    >>> context, weights = MeanAttention()(np.ones((1, 1, 4), "float32"), encoded)
+    >>> context.numpy().tolist(), weights.numpy().tolist()
+    ([[[0.5, 1.5]]], [[[0.5, 0.5, 0.0]]])
     """
 
     @property
     def follows_alignment(self) -> bool:
-        """Whether the weights of a step depend on those before, so that a sequence is a loop."""
+        """Whether the weights of a step depend on earlier ones, so that a sequence is a loop."""
         return False
 
     @property
     def remembers(self) -> bool:
-        """Whether there is a state at all."""
+        """Whether the mechanism has a state at all."""
         return self.follows_alignment
 
+    def build(self, query_shape: Shape, memory_shape: Any) -> None:
+        """Makes the weights, if the mechanism has any.
+
+        Args:
+            query_shape: shape `(B, T, U)` of the queries.
+            memory_shape: shape `(B, S, M)` of the values, or the shapes of an `Encoded` or a
+                `Memory`.
+        """
+
     def context_size(self, memory_shape: Any) -> int:
-        """Width of the context."""
+        """Returns the width `C` of the context for values of shape `(B, S, M)`."""
         raise NotImplementedError
 
     def prepare(self, values: Any) -> Any:
-        """The keys of values `(B, S, M)`: a tensor `(B, S, A)`, or a tuple of such."""
+        """Computes the keys of values `(B, S, M)`: a tensor `(B, S, A)`, or a tuple of such."""
         raise NotImplementedError
 
     def initial_state(self, memory: Memory) -> State:
-        """The state before the first step: tensors `(B, …)`, one row per source."""
+        """Returns the state before the first step: tensors `(B, …)`, one row per source."""
         return ()
 
     def attend(
         self, query: Any, memory: Memory, state: State, noise: State
     ) -> tuple[Any, Any, State]:
-        """One step of `K` rows per source.
+        """Attends with `K` queries per source, each from a state of its own.
 
         Args:
-            query: `(B, K, U)`.
-            memory: a `Memory`.
-            state: tensors `(B, K, …)`.
-            noise: what `noise` drew, `(B, K, S)` each, or ().
+            query: `(B, K, U)` float, the `K` queries of each source.
+            memory: a `Memory` of `B` sources.
+            state: tensors `(B, K, …)`, the state of each query; () without one.
+            noise: tensors `(B, K, S)` that the method `noise` drew; () outside training.
 
         Returns:
-            `(context (B, K, C), weights (B, K, S), state)`.
+            `(context (B, K, C), weights (B, K, S), state)`, the state after this step.
         """
         raise NotImplementedError
 
     def unroll(self, state: State, steps: Any) -> tuple[State, State]:
-        """For a mechanism that follows no alignment: the states of all steps, and the one after.
+        """Returns the states of all `T` steps, and the state after the last of them.
 
-        Tensors `(B, …)` to `(B, T, …)` and `(B, …)`.
+        It is called only for a mechanism that follows no alignment. Tensors `(B, …)` become tensors
+        `(B, T, …)` and tensors `(B, …)`.
         """
         return (), ()
 
     def noise(self, memory: Memory, steps: Any) -> State:
-        """What is random in training: tensors `(B, T, S)`, drawn before any loop."""
+        """Draws all random numbers that training needs, before any loop: tensors `(B, T, S)`."""
         return ()
 
     def memory(self, encoded: Encoded | Memory) -> Memory:
         """Adds the keys to an `Encoded`, once per source; a `Memory` comes back as it is.
 
-        Values are zero from here on where the mask is False: what lies there may be anything, and
-        0·∞ is no zero.
+        The memory's values are zero wherever the mask is False. Masked values may be anything, even
+        infinite, and a weight of zero times infinity is not zero.
+
+        Raises:
+            TypeError: If the argument is neither of the two, or its mask is missing or not bool.
+            ValueError: If values and mask do not fit each other.
         """
         if not isinstance(encoded, (tuple, list)) or len(encoded) not in (2, 3):
             raise TypeError(
@@ -97,8 +135,8 @@ class Mechanism(keras.layers.Layer):
             return Memory(*encoded)
         if encoded[1] is None:
             raise TypeError(
-                "The memory's `mask` must be bool, (batch, source length); got None. Where every "
-                "position has a real token it is np.ones(values.shape[:2], bool)."
+                "The memory's `mask` must be bool, (batch, source length); got None. If every "
+                "position has a real token, pass np.ones(values.shape[:2], bool)."
             )
         values, mask = (ops.convert_to_tensor(x) for x in encoded)
         check_memory(values, mask)
@@ -112,12 +150,13 @@ class Mechanism(keras.layers.Layer):
         """Attends with any number of queries, in the order of time.
 
         Args:
-            query: `(B, T, U)` float.
-            memory: a `Memory`; an `Encoded` works too, its keys are then computed in this call.
+            query: `(B, T, U)` float, one query per target step.
+            memory: a `Memory`, or an `Encoded`, whose keys are then computed in this call.
             training: whether dropout and noise are on.
 
         Returns:
-            `(context (B, T, C), weights (B, T, S))`; weights are float32 (float64 under float64).
+            `(context (B, T, C), weights (B, T, S))`; the context has the layer's compute dtype, the
+            weights are float32, or float64 under float64.
         """
         memory = self.memory(memory)
         check_query(query, memory.values)
@@ -127,7 +166,17 @@ class Mechanism(keras.layers.Layer):
     def sequence(
         self, query: Any, memory: Memory, state: State, training: bool | None = None
     ) -> tuple[Any, Any, State]:
-        """As `call`, from a state `(B, …)` to the one after the last query."""
+        """Attends as `call` does, from a given state.
+
+        Args:
+            query: `(B, T, U)` float, one query per target step.
+            memory: a `Memory` of `B` sources.
+            state: tensors `(B, …)`, the state before the first query.
+            training: whether dropout and noise are on.
+
+        Returns:
+            `(context (B, T, C), weights (B, T, S), state)`, the state after the last query.
+        """
         query = ops.cast(query, self.compute_dtype)
         noise = self.noise(memory, ops.shape(query)[1]) if training else ()
         if not self.follows_alignment:
@@ -139,7 +188,7 @@ class Mechanism(keras.layers.Layer):
             rows = _packed(state, [x[:, None] for x in flat])
             query, *drawn = (x[:, None] for x in inputs)
             context, weights, rows = self.attend(query, memory, rows, _packed(noise, drawn))
-            # Values may be wider than the policy computes in, and the loop's outputs are not.
+            # Given values may have a wider dtype than the policy's; the loop's outputs have its.
             context = ops.cast(context[:, 0], self.compute_dtype)
             return tuple(x[:, 0] for x in _flat(rows)), (context, weights[:, 0])
 
@@ -155,16 +204,16 @@ class Mechanism(keras.layers.Layer):
     def step(
         self, query: Any, memory: Memory, state: State, noise: State = ()
     ) -> tuple[Any, Any, State]:
-        """One query of each of `N = B·K` rows, the rows of one source behind each other.
+        """Attends once with each of `N = B·K` rows, where the rows of one source are adjacent.
 
         Args:
-            query: `(N, U)`.
+            query: `(N, U)` float, one query per row.
             memory: a `Memory` of `B` sources.
-            state: tensors `(N, …)`.
-            noise: tensors `(N, S)`, or ().
+            state: tensors `(N, …)`, the state of each row.
+            noise: tensors `(N, S)` for one step of training; () outside training.
 
         Returns:
-            `(context (N, C), weights (N, S), state)`.
+            `(context (N, C), weights (N, S), state)`, the state after this step.
         """
         batch = ops.shape(memory.values)[0]
 
@@ -178,12 +227,12 @@ class Mechanism(keras.layers.Layer):
 
 
 def time_first(x: Any) -> Any:
-    """`(B, T, …)` to `(T, B, …)`, and back."""
+    """Swaps the first two axes: `(B, T, …)` to `(T, B, …)`, and back."""
     return ops.transpose(x, (1, 0, *range(2, len(x.shape))))
 
 
 def joined(x: Any) -> Any:
-    """`(B, K, …)` to `(B·K, …)`."""
+    """Joins the first two axes: `(B, K, …)` to `(B·K, …)`."""
     return ops.reshape(x, (-1, *ops.shape(x)[2:]))
 
 
@@ -195,21 +244,34 @@ def _packed(like: State, flat: Any) -> State:
     return keras.tree.pack_sequence_as(like, list(flat))
 
 
-def part(name: str, given: Any, kind: type[Part], known: dict[str, type[Part]], dtype: Any) -> Part:
-    """A part of a mechanism, by name or as it is.
+def resolved_part(
+    argument: str,
+    part: str | Part,
+    kind: type[Part],
+    registry: dict[str, type[Part]],
+    dtype: Any,
+) -> Part:
+    """Returns a part of a mechanism, which a user gives as a layer or by its registered name.
+
+    Args:
+        argument: the name of the argument that the user gave, for errors.
+        part: the layer, or its name in `registry`.
+        kind: the base class of such layers, `Score` or `Probability`.
+        registry: the classes by name.
+        dtype: the dtype policy of a layer made by name.
 
     Raises:
-        ValueError: no part is named so.
-        TypeError: neither a name nor a part.
+        ValueError: If no class has this name.
+        TypeError: If `part` is neither a name nor a layer of this kind.
     """
-    if isinstance(given, str):
-        if given not in known:
+    if isinstance(part, str):
+        if part not in registry:
             raise ValueError(
-                f"`{name}` must be one of {', '.join(map(repr, known))} or a {kind.__name__}; "
-                f"got {name}={given!r}."
+                f"`{argument}` must be one of {', '.join(map(repr, registry))} or a "
+                f"{kind.__name__}; got {argument}={part!r}."
             )
-        return known[given](dtype=dtype)
-    if not isinstance(given, kind):
-        received = type_in_words(given)
-        raise TypeError(f"`{name}` must be a name or a {kind.__name__}; got {received}.")
-    return given
+        return registry[part](dtype=dtype)
+    if not isinstance(part, kind):
+        received = type_in_words(part)
+        raise TypeError(f"`{argument}` must be a name or a {kind.__name__}; got {received}.")
+    return part

@@ -1,4 +1,4 @@
-"""What attention looks at: an encoded source, and the same prepared for one mechanism."""
+"""What attention reads: an encoded source, and the memory that one mechanism makes of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Shape = tuple[int | None, ...]
 
 
 class Encoded(NamedTuple):
-    """An encoded source, not yet prepared for a mechanism.
+    """An encoded source as the encoder returns it, before a mechanism adds its keys.
 
     Attributes:
         values: `(B, S, M)` float, one encoder state per source position.
@@ -24,12 +24,12 @@ class Encoded(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """An encoded source with what a mechanism compares queries with.
+    """An encoded source together with the keys that a mechanism compares queries with.
 
     Attributes:
         keys: `(B, S, A)` float, computed once per source; a tuple of such tensors where a mechanism
             needs more than one.
-        values: `(B, S, M)` float.
+        values: `(B, S, M)` float, one encoder state per source position.
         mask: `(B, S)` bool, True where the source has a real token.
     """
 
@@ -39,22 +39,31 @@ class Memory(NamedTuple):
 
 
 def values_shape(memory_shape: Any) -> tuple[Any, ...]:
-    """The shape of the values, out of itself or the shapes of an `Encoded` or a `Memory`."""
+    """Returns the shape `(B, S, M)` of the values in a memory.
+
+    Args:
+        memory_shape: the shape of the values itself, or the shapes of an `Encoded` or a `Memory`.
+
+    Raises:
+        ValueError: If the width `M` is unknown.
+    """
     if isinstance(memory_shape[0], (tuple, list)):
         memory_shape = memory_shape[-2]
     if memory_shape[-1] is None:
         raise ValueError(
-            f"The last axis of the memory's values must be known; got shape {tuple(memory_shape)}."
+            "The last axis of the memory's values must be known when weights are made; got shape "
+            f"{tuple(memory_shape)}. Give the inputs a fixed width."
         )
     return tuple(memory_shape)
 
 
 def check_memory(values: Any, mask: Any) -> None:
-    """Raises for values and a mask that do not belong together.
+    """Checks that values and mask belong to one encoded source.
 
     Raises:
-        ValueError: values are not `(B, S, M)`, or the mask is not `(B, S)` of the same source.
-        TypeError: the mask is not bool. Numbers could mean either "kept" or "padding".
+        ValueError: If the values are not `(B, S, M)`, or the mask is not `(B, S)` of the same
+            source.
+        TypeError: If the mask is not bool. Numbers could mean either "kept" or "padding".
     """
     if len(values.shape) != 3:
         raise ValueError(
@@ -65,7 +74,11 @@ def check_memory(values: Any, mask: Any) -> None:
 
 
 def check_query(query: Any, values: Any) -> None:
-    """Raises ValueError unless queries are `(B, T, U)` of the batch of values `(B, S, M)`."""
+    """Checks that queries `(B, T, U)` have the batch size of values `(B, S, M)`.
+
+    Raises:
+        ValueError: If the queries have another rank, or another number of rows than the values.
+    """
     if len(query.shape) != 3:
         raise ValueError(
             "`query` must have the shape (batch, target length, width); got "
@@ -80,16 +93,22 @@ def check_query(query: Any, values: Any) -> None:
 
 
 def weights_dtype(layer: Any) -> str:
-    """Of scores, weights and positions: float32 whatever the policy, float64 under float64."""
+    """Returns the dtype of scores, weights and positions.
+
+    It is float32 under every dtype policy but float64, under which it is float64.
+    """
     return "float64" if layer.compute_dtype == "float64" else "float32"
 
 
 def positions(mask: Any, dtype: str) -> Any:
-    """Which real token, counted from 0, each position holds: `(B, 1, S)` of a mask `(B, 1, S)`."""
+    """Returns which real token, counted from 0, each position holds.
+
+    A mask `(B, 1, S)` gives `(B, 1, S)` in `dtype`.
+    """
     return ops.cumsum(ops.cast(mask, dtype), axis=-1) - 1.0
 
 
 def first_real(mask: Any, dtype: str) -> Any:
-    """One at the first real token, zero elsewhere: `(B, S)` of a mask `(B, S)`."""
+    """Returns one at the first real token and zero elsewhere: `(B, S)` for a mask `(B, S)`."""
     count = ops.cumsum(ops.cast(mask, dtype), axis=-1)
     return ops.cast(ops.logical_and(mask, ops.equal(count, 1.0)), dtype)

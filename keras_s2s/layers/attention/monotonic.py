@@ -1,4 +1,4 @@
-"""Monotonic attention (Raffel et al. 2017): the source is read forward only."""
+"""Monotonic attention (Raffel et al. 2017), which reads the source forward only."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MODES = ("recursive", "parallel", "hard")
 
 @named_probability("monotonic")
 class Monotonic(Probability):
-    """Expected monotonic alignment, or the hard one (Raffel et al. 2017, §2.2 and 2.3).
+    """Computes the expected or the hard monotonic alignment (Raffel et al. 2017, §2.2 and 2.3).
 
-    Each step goes on at the position `a⁻` where the last one stopped, and stops at position `i`
-    with probability `p_i = σ(score_i + b)`; before the first step, `a⁻` is one at the first real
-    position. The weights are
+    Each step reads on from where the last step stopped and stops at position `i` with probability
+    `p_i = σ(score_i + b)`. The previous weights `a⁻` say where the last step stopped; before the
+    first step they are one at the first real position. The weights are
 
     ```
     recursive   q_i = (1 − p_{i−1})·q_{i−1} + a⁻_i,   a = p·q
@@ -29,21 +29,21 @@ class Monotonic(Probability):
     hard        p_i = 1 where score_i + b > 0,   a = the first i with p_i = 1 at or after a⁻
     ```
 
-    'recursive' is exact and loops over the source; 'parallel' is the same in closed form, less
-    exact where `c` is tiny; 'hard' is for decoding and has no gradient. A row of weights sums to
-    one or less: what is missing is the probability of having stopped nowhere, which no later step
-    gets back; in hard mode, after a step that stopped nowhere all weights are zero. The weights of
-    a model trained with one mode load into another.
+    The mode 'recursive' is exact and loops over the source. 'parallel' is the same in closed form,
+    less exact where `c` is tiny. 'hard' is for decoding and has no gradient. A row of weights sums
+    to one or less: the rest is the probability of having stopped nowhere, which no later step gets
+    back. In hard mode, all weights are zero after a step that stopped nowhere. The weights of a
+    model trained in one mode load into a model with another mode.
 
     Args:
         mode: 'recursive', 'parallel' or 'hard'.
-        noise: standard deviation of normal noise on the scores, in training only; it drives `p`
-            towards 0 and 1. Not in hard mode.
-        bias: where the learned `b` begins; negative values such as −4 make early steps read on.
+        noise: standard deviation of the normal noise that training adds to the scores, which drives
+            `p` towards 0 and 1; zero in hard mode.
+        bias: initial value of the learned `b`; negative values such as −4 make early steps read on.
 
-    Example: p is ½ everywhere, so the first step stops at 0, 1, 2 with probability ½, ¼, ⅛. The
-    second stops at 0 with ½·½; at 1 with ½ of the ½·½ that came from 0 and the ¼ that began there;
-    at 2 with ½ of the ½·½ that came from 1 and the ⅛ that began there.
+    Example: `p` is ½ everywhere, so the first step stops at 0, 1 and 2 with the probabilities ½, ¼
+    and ⅛. The second step stops at 0 with ½·½; at 1 with ½ of the ½·½ that came from 0 and the ¼
+    that began there; at 2 with ½ of the ½·½ that came from 1 and the ⅛ that began there.
     >>> import numpy as np
     >>> monotonic = Monotonic()
     >>> scores, mask = np.zeros((1, 1, 3), "float32"), np.ones((1, 3), bool)
@@ -110,7 +110,7 @@ class Monotonic(Probability):
 
 
 def _recursive(stop: Any, previous: Any) -> Any:
-    """`q_i = (1 − p_{i−1})·q_{i−1} + a⁻_i`, one source position after the other."""
+    """Computes `q_i = (1 − p_{i−1})·q_{i−1} + a⁻_i`, one source position after the other."""
     shape = ops.shape(stop)  # (B, T, S)
 
     def columns(x: Any) -> Any:
@@ -120,14 +120,15 @@ def _recursive(stop: Any, previous: Any) -> Any:
         arrived = state[0] + inputs[1]
         return ((1.0 - inputs[0]) * arrived,), (arrived,)
 
-    stops, before = columns(stop), columns(previous)
-    # The shape of a column, for batches of unknown size as well.
-    start = ops.zeros_like(ops.sum(stops, axis=0))
-    _, (arrived,) = scan(step, (start,), (stops, before), (1,))
+    stop_columns, previous_columns = columns(stop), columns(previous)
+    # A sum gives the shape of one column, for batches of unknown size as well.
+    start = ops.zeros_like(ops.sum(stop_columns, axis=0))
+    _, (arrived,) = scan(step, (start,), (stop_columns, previous_columns), (1,))
     return stop * ops.reshape(ops.transpose(arrived[:, :, 0]), shape)
 
 
 def _parallel(stop: Any, previous: Any) -> Any:
+    """Computes the expected alignment in closed form, with cumulative sums and products."""
     tiny = 1.1754944e-38  # the smallest normal float32
     passed = ops.cumsum(ops.log(ops.clip(1.0 - stop, tiny, 1.0)), axis=-1)
     passed = ops.exp(ops.concatenate([ops.zeros_like(passed[..., :1]), passed[..., :-1]], axis=-1))
@@ -135,6 +136,7 @@ def _parallel(stop: Any, previous: Any) -> Any:
 
 
 def _hard(stop: Any, previous: Any) -> Any:
+    """Returns one at the first position, from the previous one on, whose `stop` is True."""
     reached = ops.cast(stop, previous.dtype) * ops.cumsum(previous, axis=-1)
     first = ops.equal(ops.cumsum(reached, axis=-1), reached)
     return reached * ops.cast(first, previous.dtype)

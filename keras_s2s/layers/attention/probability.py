@@ -1,7 +1,7 @@
-"""Probability functions: from scores to weights over the real source positions.
+"""Probability functions, which turn scores into weights over the real source positions.
 
-To add one, write one `Probability` subclass and give it a name with `named_probability`. The
-monotonic functions, which depend on past alignments, are in `monotonic`.
+To add a function, write one `Probability` subclass and give it a name with `named_probability`. The
+monotonic functions, which depend on past alignments, are in the module `monotonic`.
 """
 
 from __future__ import annotations
@@ -16,50 +16,68 @@ from keras_s2s.layers.scan import Tensors
 
 PROBABILITIES: dict[str, type[Probability]] = {}
 
-# The dtype's minimum, not −inf: a row without a real position stays finite, forward and backward.
+# The minimum of float32 in place of −inf: a row without a real position stays finite, forward and
+# backward.
 LOWEST = -3.4028234663852886e38
 
 
 class Probability(keras.layers.Layer):
-    """From scores to weights. Subclasses give `call`; masked positions must weigh exactly zero.
+    """A function from scores to weights over the source. Abstract.
 
-    One that depends on past alignments sets `follows_alignment` and gives `initial_state` and
-    `advance`; its state is handed to `call` behind the mask. One that is random in training gives
-    `noise`, which is drawn before any loop and handed to `call` behind the state.
+    A subclass defines `call`, which must give masked positions a weight of exactly zero. A function
+    that depends on past alignments sets `follows_alignment` and defines `initial_state` and
+    `advance`; `call` then takes the state's tensors as arguments after the mask. A function that is
+    random in training defines `noise`, which is drawn before any loop; `call` takes its tensors as
+    arguments after the state.
     """
 
     follows_alignment: ClassVar[bool] = False
 
     def __init__(self, **kwargs: Any) -> None:
-        # Scores come in float32 and stay so whatever the policy.
+        # Scores arrive in float32, or float64, and keep their dtype under any policy.
         super().__init__(autocast=False, **kwargs)
 
     def build(self, scores_shape: Any = None) -> None:
-        """Makes the weights, if any; they depend on no shape."""
+        """Makes the weights of the function, if it has any; they depend on no shape."""
 
     def call(self, scores: Any, mask: Any, *state_and_noise: Any) -> Any:
-        """Scores `(B, T, S)` and a mask `(B, T or 1, S)` to weights `(B, T, S)`."""
+        """Computes weights `(B, T, S)` from scores `(B, T, S)` and a mask `(B, T or 1, S)`."""
         raise NotImplementedError
 
     def initial_state(self, mask: Any, dtype: str) -> Tensors:
-        """What of past alignments the first step sees: tensors `(B, S)` in `dtype`."""
+        """Returns the state before the first step, where it follows alignments: tensors `(B, S)`.
+
+        Args:
+            mask: `(B, S)` bool, True where the source has a real token.
+            dtype: dtype of the state.
+        """
         return ()
 
     def advance(self, state: Tensors, weights: Any) -> Tensors:
-        """The state after a step with `weights`, all of them `(B, T, S)`."""
+        """Returns the state after a step with these weights; all tensors are `(B, T, S)`."""
         return ()
 
     def noise(self, shape: tuple[Any, ...], dtype: str) -> Tensors:
-        """What training adds to the scores: a tensor of `shape` as a tuple, or ()."""
+        """Draws the noise of training: a tuple with one tensor of `shape`, or () without noise."""
         return ()
 
-    # Defined, so that Keras takes the base configuration where there are no options.
+    # Defined so that Keras accepts a subclass without options, which needs no `get_config`.
     def get_config(self) -> dict[str, Any]:
         return dict(super().get_config())
 
 
 def named_probability(name: str) -> Callable[[type[Probability]], type[Probability]]:
-    """Class decorator: `Attention(probability=name)` makes it, and Keras saves and loads it."""
+    """Makes a class decorator that registers a `Probability` under a name.
+
+    From then on `Attention(probability=name)` makes this function with its default arguments, and
+    Keras saves and loads it with a model. A second class of the same name replaces the first.
+
+    Args:
+        name: the word by which the function is asked for.
+
+    Returns:
+        A decorator that gives the class back as it was.
+    """
 
     def register(kind: type[Probability]) -> type[Probability]:
         PROBABILITIES[name] = kind
@@ -70,9 +88,9 @@ def named_probability(name: str) -> Callable[[type[Probability]], type[Probabili
 
 @named_probability("softmax")
 class Softmax(Probability):
-    """`weights = exp(scores) / Σ exp(scores)` over the real positions.
+    """Computes `weights = exp(scores) / Σ exp(scores)` over the real positions.
 
-    Example: exp of 0, ln 2 and ln 3 is 1, 2 and 3; the third position is padding.
+    Example: The exponentials of 0, ln 2 and ln 3 are 1, 2 and 3. The third position is padding.
     >>> import numpy as np
     >>> scores = np.log([[[1.0, 2.0, 3.0]]]).astype("float32")
     >>> Softmax()(scores, np.array([[[True, True, False]]])).numpy().round(3)
@@ -85,11 +103,13 @@ class Softmax(Probability):
 
 @named_probability("hardmax")
 class Hardmax(Probability):
-    """One at the highest real score, zero elsewhere; of equal scores the first wins.
+    """Gives a weight of one to the highest real score and zero to all others.
+
+    If several scores are equally high, the first of them has the weight.
 
     No gradient flows back to the scores, as in TensorFlow Addons.
 
-    Example:
+    Example: The third position is padding, so the second score is the highest.
     >>> import numpy as np
     >>> scores = np.array([[[1.0, 2.0, 3.0]]], "float32")
     >>> Hardmax()(scores, np.array([[[True, True, False]]])).numpy().tolist()
@@ -105,10 +125,12 @@ class Hardmax(Probability):
 
 @named_probability("sparsemax")
 class Sparsemax(Probability):
-    """The nearest point of the probability simplex (Martins & Astudillo 2016, Algorithm 1).
+    """Computes the point of the probability simplex that is nearest to the scores.
+
+    Martins & Astudillo (2016), Algorithm 1:
 
     ```
-    weights = max(scores − τ, 0),  τ such that they sum to one
+    weights = max(scores − τ, 0)        with τ such that the weights sum to one
     ```
 
     Scores more than 1 below the highest get a weight of exactly zero, so a person can read which
@@ -123,7 +145,7 @@ class Sparsemax(Probability):
 
     def call(self, scores: Any, mask: Any) -> Any:
         relative = scores - highest(ops.where(mask, scores, LOWEST))
-        # Whatever is 1 or more below the highest weighs zero: −2 is as good as −∞.
+        # A score 1 or more below the highest gets a weight of zero, so −2 does the work of −∞.
         scores = ops.where(mask, ops.maximum(relative, -2.0), -2.0)
         length = ops.shape(scores)[-1]
         ordered, _ = ops.top_k(ops.stop_gradient(scores), length)
@@ -139,15 +161,21 @@ class Sparsemax(Probability):
 
 
 def masked_softmax(scores: Any, mask: Any) -> Any:
-    """Softmax over the last axis where `mask` is True, exactly zero elsewhere, whatever the row."""
+    """Computes the softmax over the last axis where `mask` is True; zero elsewhere.
+
+    Masked positions get exactly zero, also in a row that is masked everywhere.
+    """
     weights = ops.softmax(ops.where(mask, scores, LOWEST), axis=-1)
     return ops.where(mask, weights, 0.0)
 
 
 def highest(scores: Any) -> Any:
-    """`(B, T, S)` to `(B, T, 1)`; of no scores at all to what broadcasts with them."""
-    # Keras (3.15) takes no maximum of nothing without `initial`, which its Torch backend makes on
-    # the CPU, wherever the scores are.
+    """Returns the highest score of each row: `(B, T, S)` to `(B, T, 1)`.
+
+    Scores without elements come back as they are, a shape that broadcasts with them.
+    """
+    # Keras (3.15) takes the maximum of an empty tensor only with `initial`, which its Torch backend
+    # makes on the CPU even where the scores are elsewhere.
     if 0 in scores.shape:
         return scores
     return ops.max(scores, axis=-1, keepdims=True)

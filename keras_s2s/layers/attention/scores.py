@@ -1,7 +1,7 @@
-"""Scores: how well a query matches a key, before it becomes a probability.
+"""Scores, which say how well a query matches each key, before they become probabilities.
 
 To add a score, write one `Score` subclass and give it a name with `named_score`. The scores that
-look at past alignments are in `location` and `coverage`.
+depend on past alignments are in the modules `location` and `coverage`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ SCORES: dict[str, type[Score]] = {}
 
 
 class Score(keras.layers.Layer):
-    """How well a query matches a key.
+    """A score of how well each query matches each key. Abstract.
 
-    Subclasses give `keys` and `call`; `build`, which `Attention` calls, makes their weights. A
-    score that depends on past alignments sets `follows_alignment` and gives `initial_state` and
-    `advance`; its state is handed to `call` behind the keys.
+    A subclass defines `keys` and `call`, and `build` if it has weights. A score that depends on
+    past alignments sets `follows_alignment` and defines `initial_state` and `advance`; `call` then
+    takes the state's tensors as arguments after the keys. `named_score` gives a score a name and
+    registers it for saving.
 
-    Example:
+    Example: A subclass that halves the keys of `DotScore`.
     >>> class HalvedDotScore(DotScore):
     ...     def keys(self, values):
     ...         return values / 2
@@ -39,28 +40,62 @@ class Score(keras.layers.Layer):
         """Makes the weights for queries `(B, T, U)` and values `(B, S, M)`."""
 
     def keys(self, values: Any) -> Any:
-        """What queries are compared with: `(B, S, M)` to `(B, S, A)`, or a tuple of such."""
+        """Computes the keys of values `(B, S, M)`: a tensor `(B, S, A)`, or a tuple of such."""
         raise NotImplementedError
 
     def call(self, query: Any, keys: Any, *state: Any) -> Any:
-        """Scores before softmax: `(B, T, U)` and `(B, S, A)` to `(B, T, S)`."""
+        """Computes the scores before softmax: `(B, T, U)` and `(B, S, A)` to `(B, T, S)`."""
         raise NotImplementedError
 
     def initial_state(self, keys: Any, mask: Any, dtype: str) -> Tensors:
-        """What of past alignments the first step sees: tensors `(B, S)` in `dtype`."""
+        """Returns the state before the first step, where it follows alignments: tensors `(B, S)`.
+
+        Args:
+            keys: the result of the method `keys`.
+            mask: `(B, S)` bool, True where the source has a real token.
+            dtype: dtype of the state.
+        """
         return ()
 
     def advance(self, state: Tensors, weights: Any, keys: Any) -> Tensors:
-        """The state after a step with `weights`, all of them `(B, T, S)`."""
+        """Returns the state after a step with these weights; all tensors are `(B, T, S)`."""
         return ()
 
-    # Defined, so that Keras takes the base configuration for a score without options of its own.
+    # Defined so that Keras accepts a subclass without options, which needs no `get_config`.
     def get_config(self) -> dict[str, Any]:
         return dict(super().get_config())
 
 
 def named_score(name: str) -> Callable[[type[Score]], type[Score]]:
-    """Class decorator: `Attention(name)` makes this score, and Keras saves and loads it."""
+    """Makes a class decorator that registers a `Score` under a name.
+
+    From then on `Attention(name)` and `Decoder(attention=name)` make this score with its default
+    arguments, and Keras saves and loads it with a model. A second class of the same name replaces
+    the first.
+
+    Args:
+        name: the word by which the score is asked for.
+
+    Returns:
+        A decorator that gives the class back as it was.
+
+    Example: The negative squared distance between query and value. The query 0 is at the squared
+    distances 0 and ln 2 from the two values, so the weights are in the proportion of 1 to ½.
+    >>> import numpy as np
+    >>> from keras import ops
+    >>> @named_score("distance")
+    ... class DistanceScore(Score):
+    ...     def keys(self, values):
+    ...         return values
+    ...     def call(self, query, keys):
+    ...         difference = query[:, :, None] - keys[:, None]  # (B, T, S, U)
+    ...         return -ops.sum(ops.square(difference), axis=-1)
+    >>> values = np.sqrt(np.log([[[1], [2]]])).astype("float32")
+    >>> encoded = Encoded(values, np.array([[True, True]]))
+    >>> context, weights = Attention("distance")(np.zeros((1, 1, 1), "float32"), encoded)
+    >>> weights.numpy().round(3)
+    array([[[0.667, 0.333]]], dtype=float32)
+    """
 
     def register(kind: type[Score]) -> type[Score]:
         SCORES[name] = kind
@@ -71,9 +106,11 @@ def named_score(name: str) -> Callable[[type[Score]], type[Score]]:
 
 @named_score("dot")
 class DotScore(Score):
-    """Luong dot: `score(q, v) = qᵀv` (Luong et al. 2015, §3.1). Needs `U == M`; no weights.
+    """Computes Luong's dot score, `score(q, v) = qᵀv` (Luong et al. 2015, §3.1).
 
-    Example: 1·3 + 2·4, 1·5 + 2·6 and 1·0 + 2·1.
+    It has no weights and needs `U == M`.
+
+    Example: The scores are 1·3 + 2·4, 1·5 + 2·6 and 1·0 + 2·1.
     >>> import numpy as np
     >>> query, values = np.array([[[1.0, 2.0]]]), np.array([[[3.0, 4.0], [5.0, 6.0], [0.0, 1.0]]])
     >>> score = DotScore()
@@ -87,7 +124,7 @@ class DotScore(Score):
             raise ValueError(
                 "Dot attention needs a decoder as wide as the memory; got decoder units "
                 f"{query_shape[-1]} and memory width {values_shape[-1]} (a bidirectional "
-                "encoder's memory is 2 × units). Take score='general' or make the widths equal."
+                "encoder's memory is 2 × units). Use score='general' or make the widths equal."
             )
 
     def keys(self, values: Any) -> Any:
@@ -99,9 +136,12 @@ class DotScore(Score):
 
 @named_score("scaled_dot")
 class ScaledDotScore(DotScore):
-    """Scaled dot: `score(q, v) = qᵀv / √U` (Vaswani et al. 2017, eq. 1). Needs `U == M`.
+    """Computes the scaled dot score, `score(q, v) = qᵀv / √U` (Vaswani et al. 2017, eq. 1).
 
-    Example: `(1·3 + 2·4 + 2·5 + 4·6) / √4`, `(1 + 2 + 2 + 4) / √4` and `(1·2 + 4·1) / √4`.
+    It has no weights and needs `U == M`.
+
+    Example: The scores are `(1·3 + 2·4 + 2·5 + 4·6) / √4`, `(1 + 2 + 2 + 4) / √4` and
+    `(1·2 + 4·1) / √4`.
     >>> import numpy as np
     >>> query = np.array([[[1.0, 2.0, 2.0, 4.0]]])
     >>> values = np.array([[[3.0, 4.0, 5.0, 6.0], [1.0, 1.0, 1.0, 1.0], [2.0, 0.0, 0.0, 1.0]]])
@@ -117,7 +157,9 @@ class ScaledDotScore(DotScore):
 
 @named_score("general")
 class GeneralScore(Score):
-    """Luong general: `score(q, v) = qᵀWv`, `W` of `(U, M)` (Luong et al. 2015, §3.1).
+    """Computes Luong's general score, `score(q, v) = qᵀWv` (Luong et al. 2015, §3.1).
+
+    The learned `W` is `(U, M)`.
 
     Example: `W` swaps the two parts of a value, so the scores are (1, 2)·(4, 3), (1, 2)·(6, 5) and
     (1, 2)·(1, 0).
@@ -146,9 +188,9 @@ class GeneralScore(Score):
 
 @named_score("scaled_general")
 class ScaledGeneralScore(GeneralScore):
-    """General with a learned scale: `score(q, v) = g·qᵀWv`, `g` one number that begins at 1.
+    """Computes the general score with a learned scale, `score(q, v) = g·qᵀWv`.
 
-    tensorflow/nmt's `scaled_luong`.
+    The scale `g` is one number that starts at 1. It is `scaled_luong` of tensorflow/nmt.
 
     Example: `W` swaps the two parts of a value and `g` halves: ½·(1, 2)·(4, 3), ½·(1, 2)·(6, 5)
     and ½·(1, 2)·(1, 0).
@@ -171,17 +213,18 @@ class ScaledGeneralScore(GeneralScore):
 
 @named_score("concat")
 class ConcatScore(Score):
-    """Bahdanau concat: `score(q, v) = sᵀ·tanh(Wq·q + Wv·v)` (Bahdanau et al. 2015, A.1.2).
+    """Computes Bahdanau's score, `score(q, v) = sᵀ·tanh(Wq·q + Wv·v)`.
 
-    Luong et al. (2015, §3.1) write it as one matrix over the concatenated pair, which is the same.
-    Both sides have projections of their own, unlike `keras.layers.AdditiveAttention`. Needs
-    `B·T·S·A` numbers of memory while it computes.
+    It is from Bahdanau et al. (2015, A.1.2). Luong et al. (2015, §3.1) call it concat and write it
+    as one matrix over the concatenated pair, which is the same. Both sides have projections of
+    their own, unlike in `keras.layers.AdditiveAttention`. The computation needs `B·T·S·A` numbers
+    of memory.
 
     Args:
         units: width `A` of the projections; the decoder's width when omitted.
 
-    Example: everything is one wide, `Wq = Wv = 1` and `s = 10`. Query and value add up to ln 2, 0
-    and ln 3; tanh(ln x) = (x − 1/x) / (x + 1/x), which is 0.6, 0 and 0.8.
+    Example: All widths are 1, `Wq = Wv = 1` and `s = 10`. Query and value add up to ln 2, 0 and
+    ln 3; tanh(ln x) = (x − 1/x) / (x + 1/x), which is 0.6, 0 and 0.8.
     >>> import numpy as np
     >>> query = np.log([[[2.0]]]).astype("float32")
     >>> values = np.log([[[1.0], [0.5], [1.5]]]).astype("float32")
@@ -212,11 +255,12 @@ class ConcatScore(Score):
 
     def call(self, query: Any, keys: Any, *state: Any) -> Any:
         query = ops.matmul(query, ops.cast(self.query_kernel, query.dtype))  # (B, T, A)
-        # Not keys[:, None]: TensorFlow's gradient of a slice copies them, at every step of a loop.
+        # Not keys[:, None]: TensorFlow's gradient of a slice copies the keys at every step of a
+        # loop.
         return self._compare(ops.expand_dims(query, 2) + ops.expand_dims(keys, 1))
 
     def _compare(self, hidden: Any) -> Any:
-        """`sᵀ·tanh(hidden)`: `(B, T, S, A)` to `(B, T, S)`."""
+        """Computes `sᵀ·tanh(hidden)`: `(B, T, S, A)` to `(B, T, S)`."""
         vector = ops.cast(self.vector, hidden.dtype)
         return ops.squeeze(ops.matmul(ops.tanh(hidden), vector), axis=-1)
 
@@ -226,17 +270,22 @@ class ConcatScore(Score):
 
 @named_score("normalized_concat")
 class NormalizedConcatScore(ConcatScore):
-    """Concat with a normalised vector: `score(q, v) = g·(s/‖s‖)ᵀ·tanh(Wq·q + Wv·v + b)`.
+    """Scores with concat and a normalised vector `s`.
 
-    tensorflow/nmt's `normed_bahdanau`, after Salimans & Kingma (2016): `g` begins at `√(1/A)`, `b`
-    at zero.
+    ```
+    score(q, v) = g·(s/‖s‖)ᵀ·tanh(Wq·q + Wv·v + b)
+    ```
+
+    It is `normed_bahdanau` of tensorflow/nmt, after Salimans & Kingma (2016). The gain `g` starts
+    at `√(1/A)`, the bias `b` at zero.
 
     Args:
         units: width `A` of the projections; the decoder's width when omitted.
 
-    Example: query and values are one wide, `Wq = Wv = (1, 1)`, `b = (ln 2, ln 2)`. The query is 0,
-    so both parts of the sum are ln 2, 0 and ln 3, and tanh makes them 0.6, 0 and 0.8. `s = (3, 4)`
-    has the norm 5; with `g = 10` both parts together weigh 10·(3 + 4)/5 = 14.
+    Example: Query and values have a width of 1, `Wq = Wv = (1, 1)` and `b = (ln 2, ln 2)`. The
+    query is 0, so both components of the sum are ln 2, 0 and ln 3, and tanh makes them 0.6, 0 and
+    0.8. `s = (3, 4)` has the norm 5; with `g = 10` both components together weigh
+    10·(3 + 4)/5 = 14.
     >>> import numpy as np
     >>> query = np.zeros((1, 1, 1), "float32")
     >>> values = np.log([[[1.0], [0.5], [1.5]]]).astype("float32")
@@ -267,5 +316,5 @@ class NormalizedConcatScore(ConcatScore):
 
 
 def product(query: Any, keys: Any) -> Any:
-    """Every query with every key: `(B, T, A)` and `(B, S, A)` to `(B, T, S)`."""
+    """Multiplies every query with every key: `(B, T, A)` and `(B, S, A)` to `(B, T, S)`."""
     return ops.matmul(query, ops.transpose(keys, (0, 2, 1)))

@@ -1,4 +1,4 @@
-"""Windows: local attention looks at a stretch of the source (Luong et al. 2015, §3.2)."""
+"""Windows, with which local attention sees a stretch of the source (Luong et al. 2015, §3.2)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,37 @@ from keras_s2s.system.checks import check_optional_size, check_size
 
 
 class Window(keras.layers.Layer):
-    """Which positions may be attended to, and a factor on their weights. Use a subclass.
+    """A window of source positions that each query may attend to. Abstract.
 
-    Positions count real tokens from 0, so padding moves nothing.
+    A window also has a factor on the weights inside it. Positions count real tokens from 0, so
+    padding moves nothing.
+
+    A window of your own subclasses `Window` and defines `call`. It defines `build` if it has
+    weights. A window that moves from step to step sets `remembers` and defines `initial_state`,
+    `advance` and `unroll`; `call` then takes the state's tensors as arguments after the mask.
 
     Args:
         radius: `D`; positions up to `D` from the centre are inside.
+
+    Example: A window on the start of the source, whatever the query. All scores are equal, so the
+    weights are equal within the first two of three tokens.
+    >>> import numpy as np
+    >>> from keras import ops
+    >>> class PrefixWindow(Window):
+    ...     def call(self, query, mask):
+    ...         position = ops.cumsum(ops.cast(mask, "int32"), axis=-1) - 1  # (B, 1, S)
+    ...         return position <= self.radius, None
+    >>> attention = Attention("dot", window=PrefixWindow(1))
+    >>> encoded = Encoded(np.ones((1, 3, 2), "float32"), np.ones((1, 3), bool))
+    >>> context, weights = attention(np.ones((1, 1, 2), "float32"), encoded)
+    >>> weights.numpy().tolist()
+    [[[0.5, 0.5, 0.0]]]
     """
 
-    remembers: ClassVar[bool] = False  # whether there is a state
+    remembers: ClassVar[bool] = False  # whether the window has a state
 
     def __init__(self, radius: int, **kwargs: Any) -> None:
-        # Positions and their factors stay in float32 whatever the policy.
+        # Positions and factors stay in float32, or float64, under any policy.
         super().__init__(autocast=False, **kwargs)
         check_size("radius", radius)
         self.radius = radius
@@ -33,22 +52,29 @@ class Window(keras.layers.Layer):
         """Makes the weights for queries `(B, T, U)`."""
 
     def call(self, query: Any, mask: Any, *state: Any) -> tuple[Any, Any]:
-        """Queries `(B, T, U)` and a mask `(B, 1, S)` to `(inside, factor)` of `(B, T, S)`.
+        """Returns which positions are inside the window, and a factor on their weights.
 
-        `factor` is None where weights stay as they are.
+        Args:
+            query: `(B, T, U)` float.
+            mask: `(B, 1, S)` bool, True where the source has a real token.
+            *state: tensors `(B, T, 1)`, the state of each step.
+
+        Returns:
+            `(inside, factor)`: bool and float tensors whose shapes broadcast to `(B, T, S)`; the
+            factor is None for a window that leaves the weights inside as they are.
         """
         raise NotImplementedError
 
     def initial_state(self, mask: Any, dtype: str) -> Tensors:
-        """What the first step sees: tensors `(B, 1)` in `dtype`."""
+        """Returns the state before the first step: tensors `(B, 1)` in `dtype`."""
         return ()
 
     def advance(self, state: Tensors) -> Tensors:
-        """The state after one step. A window follows no alignment, so nothing else is needed."""
+        """Returns the state after one step; it depends on no weights, only on the state before."""
         return ()
 
     def unroll(self, state: Tensors, steps: Any) -> tuple[Tensors, Tensors]:
-        """The states of all steps, `(B, T, 1)`, and the one after them, `(B, 1)`."""
+        """Returns the states of all steps, `(B, T, 1)`, and the state after them, `(B, 1)`."""
         return (), ()
 
     def get_config(self) -> dict[str, Any]:
@@ -57,16 +83,16 @@ class Window(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LocalMonotonicWindow(Window):
-    """Local-m: the window moves on by one source token a step, `p_t = t`.
+    """A window whose centre moves on by one source token at each step, `p_t = t`.
 
-    The weights are a softmax within `[t − D, t + D]`. Where the window has left the source there is
-    nothing to attend to: weights and context are zero.
+    It is local-m of Luong et al. (2015, §3.2). The weights are a softmax within `[t − D, t + D]`.
+    A window that has left the source has nothing to attend to: weights and context are zero.
 
     Args:
-        radius: `D`.
+        radius: `D`; positions up to `D` from the centre are inside.
 
-    Example: scores are equal, so the weights are what is inside: tokens 0 and 1, then 0 to 2, then
-    1 and 2.
+    Example: All scores are equal, so the weights are equal inside the window: over tokens 0 and 1,
+    then 0 to 2, then 1 and 2.
     >>> import numpy as np
     >>> attention = Attention("dot", window=LocalMonotonicWindow(1))
     >>> encoded = Encoded(np.ones((1, 3, 2), "float32"), np.ones((1, 3), bool))
@@ -98,22 +124,24 @@ class LocalMonotonicWindow(Window):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LocalPredictiveWindow(Window):
-    """Local-p: the decoder state says where to look, and a Gaussian favours the centre.
+    """A window whose centre the decoder state predicts, with a Gaussian around the centre.
+
+    It is local-p of Luong et al. (2015, eq. 9 and 10).
 
     ```
-    p_t = S·σ(v_pᵀ·tanh(W_p·h_t))                    S real source tokens
+    p_t = S·σ(v_pᵀ·tanh(W_p·h_t))                    with S real source tokens
     weights_s = softmax(score)_s · exp(−(s − p_t)² / 2σ²),   σ = D/2, within [p_t − D, p_t + D]
     ```
 
-    (Luong et al. 2015, eq. 9 and 10.) The softmax is over the window, and the weights sum to less
-    than one. A mechanism that goes on from its weights does so from those of this formula, a
-    monotonic probability function from its own, without the Gaussian.
+    The softmax is over the window, and the weights sum to less than one. A score that follows past
+    alignments continues from the weights of this formula; a monotonic probability function
+    continues from its own weights, without the Gaussian.
 
     Args:
-        radius: `D`.
+        radius: `D`; positions up to `D` from the centre are inside.
         units: width of `W_p`; the decoder's width when omitted.
 
-    Example: with `v_p = 0` the centre is 3·σ(0) = 1.5. Tokens 1 and 2 are ½ away, which is one σ
+    Example: With `v_p = 0` the centre is 3·σ(0) = 1.5. Tokens 1 and 2 are ½ away, which is one σ
     of D/2: exp(−½) = 0.607. Token 0 is more than `D` away.
     >>> import numpy as np
     >>> window = LocalPredictiveWindow(1, units=3)

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_s2s.layers.attention import Encoded, Mechanism, Memory, Score, mechanism
+from keras_s2s.layers.attention import Encoded, Mechanism, Memory, Score, resolved_mechanism
 from keras_s2s.layers.decoder.design import Design, deserialized_options
 from keras_s2s.layers.decoder.output import DenseOutput, TiedOutput, check_tied_width
 from keras_s2s.layers.decoder.stack import DecoderStack
@@ -116,7 +116,7 @@ class Decoder(keras.layers.Layer):
             units=units,
             depth=len(layer_cells(cell, depth)),
             cell=cell,
-            attention=None if attention is None else mechanism(attention, policy),
+            attention=None if attention is None else resolved_mechanism(attention, policy),
             attention_vector=attention_vector,
             attention_size=attention_size,
             attention_activation=attention_activation,
