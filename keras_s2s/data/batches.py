@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from keras_s2s.data.length_order import LengthOrder
 from keras_s2s.system.checks import check_whole
@@ -25,9 +25,9 @@ _MIXED_BATCHES = 3
 class BatchPlan:
     """A plan of batches of pairs with similar lengths. Every epoch has the same number of batches.
 
-    1. All pairs are sorted by length, as `LengthOrder` does. Pairs with the same two lengths are a
-       group, within which the order is random: of n pairs, the i-th is the (a·i + b mod n)-th, and
-       a is prime to n.
+    1. All pairs are sorted by length, which `LengthOrder` does. Pairs with the same two lengths are
+       a group, within which the order is random: of n pairs, the i-th is the (a·i + b mod n)-th,
+       and a is prime to n.
     2. The order is cut into stretches of three batches' worth. The sorted lengths are the same in
        every epoch, and so are the cuts and the number of batches.
     3. Each stretch is shuffled and dealt into batches.
@@ -44,8 +44,7 @@ class BatchPlan:
     of the first epoch for all later ones, and cuts them off there.
 
     Args:
-        source_lengths: `(N,)` numbers of ids in the sources, end id included, all at least 1.
-        target_lengths: `(N,)` numbers of ids in the targets, end id included, all at least 1.
+        order: the N pairs in the order of their lengths, which include the end ids.
         batch_size: largest number of pairs in a batch. Give either this or `batch_tokens`.
         batch_tokens: largest number of padded ids in a batch, which is its number of pairs ×
             (longest source + longest target). A pair with more ids than that is a batch of its own;
@@ -59,9 +58,13 @@ class BatchPlan:
 
     Example:
         ```python
+        import numpy as np
         from keras_s2s.data.batches import BatchPlan
+        from keras_s2s.data.length_order import LengthOrder
 
-        plan = BatchPlan([3, 9, 3, 8], [4, 9, 3, 9], batch_tokens=36, shuffle_seed=None)
+        source, target = np.array([3, 9, 3, 8]), np.array([4, 9, 3, 9])
+        order = LengthOrder(lambda first, last: (source[first:last], target[first:last]), 4)
+        plan = BatchPlan(order, batch_tokens=36, shuffle_seed=None)
         print(len(plan), list(plan.rows()))  # 2 [array([2, 0]), array([1, 3])]
         print(f"{plan.padding():.0%}")  # 4%
         ```
@@ -69,39 +72,10 @@ class BatchPlan:
 
     def __init__(
         self,
-        source_lengths: ArrayLike,
-        target_lengths: ArrayLike,
-        *,
-        batch_size: int | None = None,
-        batch_tokens: int | None = None,
-        shuffle_seed: int | None,
-    ) -> None:
-        source = np.asarray(source_lengths, dtype=np.int64)
-        target = np.asarray(target_lengths, dtype=np.int64)
-        order = LengthOrder(
-            lambda first, last: (source[first:last], target[first:last]), len(source)
-        )
-        self._plan(order, batch_size, batch_tokens, shuffle_seed)
-
-    @classmethod
-    def of_order(
-        cls,
         order: LengthOrder,
         *,
         batch_size: int | None = None,
         batch_tokens: int | None = None,
-        shuffle_seed: int | None,
-    ) -> BatchPlan:
-        """Makes the same plan from rows that are already sorted, in memory or in a file."""
-        plan = cls.__new__(cls)
-        plan._plan(order, batch_size, batch_tokens, shuffle_seed)
-        return plan
-
-    def _plan(
-        self,
-        order: LengthOrder,
-        batch_size: int | None,
-        batch_tokens: int | None,
         shuffle_seed: int | None,
     ) -> None:
         if batch_size is not None and batch_tokens is None:

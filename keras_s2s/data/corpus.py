@@ -157,7 +157,7 @@ class Corpus:
                 is too small.
             TypeError: If a number is not whole.
         """
-        return BatchPlan.of_order(
+        return BatchPlan(
             self._order(length_multiple),
             batch_size=batch_size,
             batch_tokens=batch_tokens,
