@@ -1,21 +1,16 @@
-"""Data: from text files to batches of ids.
+"""Reads parallel text and makes batches of ids of it.
 
-- `batches`: Which pairs share a batch, for every epoch. It sees lengths; ids and padding are the
-  corpus'.
-- `corpus`: Parallel text made ready for training: tokenised and filtered once, given out in
-  epochs.
-- `flat_arrays`: Whole numbers end to end, as many as come, in memory or in a file. It knows not
-  what they are.
-- `hosts`: The processes that train one model together: which part of a batch is whose, what they
-  share.
-- `length_order`: The rows of a corpus in the order of their lengths, in memory or in a file.
-- `padding`: Rows of ids as one rectangular array. Nothing here knows text.
-- `pairs`: Pairs of id lists, end to end in flat arrays, and padded batches of them. It knows no
-  text.
-- `reading`: Text files as lines and pairs of lines. What the text means, and its ids, are not
-  known here.
-- `resampling`: Pairs of texts that are segmented anew each time they are asked for, for training.
-- `shapes`: Batches of few shapes, for compilers that compile for each: rows and lengths are
-  rounded up.
-- `word_vectors`: Pretrained embeddings: a text file of word2vec or GloVe into an embedding layer.
+- `reading`: Reads text files as lines, as pairs of lines and as test sets with references.
+- `corpus`: The corpus, which tokenises and filters parallel text once and batches it every epoch.
+- `filtering`: Tokenises pairs, leaves out those that training cannot use, and counts them.
+- `pairs`: Holds pairs of id lists and makes padded batches of them.
+- `padding`: Joins rows of ids into one rectangular array.
+- `batches`: Decides which pairs share a batch in every epoch, by their lengths.
+- `length_order`: Sorts the pairs of a corpus by their lengths.
+- `flat_arrays`: Arrays of whole numbers that grow, in memory or in a file.
+- `resampling`: Segments the texts of a batch anew in every epoch.
+- `shapes`: Pads batches to few shapes, for backends that compile for each shape.
+- `dataset`: Hands the batches of one epoch after the other to `tf.data`.
+- `hosts`: Shares every batch among the processes that train one model together.
+- `word_vectors`: Loads pretrained embeddings from a file of word2vec or GloVe.
 """

@@ -1,21 +1,20 @@
-"""Parallel text made ready for training: tokenised and filtered once, given out in epochs.
+"""Parallel text made ready for training: tokenised and filtered once, then batched every epoch.
 
-`reading` brings the pairs of lines, `pairs` keeps and pads their ids, `batches` says which pairs
-share a batch, `shapes` how few shapes these have; this module joins the four.
+`filtering` tokenises the pairs and leaves out some, `pairs` holds and pads their ids, `batches`
+decides which pairs share a batch, `shapes` rounds the shapes of batches, and `dataset` hands the
+batches to TensorFlow. This module joins them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from keras_s2s.data.batches import BatchPlan
+from keras_s2s.data.dataset import dataset_of_epochs
+from keras_s2s.data.filtering import PairFilter
 from keras_s2s.data.length_order import LengthOrder
 from keras_s2s.data.pairs import Batch, IdPairs
-from keras_s2s.data.reading import CorpusError, has_text
 from keras_s2s.data.resampling import SampledPairs, SampledSide
 from keras_s2s.data.shapes import BoundedShapes
 from keras_s2s.system.checks import check_whole
@@ -28,78 +27,42 @@ if TYPE_CHECKING:
     from keras_s2s.data.hosts import Hosts
     from keras_s2s.text import SubwordSampling, Tokenizer
 
-# Pairs handed to the tokenizers at once: enough for their batch interface to pay, a few MB of text.
-_CHUNK = 4096
-# Batches made ahead while the model trains on one.
-_PREFETCH = 2
-
-
-@dataclass(frozen=True)
-class CorpusReport:
-    """What became of the pairs that were read. Lengths and token counts include the end ids.
-
-    Attributes:
-        pairs_read: all pairs; the sum of `empty`, `too_long` and `kept`.
-        empty: pairs with a side of white space only, or one that the tokenizer gives no ids for.
-        too_long: pairs above a length limit.
-        kept: pairs in the corpus.
-        source_tokens: ids in the kept sources.
-        target_tokens: ids in the kept targets.
-        longest_source: ids in the longest kept source.
-        longest_target: ids in the longest kept target.
-    """
-
-    pairs_read: int
-    empty: int
-    too_long: int
-    kept: int
-    source_tokens: int
-    target_tokens: int
-    longest_source: int
-    longest_target: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.kept:,} of {self.pairs_read:,} pairs kept ({self.empty:,} empty, "
-            f"{self.too_long:,} too long); {self.source_tokens:,} source and "
-            f"{self.target_tokens:,} target tokens; longest {self.longest_source:,} and "
-            f"{self.longest_target:,}"
-        )
-
 
 class Corpus:
-    """Pairs of sentences as ids, in memory or on disk, and batches of them.
+    """Pairs of sentences as ids, in memory or on disk, and the batches that are made of them.
 
-    1. Pairs are taken from the iterable in chunks; the text of one chunk is in memory at a time.
-    2. Pairs with an empty side are dropped, the others tokenised, those above a length limit
-       dropped.
-    3. What is left is kept as one flat int32 array per side: 4 bytes an id and 8 a sentence, and
-       once batches are planned, 8 bytes a pair for their order by length.
+    1. Pairs are taken from the iterable in chunks. The text of one chunk is in memory at a time.
+    2. Pairs with an empty side are left out, the others are tokenised, and those above a length
+       limit are left out too.
+    3. The ids of the remaining pairs are kept as one flat int32 array per side. They take 4 bytes
+       an id and 8 a sentence. Once batches are planned, the order of the pairs by length takes 8
+       bytes a pair.
 
     Args:
         pairs: (source, target) strings, from `read_parallel`, `read_tsv` or anywhere else. They are
             iterated over once.
-        source_tokenizer: encodes the sources.
-        target_tokenizer: encodes the targets.
-        max_source_length: longest source that is kept, in ids, end id included; None for no limit.
-        max_target_length: longest target that is kept, in ids, end id included; None for no limit.
-        source_sampling: segments the sources anew in every batch of every epoch that has a
-            `shuffle_seed`; see `SubwordSampling`. The texts are then kept too. Batches are planned
-            by the usual segmentation, so one of drawn ones may have more than `batch_tokens` ids.
+        source_tokenizer: tokenizer that encodes the sources.
+        target_tokenizer: tokenizer that encodes the targets.
+        max_source_length: number of ids, end id included, in the longest source that is kept; None
+            for no limit.
+        max_target_length: the same limit for the targets.
+        source_sampling: `SubwordSampling` that segments the sources anew in every batch of every
+            epoch with a `shuffle_seed`. The corpus then keeps the texts too. Batches are planned by
+            the usual segmentation, so a batch of drawn ones may have more than `batch_tokens` ids.
         target_sampling: the same for the targets.
-        on_disk: keep the ids in a file of the system's temporary folder (`TMPDIR`), not in memory;
-            it goes with the corpus. Batches are the same, and memory no longer grows with the text,
-            but for some 20 bytes a batch.
+        on_disk: whether the ids are in a file of the system's temporary folder (`TMPDIR`) instead
+            of memory. The file is deleted with the corpus. Batches are the same, and memory grows
+            with the text by some 20 bytes a batch only.
 
     Attributes:
-        report: `CorpusReport`; `print(corpus.report)` is one line.
+        report: `CorpusReport`, which `print(corpus.report)` shows in one line.
 
     Raises:
-        CorpusError: no pair is left, with what emptied it; or what `pairs` raises.
-        ValueError: a limit below 2, which no sentence and its end id fit in; `on_disk` with
-            sampling.
-        TypeError: a limit that is not a whole number, or sampling from a tokenizer that has one
-            segmentation only.
+        CorpusError: If no pair is left; the message says why. Also if `pairs` raises it.
+        ValueError: If a limit is below 2, into which no sentence and its end id fit, or `on_disk`
+            is combined with sampling.
+        TypeError: If a limit is not a whole number, or if sampling is asked of a tokenizer that has
+            only one segmentation.
 
     Example:
         ```python
@@ -127,9 +90,13 @@ class Corpus:
         target_sampling: SubwordSampling | None = None,
         on_disk: bool = False,
     ) -> None:
-        source_limit = _limit("max_source_length", max_source_length)
-        target_limit = _limit("max_target_length", max_target_length)
-        special = {
+        pair_filter = PairFilter(
+            source_tokenizer,
+            target_tokenizer,
+            max_source_length=max_source_length,
+            max_target_length=max_target_length,
+        )
+        special_ids = {
             "start_id": target_tokenizer.start_id,
             "end_id": target_tokenizer.end_id,
             "pad_id": target_tokenizer.pad_id,
@@ -140,66 +107,23 @@ class Corpus:
                 "Leave one of the two out."
             )
         self._on_disk = on_disk
-        self._pairs = IdPairs(**special, on_disk=on_disk)
+        self._pairs = IdPairs(**special_ids, on_disk=on_disk)
         self._sampled: SampledPairs | None = None
         if source_sampling is not None or target_sampling is not None:
             self._sampled = SampledPairs(
-                SampledSide(source_tokenizer, source_sampling, source_limit),
-                SampledSide(target_tokenizer, target_sampling, target_limit),
-                **special,
+                SampledSide(source_tokenizer, source_sampling, pair_filter.source.limit),
+                SampledSide(target_tokenizer, target_sampling, pair_filter.target.limit),
+                **special_ids,
             )
-        self._orders: dict[int | None, LengthOrder] = {}  # by what lengths are rounded up to
-        read = empty = too_long = 0
-        tokens, longest_kept = [0, 0], [0, 0]
-        shortest, longest = (math.inf, math.inf), (0, 0)  # source and target, kept or not
-        remaining = iter(pairs)
-        while chunk := list(islice(remaining, _CHUNK)):
-            texts = [pair for pair in chunk if has_text(*pair)]
-            read += len(chunk)
-            empty += len(chunk) - len(texts)
-            sources = source_tokenizer.encode([source for source, _ in texts])
-            targets = target_tokenizer.encode([target for _, target in texts])
-            for text, source, target in zip(texts, sources, targets, strict=True):
-                lengths = len(source) + 1, len(target) + 1
-                if min(lengths) == 1:
-                    empty += 1
-                    continue
-                shortest = min(shortest[0], lengths[0]), min(shortest[1], lengths[1])
-                longest = max(longest[0], lengths[0]), max(longest[1], lengths[1])
-                if lengths[0] > source_limit or lengths[1] > target_limit:
-                    too_long += 1
-                    continue
-                self._pairs.append(source, target)
-                for side, length in enumerate(lengths):
-                    tokens[side] += length
-                    longest_kept[side] = max(longest_kept[side], length)
-                if self._sampled is not None:
-                    self._sampled.append(*text)
-        if read == empty:
-            raise CorpusError(
-                f"No pair is left: none of the {read:,} pairs read has text on both sides. "
-                "Expected at least one pair of sentences."
-            )
-        if read == empty + too_long:
-            raise CorpusError(
-                f"No pair is left: all {too_long:,} pairs with text are longer than "
-                f"max_source_length={max_source_length} or max_target_length={max_target_length}. "
-                f"In ids, end id included, sources have {shortest[0]} to {longest[0]} and "
-                f"targets {shortest[1]} to {longest[1]}. Raise the limits."
-            )
-        self.report = CorpusReport(
-            pairs_read=read,
-            empty=empty,
-            too_long=too_long,
-            kept=len(self._pairs),
-            source_tokens=tokens[0],
-            target_tokens=tokens[1],
-            longest_source=longest_kept[0],
-            longest_target=longest_kept[1],
-        )
+        self._orders: dict[int | None, LengthOrder] = {}  # by the multiple lengths are rounded to
+        for pair in pair_filter.passing(pairs):
+            self._pairs.append(pair.source_ids, pair.target_ids)
+            if self._sampled is not None:
+                self._sampled.append(pair.source_text, pair.target_text)
+        self.report = pair_filter.report()
 
     def __len__(self) -> int:
-        """Pairs in the corpus."""
+        """Returns the number of pairs in the corpus."""
         return self.report.kept
 
     def plan(
@@ -210,27 +134,30 @@ class Corpus:
         length_multiple: int | None = None,
         shuffle_seed: int | None,
     ) -> BatchPlan:
-        """The batches that `batches` and `dataset` make with the same arguments.
+        """Plans the batches that `batches` and `dataset` make with the same arguments.
 
         Args:
-            batch_size: pairs in a batch, at most. Give this or `batch_tokens`, not both.
-            batch_tokens: padded ids in a batch, at most: pairs × (longest source + longest target).
-                A pair with more ids than that is a batch of its own; it is never left out.
-            length_multiple: pad batches so that they have few shapes, for `jit_compile` and JAX,
-                which compile for each: lengths up to multiples of this, and rows by the length; see
-                `BoundedShapes`. The plan then counts the rounded lengths. None pads to the longest.
-            shuffle_seed: whole number for training; None, for evaluation, takes the pairs sorted by
-                length, without chance.
+            batch_size: largest number of pairs in a batch. Give either this or `batch_tokens`.
+            batch_tokens: largest number of padded ids in a batch, which is its number of pairs ×
+                (longest source + longest target). A pair with more ids than that is a batch of its
+                own; no pair is left out.
+            length_multiple: number to whose multiples lengths are padded. Batches then have few
+                shapes, which helps `jit_compile` and JAX because they compile for each shape. The
+                plan counts the rounded lengths, and their number of rows follows from them, as
+                `BoundedShapes` explains. None pads to the longest length of the batch.
+            shuffle_seed: whole number for training; None for evaluation, which takes the pairs in
+                the order of their lengths, without chance.
 
         Returns:
-            `BatchPlan`; `len(plan)` is the number of batches in every epoch, `plan.padding(epoch)`
+            `BatchPlan`. `len(plan)` is the number of batches in every epoch, `plan.padding(epoch)`
             the share of padding in one.
 
         Raises:
-            ValueError: not exactly one of `batch_size` and `batch_tokens`, or one too small.
-            TypeError: a number that is not whole.
+            ValueError: If not exactly one of `batch_size` and `batch_tokens` is given, or a number
+                is too small.
+            TypeError: If a number is not whole.
         """
-        return BatchPlan.of_order(
+        return BatchPlan(
             self._order(length_multiple),
             batch_size=batch_size,
             batch_tokens=batch_tokens,
@@ -246,7 +173,7 @@ class Corpus:
         shuffle_seed: int | None,
         epoch: int = 0,
     ) -> tuple[int, float]:
-        """How many shapes the batches of an epoch have, and the share of padding among their ids.
+        """Counts the shapes that the batches of an epoch have, and the padding among their ids.
 
         Args:
             batch_size: as for `plan`.
@@ -254,10 +181,13 @@ class Corpus:
             length_multiple: as for `plan`.
             shuffle_seed: as for `plan`.
             epoch: as for `batches`.
+
+        Returns:
+            The number of different shapes, and the share of padding, at least 0 and below 1.
         """
         size = {"batch_size": batch_size, "batch_tokens": batch_tokens}
         plan = self.plan(**size, length_multiple=length_multiple, shuffle_seed=shuffle_seed)
-        bounded = _bounded(length_multiple, batch_size, batch_tokens)
+        bounded = _bounded_shapes(length_multiple, batch_size, batch_tokens)
         shapes, ids = set(), 0
         for planned, source, target in plan.shapes(epoch):
             rows = bounded.rows(source, target) if bounded else planned
@@ -274,23 +204,24 @@ class Corpus:
         shuffle_seed: int | None,
         epoch: int = 0,
     ) -> Iterator[Batch]:
-        """The padded batches of one epoch, as NumPy arrays; `IdPairs.batch` shows their layout.
+        """Iterates over the padded batches of one epoch as NumPy arrays.
 
         Args:
             batch_size: as for `plan`.
             batch_tokens: as for `plan`.
             length_multiple: as for `plan`.
             shuffle_seed: as for `plan`.
-            epoch: whole number from 0. The batches of an epoch depend on it and on `shuffle_seed`
+            epoch: number of the epoch, from 0. The batches depend on it and on `shuffle_seed`
                 alone, not on the epochs made before.
 
         Returns:
             Iterator over `({"source_ids": (B, S) int32, "target_ids": (B, T) int32},
-            labels (B, T) int32, weights (B, T) float32)`, with each pair of the corpus once.
+            labels (B, T) int32, weights (B, T) float32)`, in which each pair occurs once.
+            `IdPairs.batch` shows the layout.
 
         Raises:
-            ValueError: as `plan`, or a negative `epoch`.
-            TypeError: as `plan`, or an `epoch` that is not a whole number.
+            ValueError: If `plan` raises it, or `epoch` is negative.
+            TypeError: If `plan` raises it, or `epoch` is not a whole number.
         """
         plan = self.plan(
             batch_size=batch_size,
@@ -298,11 +229,8 @@ class Corpus:
             length_multiple=length_multiple,
             shuffle_seed=shuffle_seed,
         )
-        shapes = _bounded(length_multiple, batch_size, batch_tokens)
-        return (
-            self._batch(rows, shapes, shuffle_seed, epoch, position)
-            for position, rows in enumerate(plan.rows(epoch))
-        )
+        shapes = _bounded_shapes(length_multiple, batch_size, batch_tokens)
+        return self._batches(plan, shapes, shuffle_seed, epoch)
 
     def dataset(
         self,
@@ -314,37 +242,36 @@ class Corpus:
         first_epoch: int = 0,
         hosts: Hosts | None = None,
     ) -> tf.data.Dataset:
-        """The batches of one epoch after the other, for `fit` and `evaluate`.
+        """Makes a dataset of the batches of one epoch after the other, for `fit` and `evaluate`.
 
-        One iteration over the dataset is one epoch, and its `cardinality()` the number of batches.
-        The first iteration gives the batches of `first_epoch`; each one that gets to its last batch
-        makes the next iteration the following epoch. One that is given up before does not count:
-        Keras takes a batch to build the model before it trains. (Where one batch is all, taking it
-        counts; then only the order of its rows depends on the epoch.) Training that continues with
-        `fit(initial_epoch=k)` on a dataset with `first_epoch=k` sees the batches it would have seen
-        without the break. Pass `fit(shuffle=False)`: with its default, True, Keras warns that it
-        does not shuffle datasets.
+        One iteration over the dataset is one epoch, and its `cardinality()` is the number of
+        batches. The first iteration gives the batches of `first_epoch`. Each iteration that reaches
+        its last batch makes the next iteration the following epoch. An iteration that ends earlier
+        does not count, because Keras takes a batch to build the model before it trains. If an epoch
+        has only one batch, taking it counts; then only the order of its rows depends on the epoch.
+
+        A training that continues with `fit(initial_epoch=k)` on a dataset with `first_epoch=k` sees
+        the batches it would have seen without the break. Pass `fit(shuffle=False)`: with its
+        default, True, Keras warns that it does not shuffle datasets.
 
         Args:
             batch_size: as for `plan`.
             batch_tokens: as for `plan`.
             length_multiple: as for `plan`.
             shuffle_seed: as for `plan`. With None, every iteration is the same.
-            first_epoch: whole number from 0, the epoch of the first iteration.
-            hosts: from `join_hosts`, where several processes train together, each with the same
-                corpus: of every batch, this process' share (`Hosts.share`). `Hosts()` makes the
-                same whole batches, of few shapes, for one process on JAX.
+            first_epoch: number of the epoch that the first iteration gives, from 0.
+            hosts: result of `join_hosts` if several processes train together, each with the same
+                corpus. Each process then gets its share of every batch (`Hosts.share`). For one
+                process on JAX, `Hosts()` makes whole batches of the same few shapes.
 
         Returns:
-            Dataset of what `batches` gives, with all dimensions unknown to the graph. It cannot be
-            serialised: it calls back into this object.
+            Dataset of the batches that `batches` makes, with all dimensions unknown to the graph.
+            It cannot be serialised because it calls back into this object.
 
         Raises:
-            ValueError: as `plan`, or a negative `first_epoch`.
-            TypeError: as `plan`, or a `first_epoch` that is not a whole number.
+            ValueError: If `plan` raises it, or `first_epoch` is negative.
+            TypeError: If `plan` raises it, or `first_epoch` is not a whole number.
         """
-        import tensorflow as tf
-
         check_whole("first_epoch", first_epoch, least=0)
         plan = self.plan(
             batch_size=batch_size,
@@ -352,39 +279,18 @@ class Corpus:
             length_multiple=length_multiple,
             shuffle_seed=shuffle_seed,
         )
-        shapes = _bounded(length_multiple, batch_size, batch_tokens)
-        next_epoch = first_epoch
+        shapes = _bounded_shapes(length_multiple, batch_size, batch_tokens)
 
-        def one_epoch() -> Iterator[Batch]:
-            nonlocal next_epoch
-            epoch = next_epoch
-            for position, rows in enumerate(plan.rows(epoch)):
-                # Said before the last batch is given, not after: Keras stops at the known number of
-                # batches and never asks for one more.
-                if position + 1 == len(plan):
-                    next_epoch = max(next_epoch, epoch + 1)
-                batch = self._batch(rows, shapes, shuffle_seed, epoch, position)
-                yield batch if hosts is None else hosts.share(batch, self._pairs.pad_id)
+        def epoch_batches(epoch: int) -> Iterator[Batch]:
+            batches = self._batches(plan, shapes, shuffle_seed, epoch)
+            if hosts is None:
+                return batches
+            return (hosts.share(batch, self._pairs.pad_id) for batch in batches)
 
-        ids = tf.TensorSpec((None, None), tf.int32)
-        weights = tf.TensorSpec((None, None), tf.float32)
-        dataset = tf.data.Dataset.from_generator(
-            one_epoch,
-            output_signature=({"source_ids": ids, "target_ids": ids}, ids, weights),
-        ).apply(tf.data.experimental.assert_cardinality(len(plan)))
-        # Taking one batch must not make the last one ahead of time, which would count the epoch. So
-        # a short epoch has fewer batches made ahead, and TensorFlow adds no buffer of its own.
-        options = tf.data.Options()
-        options.experimental_optimization.inject_prefetch = False
-        # There is nothing to tune, and at the end of an epoch the iterator waits for the thread
-        # that does it, which may sleep for as long as the epoch took (seen with TensorFlow 2.21).
-        options.autotune.enabled = False
-        dataset = dataset.with_options(options)
-        ahead = min(_PREFETCH, len(plan) - 2)
-        return dataset.prefetch(ahead) if ahead > 0 else dataset
+        return dataset_of_epochs(epoch_batches, len(plan), first_epoch)
 
     def _order(self, length_multiple: int | None) -> LengthOrder:
-        """The pairs by their lengths, or by their lengths rounded up."""
+        """Returns the order of the pairs by their lengths, or by their lengths rounded up."""
         if length_multiple is not None:
             check_whole("length_multiple", length_multiple, least=1)
         if length_multiple not in self._orders:
@@ -400,6 +306,14 @@ class Corpus:
                 lengths, len(self._pairs), on_disk=self._on_disk
             )
         return self._orders[length_multiple]
+
+    def _batches(
+        self, plan: BatchPlan, shapes: BoundedShapes | None, shuffle_seed: int | None, epoch: int
+    ) -> Iterator[Batch]:
+        return (
+            self._batch(rows, shapes, shuffle_seed, epoch, position)
+            for position, rows in enumerate(plan.rows(epoch))
+        )
 
     def _batch(
         self,
@@ -417,17 +331,9 @@ class Corpus:
         return shapes.fill(drawn, pad_id, self._pairs.batch(rows)) if shapes else drawn
 
 
-def _bounded(
+def _bounded_shapes(
     multiple: int | None, batch_size: int | None, batch_tokens: int | None
 ) -> BoundedShapes | None:
     if multiple is None:
         return None
     return BoundedShapes(multiple=multiple, batch_size=batch_size, batch_tokens=batch_tokens)
-
-
-def _limit(name: str, value: int | None) -> float:
-    """The longest length that is allowed; no text fits into less than one id and the end id."""
-    if value is None:
-        return math.inf
-    check_whole(name, value, least=2)
-    return value

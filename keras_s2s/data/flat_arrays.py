@@ -1,4 +1,4 @@
-"""Whole numbers end to end, as many as come, in memory or in a file. It knows not what they are."""
+"""Arrays of whole numbers that grow at their end, in memory or in a file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import NDArray
 
-_CODES = {"int32": "i", "int64": "q"}  # of the standard library's arrays
+_CODES = {"int32": "i", "int64": "q"}  # type codes of the standard library's `array`
 
 
 class MemoryArray:
-    """Numbers in memory, in an array of the standard library because that grows in place.
+    """A growing array in memory. It is an `array` of the standard library, which grows in place.
 
     Args:
         dtype: 'int32' or 'int64'.
@@ -32,27 +32,28 @@ class MemoryArray:
         self._values.extend(values)
 
     def write(self, first: int, values: NDArray[Any]) -> None:
-        """Puts numbers at the places from `first` on, also beyond the end."""
+        """Puts numbers at the places from `first` on, which may lie beyond the end."""
         missing = first + len(values) - len(self._values)
         self._values.frombytes(bytes(max(0, missing) * self._values.itemsize))
         np.frombuffer(self._values, dtype=self._dtype)[first : first + len(values)] = values
 
     def stretches(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[Any]:
-        """The numbers from each start on, so many as its length says, one stretch after another."""
+        """Returns some stretches end to end, each with its start and its number of numbers."""
         values = np.frombuffer(self._values, dtype=self._dtype)
         ends = np.cumsum(lengths)
         places = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
         return values[places]
 
     def between(self, first: int, last: int) -> NDArray[Any]:
-        """The numbers from place `first` to before `last`; a view."""
+        """Returns the numbers from place `first` to before `last`, as a view."""
         return np.frombuffer(self._values, dtype=self._dtype)[first:last]
 
 
 class FileArray:
-    """The same in a file without a name, which goes when the last that uses it goes.
+    """A growing array in a file without a name, which is deleted with the array.
 
-    Numbers are read, not mapped into memory: mapped pages would count as this process'.
+    Numbers are read, not mapped into memory, because mapped pages would count as memory of this
+    process.
 
     Args:
         dtype: 'int32' or 'int64'.
@@ -62,12 +63,12 @@ class FileArray:
         self._dtype = np.dtype(dtype)
         self._file = TemporaryFile(prefix="keras-s2s-")  # noqa: SIM115 - closed with this object
         finalize(self, self._file.close)
-        self._turn = Lock()  # a place in the file is looked for and used in one go
+        self._lock = Lock()  # between threads: seeking a place in the file and using it is one act
         self._at_end = True
 
     def extend(self, values: Iterable[int]) -> None:
         """Adds numbers at the end."""
-        with self._turn:
+        with self._lock:
             if not self._at_end:
                 self._file.seek(0, SEEK_END)
                 self._at_end = True
@@ -75,7 +76,7 @@ class FileArray:
 
     def write(self, first: int, values: NDArray[Any]) -> None:
         """As `MemoryArray.write`."""
-        with self._turn:
+        with self._lock:
             self._at_end = False
             self._file.seek(first * self._dtype.itemsize)
             self._file.write(values.astype(self._dtype).tobytes())
@@ -84,7 +85,7 @@ class FileArray:
         """As `MemoryArray.stretches`."""
         size = self._dtype.itemsize
         parts = []
-        with self._turn:
+        with self._lock:
             self._at_end = False
             for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
                 self._file.seek(size * start)
@@ -92,7 +93,7 @@ class FileArray:
         return np.frombuffer(b"".join(parts), dtype=self._dtype)
 
     def between(self, first: int, last: int) -> NDArray[Any]:
-        """The numbers from place `first` to before `last`."""
+        """Returns the numbers from place `first` to before `last`."""
         return self.stretches(np.array([first]), np.array([last - first]))
 
 
@@ -100,7 +101,7 @@ FlatArray: TypeAlias = MemoryArray | FileArray
 
 
 def flat_array(dtype: str, on_disk: bool, values: Sequence[int] = ()) -> FlatArray:
-    """An array with these numbers in it, in the system's temporary folder or in memory."""
+    """Makes an array of some numbers, in a file of the system's temporary folder or in memory."""
     flat = FileArray(dtype) if on_disk else MemoryArray(dtype)
     flat.extend(values)
     return flat

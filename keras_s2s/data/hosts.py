@@ -1,4 +1,4 @@
-"""The processes that train one model together: which part of a batch is whose, what they share.
+"""The processes that train one model together, and what they share of batches, data and files.
 
 All processes run the same program in step. `join_hosts` brings them together.
 """
@@ -16,18 +16,21 @@ from numpy.typing import NDArray
 from keras_s2s.data.pairs import Batch
 from keras_s2s.system.files import replacing
 
-# Sizes of batches are multiples of it: few shapes to compile, and the same on 1, 2, 4 or 8 devices.
+# Sizes of batches are multiples of this, so that there are few shapes to compile, and the same ones
+# on 1, 2, 4 or 8 devices.
 _UNIT = 8
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """The processes that train together, and which of them this one is. `join_hosts` makes it.
+    """The processes that train one model together, and this process among them.
+
+    `join_hosts` makes it.
 
     Attributes:
         count: number of processes.
-        index: number of this one, from 0; the process 0 leads: it alone writes the result.
-        devices: devices of all processes together.
+        index: number of this process, from 0. Process 0 leads: it alone writes the result.
+        devices: number of devices of all processes together.
 
     Example: two pairs become eight, of which this process, the second of two, has four.
     >>> import numpy as np
@@ -48,30 +51,31 @@ class Hosts:
         return self.index == 0
 
     def share(self, batch: Batch, pad_id: int = 0) -> Batch:
-        """What this process trains on, of a batch that every process has.
+        """Returns the part of a batch that this process trains on. Every process has the batch.
 
-        1. Rows and both lengths are rounded up to 8·n, where n is 1 to 8, or in each octave above
-           one of four steps: 10, 12, 14, 16, 20, 24, … XLA compiles a step for each shape it
-           meets; so there are few. Rows, besides, to a multiple of the number of devices.
-        2. Ids and labels are filled up with `pad_id`, weights with 0; added rows repeat the inputs
-           of the first. What has weight 0 counts neither in loss nor in metrics.
-        3. Of B rows, process k of n has those from k·B/n on. So all have equal shapes, and together
-           they have the batch.
+        1. The number of rows and both lengths are rounded up to 8·n, where n is 1 to 8 or, in each
+           octave above, one of four steps: 10, 12, 14, 16, 20, 24, … XLA compiles a step for each
+           shape that it meets, so there must be few. The number of rows is also rounded up to a
+           multiple of the number of devices.
+        2. Ids and labels are filled up with `pad_id`, weights with 0. Added rows repeat the inputs
+           of the first row. A token of weight 0 counts neither in the loss nor in metrics.
+        3. Of B rows, process k of n has those from k·B/n on. So all parts have the same shape, and
+           together they are the batch.
 
         Args:
-            batch: as `Corpus.batches` gives them: inputs of shape `(B, S)` and `(B, T)`, labels and
-                weights `(B, T)`.
-            pad_id: the id that is no token.
+            batch: batch as `Corpus.batches` makes it, with inputs of shape `(B, S)` and `(B, T)`,
+                labels and weights `(B, T)`.
+            pad_id: the id that marks padding.
 
         Returns:
-            The same, with other sizes.
+            The part of the batch, with the same names and dtypes.
         """
         inputs, labels, weights = batch
-        real = len(labels)
-        rows = -(-_rounded(real) // self.devices) * self.devices
-        mine = slice(self.index * rows // self.count, (self.index + 1) * rows // self.count)
-        repeated = np.where(np.arange(rows) < real, np.arange(rows), 0)[mine]
-        added = (np.arange(rows) >= real)[mine]
+        pairs = len(labels)
+        rows = -(-_rounded(pairs) // self.devices) * self.devices
+        part = slice(self.index * rows // self.count, (self.index + 1) * rows // self.count)
+        repeated = np.where(np.arange(rows) < pairs, np.arange(rows), 0)[part]
+        added = (np.arange(rows) >= pairs)[part]
         shared = {name: _widened(ids[repeated], pad_id) for name, ids in inputs.items()}
         labels, weights = _widened(labels[repeated], pad_id), _widened(weights[repeated], 0)
         labels[added] = pad_id
@@ -79,26 +83,30 @@ class Hosts:
         return shared, labels, weights
 
     def from_leader(self, data: bytes) -> bytes:
-        """What process 0 gives; the others give anything. All must call it."""
+        """Returns in every process what process 0 passes. All processes must call it.
+
+        Args:
+            data: bytes to send, which are ignored in all processes but process 0.
+        """
         if self.count == 1:
             return data
         from jax.experimental import multihost_utils
 
         size = multihost_utils.broadcast_one_to_all(np.int32(len(data)))
-        sent = np.zeros(int(size), np.uint8)
+        message = np.zeros(int(size), np.uint8)
         if self.leads:
-            sent[:] = np.frombuffer(data, np.uint8)
-        return np.asarray(multihost_utils.broadcast_one_to_all(sent)).tobytes()
+            message[:] = np.frombuffer(data, np.uint8)
+        return np.asarray(multihost_utils.broadcast_one_to_all(message)).tobytes()
 
     def check_alike(self, what: str, data: bytes) -> None:
-        """Makes sure that all processes have the same. All must call it.
+        """Checks that all processes have the same data. All processes must call it.
 
         Args:
-            what: its name, for the message.
-            data: compared by its SHA-256.
+            what: name of the data in the error message.
+            data: bytes, which are compared by their SHA-256.
 
         Raises:
-            ValueError: in all of them, if one has something else.
+            ValueError: If the data of one process differ; all processes raise the error.
         """
         if self.count == 1:
             return
@@ -106,7 +114,7 @@ class Hosts:
 
         digest = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
         digests = multihost_utils.process_allgather(digest)  # (count, 32)
-        others = [str(host) for host, one in enumerate(digests) if (one != digests[0]).any()]
+        others = [str(host) for host, other in enumerate(digests) if (other != digests[0]).any()]
         if others:
             raise ValueError(
                 f"All hosts must have the same {what}; host 0 and {', '.join(others)} differ. Give "
@@ -114,14 +122,14 @@ class Hosts:
             )
 
     def save(self, model: Any, path: str | PathLike[str]) -> None:
-        """Writes a model, such as a `Translator`, as `model.save` does: a whole file or none.
+        """Saves a model as `model.save` does, from process 0 alone and atomically.
 
-        Process 0 writes it, the others do nothing. `model.save` itself would wait for them, since
-        Keras makes variables in it, which are on all hosts.
+        Process 0 writes the whole file or none, the others do nothing. `model.save` by itself would
+        wait for the other processes, because Keras makes variables in it, which are on all hosts.
 
         Args:
-            model: any Keras model.
-            path: a file name that ends with `.keras`.
+            model: any Keras model, such as a `Translator`.
+            path: file name that ends with `.keras`.
         """
         if not self.leads:
             return
@@ -137,13 +145,14 @@ class Hosts:
 
 
 def _rounded(size: int) -> int:
-    """The least 8·n that is not below, with n of three binary digits."""
+    """Rounds up to the next 8·n, where at most the first three binary digits of n are not zero."""
     units = -(-size // _UNIT)
     step = 1 << max(0, (units - 1).bit_length() - 3)
     return -(-units // step) * step * _UNIT
 
 
 def _widened(rows: NDArray, fill: int) -> NDArray:
+    """Pads rows at their end to the rounded length."""
     return np.pad(
         rows, ((0, 0), (0, _rounded(rows.shape[1]) - rows.shape[1])), constant_values=fill
     )

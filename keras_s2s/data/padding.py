@@ -1,4 +1,4 @@
-"""Rows of ids as one rectangular array. Nothing here knows text."""
+"""Joins rows of ids into one rectangular array."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def padded(
     Args:
         rows: `B` sequences of ids, of any lengths.
         pad_id: the id that follows the end of shorter rows.
-        dtype: of the array.
+        dtype: dtype of the array.
 
     Returns:
         `(B, L)`, where `L` is the length of the longest row; `(0, 1)` if there are no rows.

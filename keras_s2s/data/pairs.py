@@ -1,4 +1,4 @@
-"""Pairs of id lists, end to end in flat arrays, and padded batches of them. It knows no text."""
+"""Holds pairs of id lists in flat arrays, and makes padded batches of them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ Batch: TypeAlias = tuple[dict[str, NDArray[np.int32]], NDArray[np.int32], NDArra
 
 
 class IdPairs:
-    """Sources and targets as ids, at 4 bytes an id and 8 a sentence, without start and end ids.
+    """Pairs of sources and targets as ids, which take 4 bytes an id and 8 bytes a sentence.
+
+    The start and end ids are not stored. `batch` adds them.
 
     Args:
-        start_id: the id before the first of each target.
-        end_id: the id after the last of each source and target.
-        pad_id: fills rows up to the longest of a batch.
-        on_disk: keep the ids in a file of the system's temporary folder (`TMPDIR`), which goes with
-            this object; memory then holds nothing of them.
+        start_id: the id before the first one of each target.
+        end_id: the id after the last one of each source and target.
+        pad_id: the id that fills rows up to the longest of a batch.
+        on_disk: whether the ids are in a file of the system's temporary folder (`TMPDIR`) instead
+            of memory. The file is deleted with this object.
 
     Example:
         ```python
@@ -47,26 +49,26 @@ class IdPairs:
         self._count = 0
 
     def __len__(self) -> int:
-        """Pairs so far."""
+        """Returns the number of pairs so far."""
         return self._count
 
     def append(self, source: Sequence[int], target: Sequence[int]) -> None:
-        """Add one pair.
+        """Adds one pair.
 
         Args:
-            source: ids below 2³¹, without end id.
-            target: ids below 2³¹, without start and end id.
+            source: ids below 2³¹, without the end id.
+            target: ids below 2³¹, without the start and end id.
         """
         self._source.append(source)
         self._target.append(target)
         self._count += 1
 
     def lengths(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Ids in each source and in each target, end ids counted, of the pairs `first:last`."""
+        """Returns the lengths of sources and of targets in pairs `first:last`, with end ids."""
         return self._source.lengths(first, last), self._target.lengths(first, last)
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
-        """Some pairs, shifted and padded for teacher forcing.
+        """Makes a batch of some pairs, shifted and padded for teacher forcing.
 
         With the source `x1 … xm`, the target `y1 … yn` and padding on the right:
 
@@ -90,7 +92,7 @@ class IdPairs:
 
 
 class _Rows:
-    """The ids of one side."""
+    """The ids of all sentences of one side, end to end."""
 
     def __init__(self, on_disk: bool) -> None:
         self._ids = flat_array("int32", on_disk)
@@ -109,7 +111,7 @@ class _Rows:
     def padded(
         self, rows: NDArray[np.int64], end_id: int, pad_id: int
     ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """Rows with their end ids, `(B, L)` int32, and `(B, L)` bool, False on padding."""
+        """Returns rows with their end ids, `(B, L)` int32, and `(B, L)` bool, False on padding."""
         bounds = self._starts.stretches(rows, np.full_like(rows, 2)).reshape(-1, 2)
         first = bounds[:, 0]  # (B,)
         last = (bounds[:, 1] - first)[:, np.newaxis]  # (B, 1), where the end id goes

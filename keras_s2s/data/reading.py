@@ -1,8 +1,8 @@
-"""Text files as lines and pairs of lines. What the text means, and its ids, are not known here.
+"""Reads text files as lines, as pairs of lines and as test sets with references.
 
-A line ends with LF or CR LF and with nothing else: U+2028, U+0085, a vertical tab or a lone CR
+A line ends with LF or CR LF and with nothing else. U+2028, U+0085, a vertical tab or a lone CR
 inside a sentence stays in it, so that line *n* of one file is line *n* of the other in every
-program. Text is UTF-8; a byte order mark at the start is dropped; nothing else is changed.
+program. Text is UTF-8. A byte order mark at the start is dropped; nothing else is changed.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from os import PathLike
 
 
 class CorpusError(ValueError):
-    """Text that cannot be used: the message names the file, the line and the next step."""
+    """An error in text that cannot be used. It names the file, the line and the next step."""
 
 
 def read_lines(path: str | PathLike[str]) -> Iterator[str]:
-    """The lines of one file in order, empty ones included; one line in memory at a time.
+    """Reads the lines of one file in order, with one line in memory at a time.
 
     Args:
-        path: a UTF-8 text file.
+        path: UTF-8 text file.
 
     Yields:
-        Each line without its line end. A file with no bytes gives no lines.
+        Each line without its line end, empty lines included. A file with no bytes gives no lines.
 
     Raises:
-        CorpusError: when the first line is asked for, if the file is missing, a folder or not
-            readable; later, at bytes that are not UTF-8.
+        CorpusError: If the file is missing, is a folder or cannot be read, when the first line is
+            asked for; or if bytes are not UTF-8, when their line is asked for.
 
     Example:
         ```python
@@ -52,19 +52,19 @@ def read_lines(path: str | PathLike[str]) -> Iterator[str]:
 
 
 def decode_lines(lines: Iterable[bytes], *, name: str = "standard input") -> Iterator[str]:
-    """The lines of an open binary stream, such as ``sys.stdin.buffer``, by the same rules.
+    """Decodes the lines of an open binary stream, such as ``sys.stdin.buffer``.
 
     Args:
-        lines: what iterating over a binary stream gives: bytes that end with LF, the last ones
-            perhaps without it.
-        name: what error messages call the stream.
+        lines: lines as iterating over a binary stream gives them. Each ends with LF, except perhaps
+            the last.
+        name: name of the stream in error messages.
 
     Yields:
         Each line without its line end, empty lines included.
 
     Raises:
-        CorpusError: at bytes that are not UTF-8, with line number, byte offset in the stream
-            (counted from 0) and the byte.
+        CorpusError: If bytes are not UTF-8. The message has the line number, the byte offset in the
+            stream, counted from 0, and the byte.
     """
     offset = 0
     for number, line in enumerate(lines, start=1):
@@ -78,7 +78,7 @@ def decode_lines(lines: Iterable[bytes], *, name: str = "standard input") -> Ite
             ) from error
         if number == 1 and line.startswith(codecs.BOM_UTF8):
             text = text[1:]
-            if not text:  # a stream of nothing but the mark has no line
+            if not text:  # a stream that is only the mark has no line
                 return
         offset += len(line)
         if text.endswith("\n"):
@@ -146,20 +146,20 @@ def read_parallel(
     [('a dog', 'ein Hund'), ('a cat', 'eine Katze')]
     """
     counts = {"source": 0, "target": 0}
-    found_text = False
+    any_text = False
     for source_line, target_line in zip_longest(read_lines(source), read_lines(target)):
         counts["source"] += source_line is not None
         counts["target"] += target_line is not None
         if source_line is None or target_line is None:
-            continue  # count the longer file to its end, for the message
-        found_text = found_text or has_text(source_line, target_line)
+            continue  # the longer file is counted to its end for the message
+        any_text = any_text or has_text(source_line, target_line)
         yield source_line, target_line
     if counts["source"] != counts["target"]:
         raise CorpusError(
             f"`{source}` has {counts['source']:,} lines and `{target}` has {counts['target']:,}. "
             "Expected as many in both: line n of one is the translation of line n of the other."
         )
-    _check_found(f"`{source}` and `{target}`", counts["source"], found_text)
+    _check_text(f"`{source}` and `{target}`", counts["source"], any_text)
 
 
 def read_tsv(path: str | PathLike[str]) -> Iterator[tuple[str, str]]:
@@ -189,7 +189,7 @@ def read_tsv(path: str | PathLike[str]) -> Iterator[tuple[str, str]]:
     [('DOG', 'D AO G'), ('CAT', 'K AE T')]
     """
     number = 0
-    found_text = False
+    any_text = False
     for number, line in enumerate(read_lines(path), start=1):
         columns = line.split("\t")
         if len(columns) == 1 and not line.strip():
@@ -205,9 +205,9 @@ def read_tsv(path: str | PathLike[str]) -> Iterator[tuple[str, str]]:
                 f"got {len(columns)}. {advice}"
             )
         source, target = columns
-        found_text = found_text or has_text(source, target)
+        any_text = any_text or has_text(source, target)
         yield source, target
-    _check_found(f"`{path}`", number, found_text)
+    _check_text(f"`{path}`", number, any_text)
 
 
 def read_references(
@@ -274,14 +274,15 @@ def group_references(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[
 
 
 def has_text(source: str, target: str) -> bool:
-    """Whether both sides of a pair hold something else than white space."""
+    """Returns whether both sides of a pair have something other than white space."""
     return bool(source.strip() and target.strip())
 
 
-def _check_found(names: str, lines: int, found_text: bool) -> None:
+def _check_text(names: str, lines: int, any_text: bool) -> None:
+    """Raises CorpusError unless there are lines and a pair of them with text on both sides."""
     if not lines:
         raise CorpusError(f"No lines in {names}. Expected at least one pair of sentences.")
-    if not found_text:
+    if not any_text:
         raise CorpusError(
             f"{lines:,} lines in {names}, but no pair has text on both sides. "
             "Expected at least one pair of sentences."

@@ -1,4 +1,4 @@
-"""Pairs of texts that are segmented anew each time they are asked for, for training."""
+"""Segments the texts of a batch anew in every epoch, for training with subword sampling."""
 
 from __future__ import annotations
 
@@ -15,47 +15,51 @@ if TYPE_CHECKING:
 
 
 class SampledSide:
-    """The texts of one side of a corpus, and how they are drawn.
+    """The texts of one side of a corpus, whose segmentations are drawn at random.
 
     Args:
-        tokenizer: encodes them.
-        sampling: draws other segmentations; None for the one that `tokenizer.encode` gives.
-        most: longest text in ids, end id included. A drawn segmentation above it gives way to the
-            usual one, by which the corpus chose its pairs.
+        tokenizer: tokenizer that encodes the texts.
+        sampling: `SubwordSampling` that draws segmentations; None always takes the usual one, which
+            `tokenizer.encode` gives.
+        max_length: largest number of ids, end id included, in a text. A longer drawn segmentation
+            is replaced by the usual one, by which the corpus chose its pairs.
 
     Raises:
-        TypeError: a tokenizer that has one segmentation only.
+        TypeError: If the tokenizer has only one segmentation.
     """
 
-    def __init__(self, tokenizer: Tokenizer, sampling: SubwordSampling | None, most: float) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, sampling: SubwordSampling | None, max_length: float
+    ) -> None:
         self.tokenizer = tokenizer
         self.sampler = None if sampling is None else sampling.sampler(tokenizer)
-        self.most = most
+        self.max_length = max_length
         self.texts: list[str] = []
 
     def ids(self, rows: NDArray[np.int64], seed: int) -> list[list[int]]:
-        """The ids of some texts, by a seed."""
+        """Returns the ids of the texts in some rows, as a seed decides."""
         texts = [self.texts[row] for row in rows]
         if self.sampler is None:
             return self.tokenizer.encode(texts)
         drawn = self.sampler.encode(texts, seed=seed)
-        if self.most == math.inf or all(len(ids) < self.most for ids in drawn):
+        if self.max_length == math.inf or all(len(ids) < self.max_length for ids in drawn):
             return drawn
         usual = self.tokenizer.encode(texts)
         return [
-            one if len(one) < self.most else other for one, other in zip(drawn, usual, strict=True)
+            drawn_ids if len(drawn_ids) < self.max_length else usual_ids
+            for drawn_ids, usual_ids in zip(drawn, usual, strict=True)
         ]
 
 
 class SampledPairs:
-    """Sources and targets that are drawn anew in every batch of every epoch.
+    """Pairs of texts whose segmentations are drawn anew in every batch of every epoch.
 
-    What is drawn depends on the shuffle seed, the epoch and the place of the batch in it, and on
-    nothing before: a resumed training draws what it would have drawn.
+    The segmentations depend on the shuffle seed, the epoch and the place of the batch in it, and
+    not on earlier batches. So a resumed training draws what it would have drawn without the break.
 
     Args:
-        source: the sources.
-        target: the targets.
+        source: texts of the sources.
+        target: texts of the targets.
         start_id: as for `IdPairs`.
         end_id: as for `IdPairs`.
         pad_id: as for `IdPairs`.
@@ -66,25 +70,25 @@ class SampledPairs:
     ) -> None:
         self.source = source
         self.target = target
-        self.special = {"start_id": start_id, "end_id": end_id, "pad_id": pad_id}
+        self.special_ids = {"start_id": start_id, "end_id": end_id, "pad_id": pad_id}
 
     def append(self, source: str, target: str) -> None:
-        """Add one pair of texts."""
+        """Adds one pair of texts."""
         self.source.texts.append(source)
         self.target.texts.append(target)
 
     def batch(self, rows: NDArray[np.int64], *, seed: int, epoch: int, position: int) -> Batch:
-        """Some pairs, drawn, in the layout of `IdPairs.batch`.
+        """Draws the segmentations of some pairs, and makes a batch of them as `IdPairs.batch` does.
 
         Args:
             rows: `(B,)` row numbers, at least one.
             seed: the shuffle seed.
-            epoch: from 0.
-            position: of the batch in its epoch.
+            epoch: number of the epoch, from 0.
+            position: number of the batch in its epoch, from 0.
         """
         state = np.random.SeedSequence((seed, epoch, position)).generate_state(2)
         source_seed, target_seed = map(int, state)
-        pairs = IdPairs(**self.special, on_disk=False)
+        pairs = IdPairs(**self.special_ids, on_disk=False)
         sources = self.source.ids(rows, source_seed)
         targets = self.target.ids(rows, target_seed)
         for source, target in zip(sources, targets, strict=True):

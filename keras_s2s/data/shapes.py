@@ -1,4 +1,4 @@
-"""Batches of few shapes, for compilers that compile for each: rows and lengths are rounded up."""
+"""Pads batches to few shapes, for backends that compile a training step for each shape."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from keras_s2s.data.pairs import Batch
 
 
 class BoundedShapes:
-    """Which shape each batch is padded to, where lengths are rounded up to a multiple.
+    """The few shapes to which batches are padded, with lengths rounded up to a multiple.
 
     ```
     S, T = longest source and target of the batch, rounded up
     B = batch_size,   or batch_tokens // (S + T), at least 1
     ```
 
-    So B follows from S and T, and a corpus whose longest sides have L ids has at most
-    ⌈L / multiple⌉² shapes, whatever its number of pairs; as both sides grow together, few of them
-    occur. Rows that a batch lacks are padding from end to end, with weights of zero: they change
-    neither loss nor gradients.
+    So the number of rows B follows from S and T. A corpus whose longest sides have L ids has at
+    most ⌈L / multiple⌉² shapes, whatever its number of pairs. Few of these shapes occur, because
+    both sides grow together. A batch with fewer pairs than B gets rows of padding, whose weights of
+    zero change neither loss nor gradients.
 
-    The batches must be planned with rounded lengths: none has more than B pairs then.
+    The batches must be planned with rounded lengths, so that none has more than B pairs.
 
     Args:
-        multiple: whole number from 1.
+        multiple: number to whose multiples lengths are rounded up, at least 1.
         batch_size: as for `BatchPlan`.
         batch_tokens: as for `BatchPlan`.
 
@@ -46,35 +46,41 @@ class BoundedShapes:
         self.batch_tokens = batch_tokens
 
     def rounded(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Lengths, each up to a multiple."""
+        """Rounds lengths up to multiples."""
         return -(-lengths // self.multiple) * self.multiple
 
     def rows(self, source: int, target: int) -> int:
-        """B, of rounded lengths S and T."""
+        """Returns the number of rows B that follows from rounded lengths S and T."""
         if self.batch_size is not None:
             return self.batch_size
         return max(1, (self.batch_tokens or 0) // (source + target))
 
     def fill(self, batch: Batch, pad_id: int, planned: Batch | None = None) -> Batch:
-        """Pads a batch to its shape, weights with zeros.
+        """Pads a batch to its shape. Weights are padded with zeros.
 
         Args:
-            batch: as `IdPairs.batch` gives it.
-            pad_id: of both sides.
-            planned: the same rows as they were planned, where segmentations were drawn, which may
-                be longer. The number of rows is that of the plan; lengths are rounded up again.
+            batch: batch as `IdPairs.batch` makes it.
+            pad_id: the padding id of both sides.
+            planned: batch of the same pairs in their usual segmentation, by which batches are
+                planned, if `batch` has drawn segmentations. These may be longer: the number of rows
+                is that of the plan, and lengths are rounded up again.
+
+        Returns:
+            The batch with inputs `(B, S)` and `(B, T)`, labels and weights `(B, T)`.
         """
         inputs, labels, weights = batch
-        of_plan, labels_of_plan, _ = batch if planned is None else planned
-        rows = self.rows(*map(self._length, (of_plan["source_ids"], labels_of_plan)))
+        planned_inputs, planned_labels, _ = batch if planned is None else planned
+        rows = self.rows(*map(self._length, (planned_inputs["source_ids"], planned_labels)))
 
         def filled(ids: NDArray[np.int32]) -> NDArray[np.int32]:
-            more = ((0, rows - len(ids)), (0, self._length(ids) - ids.shape[1]))
-            return np.pad(ids, more, constant_values=pad_id)
+            missing = ((0, rows - len(ids)), (0, self._length(ids) - ids.shape[1]))
+            return np.pad(ids, missing, constant_values=pad_id)
 
         labels = filled(labels)
-        short = [(0, a - b) for a, b in zip(labels.shape, weights.shape, strict=True)]
-        return {name: filled(ids) for name, ids in inputs.items()}, labels, np.pad(weights, short)
+        missing = [(0, a - b) for a, b in zip(labels.shape, weights.shape, strict=True)]
+        filled_inputs = {name: filled(ids) for name, ids in inputs.items()}
+        return filled_inputs, labels, np.pad(weights, missing)
 
     def _length(self, ids: NDArray[np.int32]) -> int:
+        """Returns the rounded length of rows `(B, L)`."""
         return int(self.rounded(np.array(ids.shape[1])))

@@ -1,4 +1,4 @@
-"""Pretrained embeddings: a text file of word2vec or GloVe into an embedding layer."""
+"""Loads pretrained word vectors of word2vec or GloVe into an embedding layer."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from keras_s2s.data.reading import CorpusError, read_lines
 
 
 def load_embedding(embedding: Any, path: str | PathLike[str], tokens: Sequence[str]) -> int:
-    r"""Writes the vectors of a file into the rows of the tokens they belong to.
+    r"""Loads word vectors from a file into the rows of an embedding layer.
 
-    The file holds a token and its numbers on each line, parted by spaces: GloVe's format, or
-    word2vec's text format, whose first line gives the number of vectors and their width. Tokens
-    must match to the letter; those that the file lacks keep the row they have. Of a token that
-    occurs twice, the first vector counts. The file is read once, a line at a time.
+    Each line of the file has a token and its numbers, separated by spaces. This is the format of
+    GloVe and the text format of word2vec, in which the first line gives the number of vectors and
+    their width. Tokens must match to the letter. A token that is not in the file keeps its row. If
+    a token occurs twice in the file, its first vector counts. The file is read once, a line at a
+    time.
 
     Args:
         embedding: a `keras.layers.Embedding`, such as `encoder.embedding`.
-        path: the file, UTF-8.
+        path: UTF-8 text file with the vectors.
         tokens: the token of each id, one per row of the embedding.
 
     Returns:
-        How many tokens were found.
+        The number of rows that got a vector.
 
     Raises:
-        CorpusError: the file cannot be read, or a line does not hold a token and as many numbers as
-            the embedding is wide. Nothing has been changed then.
-        ValueError: there are not as many tokens as rows, or no token was found.
+        CorpusError: If the file cannot be read, or a line does not have a token and as many numbers
+            as the embedding is wide. The embedding is unchanged then.
+        ValueError: If there are not as many tokens as rows, or no token is in the file.
 
     Example:
     >>> import keras, pathlib, tempfile
@@ -54,9 +55,9 @@ def load_embedding(embedding: Any, path: str | PathLike[str], tokens: Sequence[s
     if not embedding.built:
         embedding.build((None, None))
     table = np.array(embedding.get_weights()[0])
-    found = 0
+    loaded = 0
     for number, line in enumerate(read_lines(path), 1):
-        # From the right: some files have tokens with spaces inside.
+        # Splits from the right because some files have tokens with spaces inside.
         token, *numbers = line.rstrip(" ").rsplit(" ", width)
         if len(numbers) != width:
             parts = line.split()
@@ -77,14 +78,14 @@ def load_embedding(embedding: Any, path: str | PathLike[str], tokens: Sequence[s
                 raise _line_error(path, number, width, str(error)) from error
             if not np.isfinite(table[place]).all():
                 raise _line_error(path, number, width, "one that is not finite")
-            found += 1
-    if not found:
+            loaded += 1
+    if not loaded:
         raise ValueError(
-            f"None of the {rows} tokens is in `{path}`. Its tokens must be spelt as the "
-            "vocabulary's: words for a word tokenizer, with the same case."
+            f"None of the {rows} tokens is in `{path}`. The file must spell tokens as the "
+            "vocabulary does: as words for a word tokenizer, and with the same case."
         )
     embedding.set_weights([table])
-    return found
+    return loaded
 
 
 def _all_numbers(parts: list[str]) -> bool:
@@ -102,8 +103,8 @@ def _check_width(path: Any, width: int, expected: int) -> None:
         )
 
 
-def _line_error(path: Any, number: int, width: int, what: str) -> CorpusError:
+def _line_error(path: Any, number: int, width: int, received: str) -> CorpusError:
     return CorpusError(
         f"`{path}`, line {number}: expected a token and {width} finite numbers, as wide as the "
-        f"embedding, parted by spaces; got {what}."
+        f"embedding, separated by spaces; got {received}."
     )

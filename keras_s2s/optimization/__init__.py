@@ -1,17 +1,12 @@
-"""Optimization: losses, token metrics, the optimizer and its learning rates.
+"""What training minimises, what it measures, and how its weights are updated.
 
-- `adam`: Adam whose update is one operation for each weight.
-- `candidate_sampling`: Which ids of a large vocabulary a training step looks at, and how likely
-  it was to.
-- `learning_rates`: Learning rates that change with every step; for `learning_rate` of any Keras
-  optimizer.
-- `losses`: Training losses: cross-entropy over real tokens only, and attention led by given
-  alignments.
-- `moving_average`: The moving average of a training's weights, in place of the weights while a
-  model is looked at.
-- `projection`: The output layer and its cross-entropy together, over real tokens only.
-- `regularized_dropout`: R-Drop: a loss that makes the model say the same whatever its dropout
-  leaves out.
-- `token_metrics`: Metrics of training: exact means over the real tokens of an epoch, not means of
-  batch means.
+- `losses`: The cross-entropy over real tokens, the sampled cross-entropy for large vocabularies,
+  and the loss that guides attention by given alignments.
+- `regularized_dropout`: R-Drop, the loss that makes two passes with different dropout agree.
+- `projection`: The output layer and its cross-entropy as one computation over real tokens.
+- `candidate_sampling`: Draws the ids of a large vocabulary that one training step looks at.
+- `token_metrics`: Accuracy and perplexity as exact means over the real tokens of an epoch.
+- `adam`: Adam whose update of a weight is one operation.
+- `learning_rates`: Learning rates that change with every step.
+- `moving_average`: Evaluates a model with the moving average of its weights.
 """

@@ -1,4 +1,4 @@
-"""Adam whose update is one operation for each weight."""
+"""The optimizer Adam, whose update of a weight is one operation."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import keras
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class FusedAdam(keras.optimizers.Adam):
-    """`keras.optimizers.Adam`, in one pass over a weight and its two moments (Kingma & Ba 2015).
+    """Adam that updates a weight and its two moments in one pass (Kingma & Ba 2015).
 
-    Keras' own takes twelve operations, each of which reads and writes whole tensors. The numbers
-    are the same, but for sparse gradients: Keras 3.15 squares the rows of one token apart, where
-    this adds them up. Arguments and state are those of `keras.optimizers.Adam`. The one operation
-    is TensorFlow's; on other backends, with `amsgrad` and under a distribution strategy, Keras'
-    update runs.
+    The update of `keras.optimizers.Adam` takes twelve operations, each of which reads and writes
+    whole tensors. The numbers are the same except for sparse gradients, in which a token may have
+    several rows: Keras 3.15 squares each of these rows by itself, while this optimizer first adds
+    them up. Arguments and state are those of `keras.optimizers.Adam`.
+
+    The one operation is TensorFlow's. On other backends, with `amsgrad` and under a distribution
+    strategy, the update of Keras runs instead.
 
     Example:
     >>> import keras
@@ -36,7 +38,8 @@ class FusedAdam(keras.optimizers.Adam):
         import tensorflow as tf
 
         if isinstance(gradient, tf.IndexedSlices):
-            # An embedding's. Rows that did not occur move too: their moments decay.
+            # The gradient of an embedding. Rows of tokens that did not occur move too, for their
+            # moments decay.
             rows = variable.shape[0]
             gradient = tf.math.unsorted_segment_sum(gradient.values, gradient.indices, rows)
         if self.amsgrad or tf.distribute.has_strategy():
@@ -46,7 +49,7 @@ class FusedAdam(keras.optimizers.Adam):
         dtype = variable.dtype
         step = tf.cast(self.iterations.value + 1, dtype)
         tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,  # Keras hands over the variable of TensorFlow
+            var=variable.handle,  # Keras passes TensorFlow's variable
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
             beta1_power=tf.cast(self.beta_1, dtype) ** step,

@@ -1,4 +1,4 @@
-"""Which ids of a large vocabulary a training step looks at, and how likely it was to."""
+"""Draws the ids of a large vocabulary that a training step looks at, with their probabilities."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ DISTRIBUTIONS = ("log_uniform", "uniform")
 
 
 class Candidates(NamedTuple):
-    """Ids drawn from a vocabulary of V, shared by a batch."""
+    """The C ids that were drawn from a vocabulary of V ids, for all tokens of a batch together."""
 
-    ids: Any  # (C,) int32, each once, ascending
-    log_expected: Any  # (V,) float32: of every id, log of how often it is expected among them
+    ids: Any  # (C,) int32, all different, ascending
+    log_expected: Any  # (V,) float32: log of how often each id is expected among the candidates
 
 
 def proposal(distribution: str, vocabulary_size: int) -> NDArray[np.float64]:
-    """The probability of each id, `(V,)`.
+    """Returns the probability of each id of a vocabulary, `(V,)` float64.
 
     ```
     log_uniform   log((v + 2) / (v + 1)) / log(V + 1)   about 1/(v + 1), Zipf's law
@@ -31,22 +31,28 @@ def proposal(distribution: str, vocabulary_size: int) -> NDArray[np.float64]:
 
 
 def draw_candidates(probabilities: NDArray[np.float64], count: int, seed: Any) -> Candidates:
-    """Draws ids without replacement, until there are `count` of them. A pure function.
+    """Draws `count` different ids. The result depends on nothing but the arguments.
 
-    Each id arrives at a random time, exponentially distributed with its probability for the rate;
-    the first `count` to arrive are taken. With τ the time when the next would have come,
+    1. Each id arrives at a random time. The times are distributed exponentially, and the rate of an
+       id is its probability.
+    2. The first `count` ids to arrive are the candidates.
+    3. With τ the time at which the next id would have arrived,
 
-    ```
-    expected[v] = P(v arrives before τ) = 1 − exp(−τ·probability[v])
-    ```
+       ```
+       expected[v] = P(v arrives before τ) = 1 − exp(−τ·probability[v])
+       ```
 
-    Then `Σ f(v) / expected[v]` over the candidates is `Σ f(v)` over the vocabulary in the mean over
-    draws, for every f (Cohen & Kaplan 2007). Where all ids are drawn, all are expected once.
+    For every function f, the mean over draws of `Σ f(v) / expected[v]`, summed over the candidates,
+    is `Σ f(v)` over the vocabulary (Cohen & Kaplan 2007). If all ids are drawn, each of them is
+    expected once.
 
     Args:
-        probabilities: `(V,)`, above zero; they need not sum to one.
-        count: C, from 1 to V.
-        seed: two whole numbers, `(2,)` int32; the same two give the same candidates.
+        probabilities: `(V,)` probabilities above zero, which need not sum to one.
+        count: number of candidates C, from 1 to V.
+        seed: two whole numbers, `(2,)` int32. The same seed gives the same candidates.
+
+    Returns:
+        `Candidates` with ids `(C,)` int32 and logarithms `(V,)` float32.
 
     Example:
     >>> candidates = draw_candidates(proposal("log_uniform", 1000), 3, [1, 0])
@@ -60,6 +66,7 @@ def draw_candidates(probabilities: NDArray[np.float64], count: int, seed: Any) -
         return Candidates(tf.range(vocabulary_size), tf.zeros(vocabulary_size))
     rates = tf.constant(probabilities, "float32")
     drawn = tf.random.stateless_uniform((vocabulary_size,), seed)  # from 0 to below 1
-    earliness, ids = tf.math.top_k(tf.math.log1p(-drawn) / rates, count + 1)  # minus the times
+    # Negative arrival times, so that the largest are the earliest.
+    earliness, ids = tf.math.top_k(tf.math.log1p(-drawn) / rates, count + 1)
     expected = -tf.math.expm1(earliness[count] * rates)  # (V,)
     return Candidates(tf.sort(ids[:count]), tf.math.log(expected))

@@ -1,7 +1,7 @@
-"""Learning rates that change with every step; for `learning_rate` of any Keras optimizer.
+"""Learning rates that change with every step, for `learning_rate` of any Keras optimizer.
 
-A rate that falls when a value stops improving is a callback: Keras' `ReduceLROnPlateau`, also on
-the values of `BLEU`, `WER` and the others of `decoded`.
+To lower the rate when a value stops improving, use Keras' callback `ReduceLROnPlateau`. It can also
+watch the values of `BLEU`, `WER` and the other metrics of decoded texts.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from keras_s2s.system.checks import check_number, check_size
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises for some steps, then falls with the square root (Vaswani et al. 2017, §5.3).
+    """A learning rate that rises, then falls with the inverse square root of the update number.
 
     ```
     rate(n) = learning_rate · min(n / warmup_steps, √(warmup_steps / n))
     ```
 
-    for the update number n, counted from 1; Keras gives n − 1. The paper's formula with d-wide
-    layers is this one with `learning_rate` = 1 / √(d · warmup_steps).
+    where n is the number of the update, counted from 1; Keras passes n − 1. The schedule is that of
+    Vaswani et al. 2017, §5.3. Their formula for layers of width d is this one with `learning_rate`
+    = 1 / √(d · warmup_steps).
 
     Args:
-        learning_rate: the highest rate, that of update `warmup_steps`.
-        warmup_steps: updates in which the rate rises.
+        learning_rate: the highest rate, which update number `warmup_steps` has.
+        warmup_steps: number of updates in which the rate rises.
 
     Raises:
-        ValueError: a `learning_rate` that is no number from 0 on, or `warmup_steps` that is no
-            positive integer.
+        ValueError: If `learning_rate` is negative or no number, or `warmup_steps` is no positive
+            integer.
 
     Example:
     >>> rate = InverseSquareRoot(1e-3, warmup_steps=100)
@@ -56,24 +57,24 @@ class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class WarmupExponential(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises for some steps, then falls by one factor in every so many.
+    """A learning rate that rises, then falls by the same factor in every period of some updates.
 
     ```
     rate(n) = learning_rate · n / warmup_steps                                   n ≤ warmup_steps
               max(minimum, learning_rate · decay_rate^((n − warmup_steps) / decay_steps))    after
     ```
 
-    for the update number n, counted from 1; Keras gives n − 1.
+    where n is the number of the update, counted from 1; Keras passes n − 1.
 
     Args:
         learning_rate: the highest rate.
-        decay_rate: the factor, above 0 and at most 1.
-        decay_steps: updates between two factors; between them the rate falls smoothly.
-        warmup_steps: updates in which the rate rises; 0 for none.
-        minimum: where the rate stops falling.
+        decay_rate: the factor by which the rate falls in a period, above 0 and at most 1.
+        decay_steps: number of updates in a period, within which the rate falls smoothly.
+        warmup_steps: number of updates in which the rate rises; 0 starts at the highest rate.
+        minimum: the rate at which the fall ends.
 
     Raises:
-        ValueError: a number out of its range.
+        ValueError: If a number is out of its range.
 
     Example:
     >>> rate = WarmupExponential(1e-3, decay_rate=0.5, decay_steps=100, warmup_steps=10)

@@ -1,4 +1,4 @@
-"""Training losses: cross-entropy over real tokens only, and attention led by given alignments."""
+"""The losses of a training: cross-entropy over real tokens, and attention guided by alignments."""
 
 from __future__ import annotations
 
@@ -25,35 +25,36 @@ from keras_s2s.system.checks import (
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class TokenCrossEntropy(keras.losses.Loss):
-    """Mean cross-entropy, in nats, over the real tokens of a batch.
+    """The mean cross-entropy, in nats, over the real tokens of a batch.
 
     ```
     loss = Σ w·(−log softmax(logits)[label]) / Σ w,   w = sample weight, and 0 where label = pad_id
     ```
 
-    The divisor is the number of real tokens, so padding dilutes nothing. Under a strategy of
-    `tf.distribute` it is that of all replicas together, so that their losses add up to this mean. A
-    batch without any real token has a loss of zero.
+    Labels have the shape `(B, T)`, logits `(B, T, V)`. The divisor counts real tokens only, so the
+    amount of padding does not change the loss. Under a strategy of `tf.distribute` it counts the
+    tokens of all replicas together, so that the losses of the replicas add up to this mean. A batch
+    without any real token has a loss of zero.
 
     Label smoothing (Szegedy et al. 2016, §7) takes the mass ε from the label and spreads it evenly
-    over all V entries of the vocabulary, the label and padding among them, ε/V each:
+    over all V entries of the vocabulary, ε/V each. The label and padding are among these entries:
 
     ```
     −(1 − ε)·log p[label] − ε/V·Σ_v log p[v]
     ```
 
-    So the label's own target is 1 − ε + ε/V, as in Keras' `CategoricalCrossentropy`, PyTorch and
-    fairseq. The other form in use gives ε/(V − 1) to every entry but the label (OpenNMT-py,
-    JoeyNMT, which leaves padding out too): it is this one with ε·(V − 1)/V in place of ε. Smoothing
-    gives mass to every entry, so a logit of −∞ makes the loss infinite. The metrics of a training
-    are not smoothed: perplexities of different ε compare.
+    So the target of the label is 1 − ε + ε/V, as in Keras' `CategoricalCrossentropy`, PyTorch and
+    fairseq. OpenNMT-py and JoeyNMT give ε/(V − 1) to every entry but the label, and JoeyNMT leaves
+    out padding as well; ε·(V − 1)/V in place of ε turns this form into that one. Smoothing gives
+    mass to every entry, so a logit of −∞ makes the loss infinite. The metrics of a training are not
+    smoothed, so perplexities of trainings with different ε are comparable.
 
     Args:
-        pad_id: the label that is not a token.
-        label_smoothing: ε, at least 0 and below 1.
+        pad_id: the label that marks padding.
+        label_smoothing: the smoothed mass ε, at least 0 and below 1.
 
     Raises:
-        ValueError: a `label_smoothing` that is no such number.
+        ValueError: If `label_smoothing` is not such a number.
 
     Example:
     >>> import numpy as np
@@ -82,7 +83,7 @@ class TokenCrossEntropy(keras.losses.Loss):
         return ops.sum(entropy * weights) / ops.where(ops.equal(count, 0.0), 1.0, count)
 
     def get_config(self) -> dict[str, Any]:
-        # Not the base's `reduction`: it is what this loss is, so it is no option.
+        # The base class also saves its `reduction`, which is fixed here: this loss is a mean.
         return {
             "name": self.name,
             "pad_id": self.pad_id,
@@ -92,41 +93,44 @@ class TokenCrossEntropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class SampledTokenCrossEntropy(TokenCrossEntropy):
-    """Cross-entropy that trains on a sample of a large vocabulary (Jean et al. 2015).
+    """A cross-entropy that trains on a sample of a large vocabulary (Jean et al. 2015).
 
-    In training, `Seq2Seq` makes logits of the label and of ids drawn anew for each batch alone:
+    In training, `Seq2Seq` computes logits only for the labels and for candidates, ids that are
+    drawn anew for each batch:
 
     ```
     loss = mean over real tokens of −log( e^u[label] / (e^u[label] + Σ e^u[c]) )
     u[v] = logit[v] − log expected[v],   c over the candidates other than the label
     ```
 
-    `expected[v]` is how often id v is expected among the candidates, so that what is likely to be
-    drawn does not count for more: where all ids are drawn, loss and gradients are those of the
-    whole vocabulary, and with fewer the true probabilities still have no gradient. Of the output
-    layer, the columns of candidates and labels are all that is read; what is read of a tied
-    embedding are their rows.
+    `expected[v]` is how often id v is expected among the candidates. Dividing by it keeps ids that
+    are likely to be drawn from counting for more. If all ids are drawn, loss and gradients are
+    those of the whole vocabulary. If fewer are drawn, the true probabilities still have no
+    gradient. A step reads only the columns of the output layer that belong to candidates and
+    labels, or their rows of a tied embedding.
 
-    This loss is no estimate of the cross-entropy, and falls with the number of samples. So the
-    training logs have it, as `loss`, and neither accuracy nor perplexity. Validation, `evaluate`
-    and a call of this object take all logits, as `TokenCrossEntropy` does: `val_loss` and
-    `val_perplexity` are exact, and `loss` does not compare with `val_loss`.
+    This loss is not an estimate of the cross-entropy: the fewer samples, the smaller it is. So the
+    training logs have it as `loss`, and have neither accuracy nor perplexity. Validation,
+    `evaluate` and a call of this object use all logits, as `TokenCrossEntropy` does. So `val_loss`
+    and `val_perplexity` are exact, and `loss` is not comparable with `val_loss`.
 
-    Only `Seq2Seq.fit` and `train_on_batch` sample, on the TensorFlow backend, without
-    `jit_compile`, a distribution strategy or metrics that need all logits. Where one of these
-    forbids it, training is an error.
+    Only `Seq2Seq.fit` and `train_on_batch` sample. They need the TensorFlow backend and allow no
+    `jit_compile`, no distribution strategy and no metrics that need all logits; otherwise training
+    raises an error.
 
     Args:
-        samples: ids drawn for a batch, all different; from 1 to the size of the vocabulary.
-        distribution: 'log_uniform' draws small ids more often, as fits a vocabulary that is sorted
-            by frequency: those of words and characters are, a unigram one nearly. (A BPE vocabulary
-            has its single characters last.) 'uniform' draws all ids alike.
-        pad_id: the label that is not a token.
-        seed: whole number from 0; with the optimizer's step it decides which ids are drawn. Where
-            omitted, one is drawn from Python's generator, which `keras.utils.set_random_seed` sets.
+        samples: number of different ids drawn for a batch, from 1 to the size of the vocabulary.
+        distribution: 'log_uniform' or 'uniform'. 'log_uniform' draws small ids more often, which
+            fits a vocabulary sorted by frequency. Vocabularies of words and characters are sorted
+            so, and those of unigram subwords nearly; one of BPE has its single characters last.
+            'uniform' draws all ids equally often.
+        pad_id: the label that marks padding.
+        seed: whole number from 0 which, with the optimizer's step, decides the ids that are drawn.
+            If omitted, it comes from Python's random generator, which
+            `keras.utils.set_random_seed` sets.
 
     Raises:
-        ValueError: one of the arguments is none of these.
+        ValueError: If one of the arguments is out of its range.
 
     Example:
     >>> import numpy as np
@@ -161,7 +165,7 @@ class SampledTokenCrossEntropy(TokenCrossEntropy):
         self.seed = check_whole("seed", seed, 0, below=2**32)
 
     def check_vocabulary(self, size: int) -> None:
-        """Raises ValueError for a vocabulary with fewer ids than are to be drawn."""
+        """Raises ValueError if the vocabulary has fewer ids than are to be drawn."""
         if self.samples > size:
             raise ValueError(
                 f"`samples` must be at most the size of the target vocabulary, {size}; got "
@@ -169,9 +173,9 @@ class SampledTokenCrossEntropy(TokenCrossEntropy):
             )
 
     def candidates(self, vocabulary_size: int, step: Any) -> Candidates:
-        """What is drawn for a step, from a vocabulary of V ids. The same step draws the same."""
+        """Draws the candidates of a training step. The same step always has the same ones."""
         probabilities = proposal(self.distribution, vocabulary_size)
-        # From 2³¹ on a seed is a negative int32.
+        # A seed of 2³¹ or more wraps around to a negative int32.
         seed = (self.seed + 2**31) % 2**32 - 2**31
         seeds = ops.stack([ops.convert_to_tensor(seed, "int32"), ops.cast(step, "int32")])
         return draw_candidates(probabilities, self.samples, seeds)
@@ -187,7 +191,7 @@ class SampledTokenCrossEntropy(TokenCrossEntropy):
 
 
 def _over_replicas(count: Any) -> Any:
-    """The sum over the replicas of a distribution strategy."""
+    """Sums a count over the replicas of a distribution strategy, if there is one."""
     if keras.backend.backend() != "tensorflow":
         return count
     import tensorflow as tf
@@ -200,28 +204,40 @@ def _over_replicas(count: Any) -> Any:
 def token_cross_entropy(
     labels: Any, logits: Any, sample_weight: Any, pad_id: int, label_smoothing: float = 0.0
 ) -> tuple[Any, Any]:
-    """Cross-entropy and weight per token: labels `(B, T)`, logits `(B, T, V)` to two `(B, T)`."""
+    """Returns the cross-entropy and the weight of each token, both `(B, T)` float32.
+
+    Args:
+        labels: `(B, T)` whole numbers.
+        logits: `(B, T, V)`.
+        sample_weight: `(B, T)`, `(B, 1)`, `(B,)` or None.
+        pad_id: the label that marks padding, which has a weight and a cross-entropy of zero.
+        label_smoothing: ε, as for `TokenCrossEntropy`.
+    """
     labels, logits = ops.cast(labels, "int32"), ops.cast(logits, "float32")
     if keras.backend.backend() == "jax":
-        # Keras 3.15 multiplies by a one-hot label there: 0 · −∞ at a forbidden token is not zero.
+        # On JAX, Keras 3.15 multiplies by one-hot labels. At a forbidden token, 0 · −∞ is NaN.
         entropy = ops.logsumexp(logits, axis=-1) - _chosen(logits, labels)  # (B, T)
     else:
         entropy = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     if label_smoothing:
-        # −log p[v] = logsumexp(z) − z[v], and targets sum to one: the logsumexp is there already.
+        # −log p[v] = logsumexp(z) − z[v], and the targets sum to one, so `entropy` already has the
+        # whole logsumexp.
         entropy += label_smoothing * (_chosen(logits, labels) - ops.mean(logits, axis=-1))
     weights = token_weights(labels, sample_weight, pad_id)
-    # What does not count may be infinite (a model may forbid padding), and 0 · ∞ is no zero.
+    # Padding may have an infinite entropy, if a model forbids it, and 0 · ∞ is NaN.
     return ops.where(ops.equal(weights, 0.0), 0.0, entropy), weights
 
 
 def _chosen(logits: Any, labels: Any) -> Any:
-    """The logits of the labels: `(B, T)`."""
+    """Returns the logits of the labels, `(B, T)`."""
     return ops.take_along_axis(logits, labels[:, :, None], axis=-1)[:, :, 0]
 
 
 def token_weights(labels: Any, sample_weight: Any, pad_id: int) -> Any:
-    """One per real token, zero for padding, times the sample weight: `(B, T)`, `(B, 1)`, `(B,)`."""
+    """Returns the weight of each token, `(B, T)` float32: its sample weight, or 0 for padding.
+
+    The sample weight may have the shape `(B, T)`, `(B, 1)` or `(B,)`; None stands for 1.
+    """
     weights = ops.cast(ops.not_equal(labels, pad_id), "float32")
     if sample_weight is None:
         return weights
@@ -236,19 +252,22 @@ KINDS = ("cross_entropy", "mse")
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class GuidedAlignment:
-    """How far attention is from given alignments, in training (Chen et al. 2016).
+    """A training loss that draws attention towards given alignments (Chen et al. 2016).
 
     ```
     cross_entropy   weight · mean over aligned targets of −Σ_s gold[s]·log weights[s]
     mse             weight · mean over aligned targets of  Σ_s (gold[s] − weights[s])²
     ```
 
-    Each row of the alignments is scaled to sum to one. A target token aligned to nothing, its row
-    all zeros, does not count.
+    `gold` are the alignments, in which the row of each target token is scaled to sum to one. A
+    target token that is aligned to nothing, with a row of zeros, does not count.
 
     Args:
         kind: 'cross_entropy' or 'mse'.
-        weight: what the loss is multiplied by before it is added to the model's.
+        weight: factor of this loss when it is added to the loss of the model.
+
+    Raises:
+        ValueError: If `kind` is neither of the two, or `weight` is not a finite number above 0.
 
     Example: half the attention lies on the right word, so the loss is ln 2.
     >>> import numpy as np
@@ -264,15 +283,15 @@ class GuidedAlignment:
         self.weight = weight
 
     def __call__(self, alignments: Any, weights: Any) -> Any:
-        """Alignments and attention weights, both `(B, T, S)`, to a scalar."""
+        """Computes the loss, a float32 scalar, of alignments and attention weights `(B, T, S)`."""
         weights = ops.cast(weights, "float32")
         alignments = ops.cast(alignments, "float32")
-        given, expected = tuple(alignments.shape), tuple(weights.shape)
-        sizes = zip(given, expected, strict=False)
-        if len(given) != 3 or any(a != b and None not in (a, b) for a, b in sizes):
+        received, expected = tuple(alignments.shape), tuple(weights.shape)
+        sizes = zip(received, expected, strict=False)
+        if len(received) != 3 or any(a != b and None not in (a, b) for a, b in sizes):
             raise ValueError(
                 "`alignments` must have the shape of the attention weights, (batch, target length, "
-                f"source length) = {expected}; got {given}."
+                f"source length) = {expected}; got {received}."
             )
         total = ops.sum(alignments, axis=-1, keepdims=True)
         aligned = total > 0
@@ -280,7 +299,7 @@ class GuidedAlignment:
         if self.kind == "mse":
             costs = ops.sum(ops.square(gold - weights), axis=-1)
         else:
-            # Far below any weight that matters; attention that is exactly zero there costs 23.
+            # 1e-10 is far below any weight that matters. Attention of exactly zero costs 23 there.
             costs = -ops.sum(gold * ops.log(ops.maximum(weights, 1e-10)), axis=-1)
         counted = ops.cast(aligned[..., 0], "float32")  # (B, T)
         return self.weight * ops.sum(costs * counted) / ops.maximum(ops.sum(counted), 1.0)

@@ -1,12 +1,13 @@
-"""The moving average of a training's weights, in place of the weights while a model is looked at.
+"""Evaluates a model with the moving average of its weights (Polyak & Juditsky 1992).
 
-The average itself is Keras': an optimizer made with `use_ema=True` keeps it, after every update
+Keras computes the average. An optimizer made with `use_ema=True` updates it after every step,
 
 ```
-average = momentum · average + (1 − momentum) · weights        the first one: the weights
+average = momentum · average + (1 − momentum) · weights
 ```
 
-and saves it with its state, so a resumed training goes on with it (Polyak & Juditsky 1992).
+and the first average is the weights themselves. The optimizer saves the average with its state, so
+a resumed training continues it.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ import keras
 
 @contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[bool]:
-    """Within it, a model has the moving average that its optimizer keeps; then its own weights.
+    """Gives a model the moving average of its weights for the length of a `with` block.
 
-    The weights come back bit for bit. A model whose optimizer keeps no average, or has made no
-    update yet, stays as it is.
+    At the end of the block the model gets its own weights back, bit for bit. A model whose
+    optimizer keeps no average, or has made no update yet, stays as it is.
 
     Args:
         model: a compiled model.
 
     Yields:
-        Whether the model has the average.
+        Whether the model has the average within the block.
 
     Example:
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
@@ -44,28 +45,29 @@ def averaged_weights(model: keras.Model) -> Iterator[bool]:
     if not getattr(optimizer, "use_ema", False) or int(optimizer.iterations) == 0:
         yield False
         return
-    # Copies, not Keras' swap by additions, which rounds.
+    # Copies bring the weights back exactly; Keras' own swap adds and subtracts, which rounds.
     weights = model.trainable_variables
-    kept = [keras.ops.convert_to_numpy(weight).copy() for weight in weights]
+    trained = [keras.ops.convert_to_numpy(weight).copy() for weight in weights]
     optimizer.finalize_variable_values(weights)
     if keras.backend.backend() == "jax":
-        # There they are now the optimizer's own arrays, which a test step of Keras would delete.
+        # On JAX the weights are now the optimizer's own arrays, which a test step would delete.
         for weight in weights:
             weight.assign(keras.ops.copy(weight))
     try:
         yield True
     finally:
-        for weight, value in zip(weights, kept, strict=True):
+        for weight, value in zip(weights, trained, strict=True):
             weight.assign(value)
 
 
 class EvaluateMovingAverage(keras.callbacks.Callback):
-    """Takes validation in `fit` with the moving average of the weights.
+    """A callback that runs the validation of `fit` with the moving average of the weights.
 
-    After `fit`, Keras leaves the average in the model. Callbacks that look at the model after an
-    epoch see its own weights; those of `decoded` take the average by themselves, and
-    `averaged_weights` is there for others. Keras' own `SwapEMAWeights` restores weights by
-    additions that round, so that watching a training changes it; this one does not.
+    After `fit`, Keras leaves the average in the model. Callbacks that look at the model at the end
+    of an epoch see its own weights. Those that measure decoded texts, such as `BLEU` and `WER`,
+    take the average by themselves; others can use `averaged_weights`. Keras' `SwapEMAWeights`
+    restores the weights by additions that round, so that it changes the training; this callback
+    does not.
 
     Example:
         ```python

@@ -1,8 +1,8 @@
-"""The output layer and its cross-entropy together, over real tokens only.
+"""The output layer and its cross-entropy as one computation over real tokens.
 
-The product with the vocabulary is the largest of a training step, and its result the largest
-tensor. So padding is taken out before it, the logits live no longer than one pass over them, and
-what metrics need comes of that same pass. On the TensorFlow backend.
+The product with the output kernel is the largest of a training step, and the logits are its largest
+tensor. So padding is removed before the product, the logits are freed after one pass over them, and
+that pass also computes what the metrics need. All of this runs on the TensorFlow backend.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from keras_s2s.optimization.candidate_sampling import Candidates
 
 
 class TokenSums(NamedTuple):
-    """Sums over the real tokens of a batch, each token times its weight. Scalars, float32."""
+    """Weighted sums over the real tokens of a batch, each a float32 scalar."""
 
-    objective: Any  # what is trained on; the only one that gradients flow through
-    entropy: Any  # cross-entropy; None where not all logits were made
-    hits: Any  # one where the most probable token is the label; None likewise
-    count: Any  # one
+    objective: Any  # of the values that training minimises; the only sum with a gradient
+    entropy: Any  # of the cross-entropies; None if not all logits were computed
+    hits: Any  # of the tokens whose most probable id is the label; None likewise
+    count: Any  # of the weights alone
 
 
 def projected_sums(
@@ -34,7 +34,7 @@ def projected_sums(
     label_smoothing: float = 0.0,
     agreement: float = 0.0,
 ) -> TokenSums:
-    """Projects the rows whose weight is not zero, and sums what training wants of their logits.
+    """Projects the rows of real tokens to logits, and sums the loss and the metrics of these.
 
     ```
     z = hidden·kernel + bias,   p = softmax(z),   entropy = −log p[label]
@@ -42,28 +42,33 @@ def projected_sums(
     ∂/∂z = weight·(p − (1 − ε)·onehot(label) − ε/V)
     ```
 
-    With an agreement α, the second half of the batch is the first again, seen with other dropout;
-    `p` of a token in one half and `q` of the same in the other are drawn together:
+    If there is an agreement α, the second half of the batch repeats the first half with different
+    dropout. The distribution `p` of a token in one half and the distribution `q` of the same token
+    in the other half are drawn towards each other:
 
     ```
     objective += α/4·(KL(p ‖ q) + KL(q ‖ p))   in each half
     ∂/∂z += weight·α/2·(p·(log p − log q − KL(p ‖ q)) + p − q)
     ```
 
-    The gradient is written out: it needs `p` alone, so that `z` goes at once. Softmax and sums are
-    float32, whatever the products are in. How many rows are left is known only when the graph runs,
-    so XLA cannot compile this.
+    The gradient is a function of its own that needs only `p`, so that the memory of `z` is free at
+    once. Softmax and sums are computed in float32, whatever the dtype of the products. The number
+    of real tokens is known only when the graph runs, so XLA cannot compile this function.
 
     Args:
-        hidden: `(B, T, W)`, what the logits come from.
-        kernel: `(W, V)`, in the dtype of `hidden`.
-        bias: `(V,)` in that dtype, or None.
-        labels: `(B, T)` int.
-        weights: `(B, T)` float32; a token of weight zero is left out.
-        label_smoothing: ε, see `TokenCrossEntropy`.
-        agreement: α, see `RegularizedDropout`; labels and weights of the halves must be the same.
+        hidden: outputs of the decoder `(B, T, W)`, which are projected.
+        kernel: kernel of the output layer `(W, V)`, in the dtype of `hidden`.
+        bias: bias of the output layer `(V,)` in that dtype, or None.
+        labels: `(B, T)` whole numbers.
+        weights: `(B, T)` float32. A token of weight zero is left out.
+        label_smoothing: the smoothed mass ε of `TokenCrossEntropy`.
+        agreement: the weight α of `RegularizedDropout`, or 0 for one pass. Both halves of the batch
+            must have the same labels and weights.
 
-    Example: two tokens and a padding, all logits equal, so each token costs log 4.
+    Returns:
+        `TokenSums`.
+
+    Example: with two tokens, one padding and equal logits, each token costs log 4.
     >>> import numpy as np
     >>> hidden, kernel = np.zeros((1, 3, 2), "float32"), np.ones((2, 4), "float32")
     >>> labels, weights = np.array([[1, 2, 0]]), np.array([[1, 1, 0]], "float32")
@@ -71,17 +76,19 @@ def projected_sums(
     >>> round(float(sums.entropy / sums.count), 4)
     1.3863
     """
-    rows, labels, weights = _real(hidden, labels, weights)
+    rows, labels, weights = _real_tokens(hidden, labels, weights)
 
     def run(rows: Any, kernel: Any, *bias: Any) -> Any:
         logits = ops.matmul(rows, kernel)  # (N, V)
         logits = ops.cast(logits + bias[0] if bias else logits, "float32")
-        # Not ops.argmax: for the sake of -0.0, Keras 3.15 makes five passes over them before.
-        largest, best = ops.top_k(logits, 1)  # the first of equals, as argmax
+        # Like ops.argmax, top_k takes the first of equal logits. In Keras 3.15, ops.argmax makes
+        # five passes over the logits before, for the sake of -0.0.
+        largest, best = ops.top_k(logits, 1)
         best = ops.cast(best, labels.dtype)[:, 0]
         probabilities = ops.softmax(logits, axis=-1)
         chosen = _at(logits, labels)
-        # log Σ exp z, from the largest of each: no further pass, and exact for small p[label].
+        # log Σ exp z by way of the largest logit needs no further pass, and is exact even where
+        # p[label] is small.
         normalizer = largest[:, 0] - ops.log(_at(probabilities, best))
         entropy = normalizer - chosen
         objective = entropy
@@ -89,8 +96,8 @@ def projected_sums(
             objective = entropy + label_smoothing * (chosen - ops.mean(logits, axis=-1))
         hits = ops.cast(ops.equal(best, labels), "float32")
         if agreement:
-            ratios = _ratios(logits, normalizer)  # log p − log q, of each half (N/2, V)
-            divergences = _divergences(probabilities, ratios)  # KL(p ‖ q) of each half, (N,)
+            ratios = _log_ratios(logits, normalizer)  # log p − log q (N/2, V)
+            divergences = _divergences(probabilities, ratios)  # (N,)
             objective += agreement / 4 * (divergences + _swapped(divergences))
 
         def grad(*upstream: Any, **_: Any) -> Any:
@@ -99,7 +106,9 @@ def projected_sums(
             if label_smoothing:
                 d_logits = d_logits - scale * (label_smoothing / logits.shape[-1])
             if agreement:
-                d_logits += agreement / 2 * scale * _apart(probabilities, ratios, divergences)
+                d_logits += (
+                    agreement / 2 * scale * _divergence_gradient(probabilities, ratios, divergences)
+                )
             d_logits = _add_at(d_logits, labels, (label_smoothing - 1) * scale[:, 0])
             d_logits = ops.cast(d_logits, kernel.dtype)
             d_rows = ops.matmul(d_logits, ops.transpose(kernel))
@@ -107,7 +116,7 @@ def projected_sums(
             d_kernel = ops.matmul(ops.transpose(rows), d_logits)
             return (d_rows, d_kernel, *d_bias)
 
-        sums = (ops.sum(each * weights) for each in (objective, entropy, hits))
+        sums = (ops.sum(values * weights) for values in (objective, entropy, hits))
         return tuple(sums), grad
 
     arguments = (rows, ops.convert_to_tensor(kernel)) + (() if bias is None else (bias,))
@@ -122,7 +131,7 @@ def sampled_sums(
     weights: Any,
     candidates: Candidates,
 ) -> TokenSums:
-    """As `projected_sums`, with logits of the label and of candidates alone.
+    """Sums a loss like that of `projected_sums` over logits of the labels and of candidates only.
 
     ```
     u[v] = hidden·kernel[:, v] + bias[v] − log expected[v]
@@ -130,13 +139,17 @@ def sampled_sums(
     ```
 
     Args:
-        hidden: `(B, T, W)`, what the logits come from.
-        output_columns: ids `(N,)` to columns `(W, N)` of the kernel and biases `(N,)`, or None.
-        labels: `(B, T)` int.
-        weights: `(B, T)` float32; a token of weight zero is left out.
-        candidates: `Candidates` of the vocabulary.
+        hidden: outputs of the decoder `(B, T, W)`, which are projected.
+        output_columns: function from ids `(N,)` to the columns `(W, N)` of the output kernel and
+            their biases `(N,)`, or None in place of the biases.
+        labels: `(B, T)` whole numbers.
+        weights: `(B, T)` float32. A token of weight zero is left out.
+        candidates: ids that were drawn from the vocabulary.
 
-    Example: two of four ids and the label, all expected once, with equal logits: log 3.
+    Returns:
+        `TokenSums` without `entropy` and `hits`, which need all logits.
+
+    Example: the label and two of four ids, all expected once, with equal logits cost log 3.
     >>> import numpy as np
     >>> kernel = np.ones((2, 4), "float32")
     >>> candidates = Candidates(np.array([0, 3]), np.zeros(4, "float32"))
@@ -150,31 +163,32 @@ def sampled_sums(
     >>> round(float(sums.objective), 4)
     1.0986
     """
-    rows, labels, weights = _real(hidden, labels, weights)
+    rows, labels, weights = _real_tokens(hidden, labels, weights)
     ids = ops.cast(candidates.ids, "int32")
     count = ops.shape(ids)[0]
-    both = ops.concatenate([ids, labels])  # one gather, and one gradient of the kernel
-    kernel, bias = output_columns(both)  # (W, C + N), (C + N,)
-    shift = -ops.take(candidates.log_expected, both)
+    # Together, so that there is one gather and one gradient of the kernel.
+    columns = ops.concatenate([ids, labels])  # (C + N,)
+    kernel, bias = output_columns(columns)  # (W, C + N), (C + N,)
+    shift = -ops.take(candidates.log_expected, columns)
     if bias is not None:
         shift = shift + ops.cast(bias, "float32")
     logits = ops.cast(ops.matmul(rows, kernel[:, :count]), "float32") + shift[:count]  # (N, C)
-    # The label has a column of its own: among the candidates it would count twice.
+    # The label has a column of its own. It must not count again as one of the candidates.
     lowest = float(np.finfo("float32").min)
-    again = ops.equal(ops.expand_dims(labels, -1), ids)
-    logits = ops.where(again, lowest, logits)
-    of_labels = ops.cast(rows, "float32") * ops.cast(ops.transpose(kernel[:, count:]), "float32")
-    own = ops.sum(of_labels, axis=-1) + shift[count:]  # (N,)
+    is_label = ops.equal(ops.expand_dims(labels, -1), ids)  # (N, C)
+    logits = ops.where(is_label, lowest, logits)
+    products = ops.cast(rows, "float32") * ops.cast(ops.transpose(kernel[:, count:]), "float32")
+    label_logits = ops.sum(products, axis=-1) + shift[count:]  # (N,)
     entropy = ops.sparse_categorical_crossentropy(
         ops.zeros_like(labels),
-        ops.concatenate([ops.expand_dims(own, -1), logits], axis=-1),
+        ops.concatenate([ops.expand_dims(label_logits, -1), logits], axis=-1),
         from_logits=True,
     )
     return TokenSums(ops.sum(entropy * weights), None, None, ops.sum(weights))
 
 
-def _real(hidden: Any, labels: Any, weights: Any) -> tuple[Any, Any, Any]:
-    """What has a weight, of `(B, T, W)` and two `(B, T)`: `(N, W)`, labels and weights `(N,)`."""
+def _real_tokens(hidden: Any, labels: Any, weights: Any) -> tuple[Any, Any, Any]:
+    """Returns rows `(N, W)`, labels `(N,)` and weights `(N,)` of the N tokens with a weight."""
     weights = ops.reshape(ops.convert_to_tensor(weights, "float32"), (-1,))
     places = ops.nonzero(weights)[0]  # (N,)
     labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
@@ -183,7 +197,7 @@ def _real(hidden: Any, labels: Any, weights: Any) -> tuple[Any, Any, Any]:
 
 
 def _rows(hidden: Any, places: Any) -> Any:
-    """The rows at some of B·T places: `(B, T, W)` and `(N,)` to `(N, W)`."""
+    """Returns the rows `(N, W)` at N of the B·T places of `hidden`, `(B, T, W)`."""
     width = hidden.shape[-1]
 
     def run(hidden: Any) -> Any:
@@ -197,21 +211,21 @@ def _rows(hidden: Any, places: Any) -> Any:
     return ops.custom_gradient(run)(hidden)
 
 
-def _ratios(logits: Any, normalizer: Any) -> Any:
-    """The logarithm of p/q, for the tokens of the first half: `(N, V)` and `(N,)` to `(N/2, V)`."""
+def _log_ratios(logits: Any, normalizer: Any) -> Any:
+    """Returns log p − log q, `(N/2, V)`, where p is of the first half and q of the second."""
     first, second = ops.split(logits, 2)
     p, q = ops.split(normalizer, 2)
     return (first - second) - ops.expand_dims(p - q, -1)
 
 
 def _divergences(probabilities: Any, ratios: Any) -> Any:
-    """KL of each token from the same of the other half: `(N, V)` and `(N/2, V)` to `(N,)`."""
+    """Returns KL(p ‖ q) of the tokens in the first half, then KL(q ‖ p) of the second, `(N,)`."""
     p, q = ops.split(probabilities, 2)
     return ops.concatenate([ops.sum(p * ratios, axis=-1), -ops.sum(q * ratios, axis=-1)])
 
 
-def _apart(probabilities: Any, ratios: Any, divergences: Any) -> Any:
-    """The gradient of KL(p ‖ q) + KL(q ‖ p) by the logits of each half: `(N, V)`."""
+def _divergence_gradient(probabilities: Any, ratios: Any, divergences: Any) -> Any:
+    """Returns the gradient of KL(p ‖ q) + KL(q ‖ p) by the logits of both halves, `(N, V)`."""
     p, q = ops.split(probabilities, 2)
     of_p, of_q = ops.split(ops.expand_dims(divergences, -1), 2)
     away = p - q
@@ -219,26 +233,26 @@ def _apart(probabilities: Any, ratios: Any, divergences: Any) -> Any:
 
 
 def _swapped(x: Any) -> Any:
-    """The halves of `(N,)` in the other order."""
+    """Returns `x (N,)` with its halves in the other order."""
     first, second = ops.split(x, 2)
     return ops.concatenate([second, first])
 
 
 def _at(x: Any, ids: Any) -> Any:
-    """The entry of each row: `(N, V)` and `(N,)` to `(N,)`."""
+    """Returns one entry of each row of `x (N, V)`, at `ids (N,)`: `(N,)`."""
     return ops.take_along_axis(x, ids[:, None], axis=-1)[:, 0]
 
 
 def _add_at(x: Any, ids: Any, values: Any) -> Any:
-    """`x (N, V)` with `values (N,)` added to the entry of each row, in the memory of `x`."""
+    """Adds `values (N,)` to the entries of `x (N, V)` at `ids (N,)`, in the memory of `x`."""
     import tensorflow as tf
 
-    # What keras.ops has for it copies all of `x` first.
+    # The operation of keras.ops would copy all of `x` first.
     indices = ops.stack([ops.arange(ops.shape(ids)[0], dtype=ids.dtype), ids], 1)
     return tf.raw_ops.ScatterNdNonAliasingAdd(input=x, indices=indices, updates=values)
 
 
 def _column_sums(rows: Any) -> Any:
-    # A product: twice as fast as TensorFlow's sum over the first axis.
+    # A product with ones is twice as fast as TensorFlow's sum over the first axis.
     ones = ops.ones((1, ops.shape(rows)[0]), dtype=rows.dtype)
     return ops.matmul(ones, rows)[0]

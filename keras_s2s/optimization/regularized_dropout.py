@@ -1,4 +1,4 @@
-"""R-Drop: a loss that makes the model say the same whatever its dropout leaves out."""
+"""R-Drop, the loss that makes two passes of a model with different dropout agree."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from keras_s2s.system.checks import check_positive
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class RegularizedDropout(TokenCrossEntropy):
-    """Cross-entropy of two passes with dropout that are to agree: R-Drop (Liang et al. 2021).
+    """The loss R-Drop: cross-entropy of two passes with dropout, and their divergence.
 
-    In training, `Seq2Seq` runs each batch twice, each time with dropout of its own, which gives
-    every token two distributions `p` and `q`:
+    In training, `Seq2Seq` runs each batch twice with different dropout, which gives every token two
+    distributions `p` and `q` (Liang et al. 2021):
 
     ```
     loss = mean over real tokens of  ½·(CE(p) + CE(q)) + α/4·(KL(p ‖ q) + KL(q ‖ p))
     KL(p ‖ q) = Σ_v p[v]·(log p[v] − log q[v])
     ```
 
-    This is half of the paper's loss, so that it compares with that of one pass; α is the paper's,
-    where translation takes 5. Cross-entropy may be smoothed, the divergence is of the distributions
-    as they are. A step costs twice as much, in time and memory, and more epochs are needed than
-    without it. Where there is no dropout the divergence is zero.
+    This is half of the paper's loss, so that it is comparable with the cross-entropy of one pass; α
+    is the paper's, which uses 5 for translation. Label smoothing changes the cross-entropy only,
+    not the divergence. A step takes twice the time and memory, and training needs more epochs than
+    without R-Drop. Without dropout the divergence is zero.
 
-    Accuracy and perplexity of the training logs are means over both passes. Validation, `evaluate`
-    and a call of this object take one, without dropout, as `TokenCrossEntropy` does: `val_loss` has
-    no divergence, and `loss` does not compare with it.
+    Accuracy and perplexity in the training logs are means over both passes. Validation, `evaluate`
+    and a call of this object run one pass without dropout, as `TokenCrossEntropy` does. So
+    `val_loss` has no divergence, and `loss` is not comparable with it.
 
-    Only `Seq2Seq.fit` and `train_on_batch` make two passes, on the TensorFlow backend, without
-    `jit_compile`, a distribution strategy or metrics that need all logits. Where one of these
-    forbids it, training is an error.
+    Only `Seq2Seq.fit` and `train_on_batch` make two passes. They need the TensorFlow backend and
+    allow no `jit_compile`, no distribution strategy and no metrics that need all logits; otherwise
+    training raises an error.
 
     Args:
-        weight: α, above 0.
-        pad_id: the label that is not a token.
-        label_smoothing: ε, at least 0 and below 1.
+        weight: weight α of the divergence, above 0.
+        pad_id: the label that marks padding.
+        label_smoothing: the smoothed mass ε, at least 0 and below 1.
 
     Raises:
-        ValueError: one of the arguments is none of these.
+        ValueError: If one of the arguments is out of its range.
 
     Example:
     >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Metrics of training: exact means over the real tokens of an epoch, not means of batch means."""
+"""Metrics of a training as exact means over the real tokens of an epoch, not of batch means."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from keras_s2s.optimization.losses import token_cross_entropy, token_weights
 
 
 class TokenMetric(keras.metrics.Metric):
-    """A weighted mean over real tokens. Subclasses say what is averaged and what is shown."""
+    """The weighted mean of a value over real tokens. A subclass computes the value in `_tokens`.
+
+    Args:
+        pad_id: the label that marks padding.
+    """
 
     def __init__(self, pad_id: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -20,6 +24,7 @@ class TokenMetric(keras.metrics.Metric):
         self.count = self.add_weight(name="count", initializer="zeros")
 
     def _tokens(self, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Returns the value and the weight of each token, both `(B, T)` float32."""
         raise NotImplementedError
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -27,7 +32,7 @@ class TokenMetric(keras.metrics.Metric):
         self.add(ops.sum(values * weights), ops.sum(weights))
 
     def add(self, total: Any, count: Any) -> None:
-        """Adds the weighted sum over some tokens, and the sum of their weights."""
+        """Adds some tokens: the weighted sum of their values, and the sum of their weights."""
         self.total.assign_add(total)
         self.count.assign_add(count)
 
@@ -40,10 +45,10 @@ class TokenMetric(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class TokenAccuracy(TokenMetric):
-    """Share of real tokens whose most probable id is the label.
+    """The share of real tokens whose most probable id is the label.
 
     Args:
-        pad_id: the label that is not a token.
+        pad_id: the label that marks padding.
 
     Example:
     >>> import numpy as np
@@ -57,16 +62,16 @@ class TokenAccuracy(TokenMetric):
         super().__init__(pad_id, name=name, **kwargs)
 
     def _tokens(self, y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any]:
-        right = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), y_true)
-        return ops.cast(right, "float32"), token_weights(y_true, sample_weight, self.pad_id)
+        correct = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), y_true)
+        return ops.cast(correct, "float32"), token_weights(y_true, sample_weight, self.pad_id)
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Perplexity(TokenMetric):
-    """`exp` of the mean cross-entropy, in nats, over the real tokens.
+    """The perplexity: `exp` of the mean cross-entropy, in nats, over the real tokens.
 
     Args:
-        pad_id: the label that is not a token.
+        pad_id: the label that marks padding.
 
     Example:
     >>> import numpy as np

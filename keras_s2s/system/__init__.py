@@ -1,6 +1,10 @@
-"""What the rest of the library asks of Python and the machine; nothing here knows about models.
+"""Services of Python and the machine for the rest of the library. Nothing here knows about models.
 
-`checks` says what arguments must be, `files` writes files atomically, `machine` tells what the
-program runs on, `allocation` lets the process keep memory it frees, `version` holds the version.
-Nothing heavy is imported here.
+Nothing heavy is imported here, so that light modules stay light.
+
+- `checks`: Checks arguments, with one error message for each kind of argument.
+- `files`: Writes files atomically.
+- `machine`: Facts about the machine that a result was measured on.
+- `allocation`: Lets a process keep the memory that it frees.
+- `version`: The version of the library.
 """

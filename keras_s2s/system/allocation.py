@@ -1,33 +1,34 @@
-"""How the C library under TensorFlow treats memory that was freed. A choice for a whole process."""
+"""Lets a process keep the memory it frees, which is a choice for the whole process."""
 
 from __future__ import annotations
 
 import ctypes
 
-# Of glibc's mallopt(3): the parameters, as <malloc.h> numbers them.
+# Parameters of glibc's mallopt(3), as <malloc.h> numbers them.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 _NEVER = 2**31 - 1
-# Bytes asked of the system at once, untouched until they are needed, and never given back. That is
-# what counts in the end: TensorFlow (2.21) sets the trim threshold again, to 128 kB, when it makes
-# a dataset of a generator.
+# Number of bytes that glibc asks of the system at once. They are untouched until they are needed,
+# and never given back. This setting is the one that counts in the end, because TensorFlow 2.21 sets
+# the trim threshold back to 128 kB when it makes a dataset of a generator.
 _GROWTH = 1 << 30
 
 
 def keep_freed_memory() -> bool:
-    """Lets this process keep the memory it frees, to use it again without asking the system.
+    """Lets this process keep the memory it frees, so that training steps run faster.
 
-    By default glibc maps every large piece of memory anew and gives it back when it is freed, and
-    the system fills each page of it with zeros. A training step frees and takes hundreds of
-    megabytes of tensors, so this took a fifth of the processor time of one step in the project's
-    benchmarks. The most memory in use hardly changes.
+    By default, glibc asks the system for every large piece of memory and returns the piece when it
+    is freed, and the system fills each page with zeros. A training step takes and frees hundreds of
+    megabytes of tensors, so this cost a fifth of the processor time of a step in the project's
+    benchmarks. The peak of memory in use hardly changes.
 
-    The command line does this for itself. A library must not choose for the whole process, so a
-    program that trains calls it, best before TensorFlow is imported; or it is started with
-    `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2147483647 MALLOC_TOP_PAD_=1073741824`, which is the
-    same.
+    The command line calls this function. The library does not, because it must not choose for the
+    whole process: a program that trains can call it, best before TensorFlow is imported. Starting
+    the program with `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2147483647
+    MALLOC_TOP_PAD_=1073741824` has the same effect.
 
     Returns:
-        Whether it was done. False with another C library than glibc, where nothing changes.
+        Whether the process now keeps memory. False if its C library is not glibc; then nothing
+        changes.
 
     Example:
         ```python
@@ -38,7 +39,7 @@ def keep_freed_memory() -> bool:
     """
     try:
         library = ctypes.CDLL(None)
-        library.gnu_get_libc_version  # noqa: B018 - other libraries' mallopt may number otherwise
+        library.gnu_get_libc_version  # noqa: B018 - other C libraries number the parameters otherwise
         set_option = library.mallopt
     except (OSError, TypeError, AttributeError):
         return False

@@ -1,4 +1,4 @@
-"""What arguments must be: one check, and one sentence for its error, for each kind.
+"""Checks arguments, with one error message for each kind of argument.
 
 Keras is imported only by the checks of masks and activations, so that light modules can use the
 others.
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def is_size(value: Any) -> bool:
-    """Whether `value` is a positive integer; True and False are not."""
+    """Returns whether `value` is a positive integer, which True and False are not."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
@@ -30,7 +30,7 @@ def check_optional_size(name: str, value: Any) -> None:
 
 
 def check_shares(**shares: Any) -> None:
-    """Raises ValueError unless every value is a share that can be dropped."""
+    """Raises ValueError unless every value is a share, a number from 0 to below 1."""
     for name, value in shares.items():
         if not _is_number(value) or not 0 <= value < 1:
             raise ValueError(f"`{name}` must be at least 0 and below 1; got {name}={value!r}.")
@@ -45,7 +45,7 @@ def check_flags(**flags: Any) -> None:
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     """Raises ValueError unless `value` is one of the choices."""
-    # By type as well: 1 equals True, and is neither True nor False.
+    # Compares types too, because 1 equals True.
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(repr, choices))}; got {name}={value!r}."
@@ -53,11 +53,11 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
 
 
 def check_mask(mask: Any, values: Any) -> None:
-    """Raises unless `mask` is bool, `(B, T)` of values `(B, T, …)`.
+    """Checks that `mask` is bool and has the shape `(B, T)` of values `(B, T, …)`.
 
     Raises:
-        ValueError: it has another shape.
-        TypeError: it is not bool. Numbers could mean either "kept" or "padding".
+        ValueError: If the mask has another shape.
+        TypeError: If the mask is not bool, since numbers could mean "kept" as well as "padding".
     """
     if len(mask.shape) != 2 or any(
         a is not None and b is not None and a != b
@@ -95,8 +95,10 @@ def check_activation(name: str, value: Any) -> None:
 def check_positive(name: str, value: Any, most: float = math.inf) -> None:
     """Raises ValueError unless `value` is a finite number above zero and at most `most`."""
     if not _is_number(value) or not 0 < value < math.inf or value > most:
-        wanted = "a finite number above 0" if most == math.inf else f"above 0 and at most {most:g}"
-        raise ValueError(f"`{name}` must be {wanted}; got {name}={value!r}.")
+        expected = (
+            "a finite number above 0" if most == math.inf else f"above 0 and at most {most:g}"
+        )
+        raise ValueError(f"`{name}` must be {expected}; got {name}={value!r}.")
 
 
 def check_number(
@@ -108,37 +110,43 @@ def check_number(
     most: float = math.inf,
     of: str = "",
 ) -> float:
-    """Checks a finite number and gives it as a float.
+    """Checks that a value is a finite number in a range, and returns it as a float.
 
     Args:
-        name: of the argument, for the error.
-        value: what was given.
-        least: the lowest number that may be.
-        below: a number that is too high, as are those above it.
-        most: the highest number that may be; give `below` or `most`.
-        of: what the argument belongs to, for the error, such as 'length penalty'.
+        name: name of the argument in the error.
+        value: value of the argument.
+        least: lowest number that is allowed.
+        below: lowest number that is too high. Give either this or `most`.
+        most: highest number that is allowed.
+        of: owner of the argument in the error, such as 'length penalty'.
 
     Raises:
-        ValueError: If `value` is no finite number or is out of this range.
+        ValueError: If `value` is no finite number or is out of the range.
     """
     if _is_number(value) and math.isfinite(value) and least <= value <= most and value < below:
         return float(value)
     if least == -math.inf:
-        wanted = "a finite number"
+        expected = "a finite number"
     elif below < math.inf:
-        wanted = f"a number from {least:g} to below {below:g}"
+        expected = f"a number from {least:g} to below {below:g}"
     else:
-        wanted = f"a number from {least:g} " + ("on" if most == math.inf else f"to {most:g}")
+        expected = f"a number from {least:g} " + ("on" if most == math.inf else f"to {most:g}")
     owner = f"The {of}'s " if of else ""
-    raise ValueError(f"{owner}`{name}` must be {wanted}; got {name}={value!r}.")
+    raise ValueError(f"{owner}`{name}` must be {expected}; got {name}={value!r}.")
 
 
 def check_whole(name: str, value: Any, least: int, below: int | None = None) -> int:
-    """Checks a whole number, of Python or NumPy, from `least` on and below `below`; gives an int.
+    """Checks that a value is a whole number in a range, and returns it as an int.
+
+    Args:
+        name: name of the argument in the error.
+        value: value of the argument, a whole number of Python or NumPy.
+        least: lowest number that is allowed.
+        below: lowest number that is too high; None for no upper limit.
 
     Raises:
-        TypeError: If `value` is no whole number; True and False are none.
-        ValueError: If it is out of this range.
+        TypeError: If `value` is no whole number, which True and False are not.
+        ValueError: If `value` is out of the range.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
@@ -149,14 +157,14 @@ def check_whole(name: str, value: Any, least: int, below: int | None = None) -> 
 
 
 def check_instance(name: str, value: Any, *kinds: type | None) -> None:
-    """Raises TypeError unless `value` is an instance of one of the classes, or None where given."""
+    """Raises TypeError unless `value` is an instance of one of the classes, or None if allowed."""
     if not isinstance(value, tuple(type(None) if kind is None else kind for kind in kinds)):
-        wanted = " or ".join("None" if kind is None else _with_article(kind) for kind in kinds)
-        raise TypeError(f"`{name}` must be {wanted}; got {type_in_words(value)}.")
+        expected = " or ".join("None" if kind is None else _with_article(kind) for kind in kinds)
+        raise TypeError(f"`{name}` must be {expected}; got {type_in_words(value)}.")
 
 
 def check_several(name: str, texts: Any) -> None:
-    """Raises TypeError for one string, or bytes, in place of a sequence of strings."""
+    """Raises TypeError if one string, or bytes, stands in place of a sequence of strings."""
     if isinstance(texts, str | bytes):
         raise TypeError(
             f"`{name}` must be a list of strings; got one {type(texts).__name__}. Pass [text]."
@@ -164,7 +172,7 @@ def check_several(name: str, texts: Any) -> None:
 
 
 def type_in_words(value: Any) -> str:
-    """What an error says of an argument of the wrong type."""
+    """Returns the words in which an error describes an argument of the wrong type."""
     if isinstance(value, type):
         return f"the class {value.__name__}, not {value.__name__}(...)"
     return type(value).__name__

@@ -1,4 +1,4 @@
-"""Atomic writing: a reader of the target finds the old file or the new one, never a part of it.
+"""Writes files atomically: a reader finds the old file or the new one, never a part of it.
 
 Everything is written to a temporary sibling of the target, flushed to the disk and then renamed. A
 process that is killed leaves only the sibling, whose name begins with `.tmp-`.
@@ -22,7 +22,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Writes texts that hold no line end atomically, each as one line."""
+    """Writes texts atomically, each as one line. The texts must not contain line ends."""
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 
@@ -30,10 +30,10 @@ def write_json(path: Path, value: Any, **options: Any) -> None:
     """Writes a value as JSON atomically.
 
     Args:
-        path: the file.
+        path: file to write or replace.
         value: anything that `json.dumps` takes.
-        **options: further arguments of `json.dumps`. Unless they say otherwise, the text is
-            indented by two spaces and keeps characters of all scripts.
+        **options: further arguments of `json.dumps`. By default, the text is indented by two spaces
+            and keeps characters of all scripts.
     """
     options = {"indent": 2, "ensure_ascii": False, **options}
     write_text(path, json.dumps(value, **options) + "\n")
@@ -41,7 +41,7 @@ def write_json(path: Path, value: Any, **options: Any) -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a temporary sibling of `path`, which takes its place at the end of the block.
+    """Gives a temporary sibling of `path`, which replaces `path` at the end of the `with` block.
 
     The block makes the sibling, as a file or as a folder, with the permissions that new files have.
     If the block raises an error, the sibling is removed and `path` stays as it was.
@@ -50,8 +50,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         path: the file to write or replace, or a folder that does not exist yet.
 
     Yields:
-        Where to write. The name ends like that of `path`, so that writers which look at the suffix
-        work as usual.
+        The path to write to. Its name ends like that of `path`, so that writers that look at the
+        suffix work as usual.
 
     Example:
         >>> import tempfile
@@ -73,13 +73,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def temporary_sibling(path: str | os.PathLike[str]) -> Path:
-    """The name under which this process writes what it then renames to `path`."""
+    """Returns the path that this process writes to before it renames the file to `path`."""
     path = Path(path)
     return path.with_name(f".tmp-{os.getpid()}-{path.name}")
 
 
 def _flush(path: Path) -> None:
-    """Waits until the disk has the content: a power failure must not leave the name alone."""
+    """Waits until the content is on the disk. A power failure must not leave a name without it."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

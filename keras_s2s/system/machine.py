@@ -19,17 +19,18 @@ _INSTRUCTION_SETS = frozenset(
     {
         *("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16"),
         *("amx_tile", "amx_int8", "amx_bf16"),
-        *("asimd", "asimddp", "i8mm", "bf16", "sve", "sve2"),  # of ARM
+        *("asimd", "asimddp", "i8mm", "bf16", "sve", "sve2"),  # on ARM
     }
 )
 
 
 def machine() -> dict[str, Any]:
-    """What this process runs on, as a record to keep beside a measurement.
+    """Returns a record of the machine to keep beside a measurement.
 
     Returns:
-        `processor`, its name; `cores`, how many of them this process may use; `memory_gib`, None
-        where it is unknown; `instruction_sets`, in one line; `system`, the operating system.
+        The keys are `processor`, the name of the processor; `cores`, the number of cores that this
+        process may use; `memory_gib`, the memory that it may use, or None if unknown;
+        `instruction_sets`, their names in one line; and `system`, the operating system.
     """
     size = memory()
     return {
@@ -42,15 +43,15 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The name of the processor, such as 'AMD EPYC', or else of its architecture."""
+    """Returns the name of the processor, such as 'AMD EPYC', or else of its architecture."""
     return _of_processor("model name") or platform.processor() or platform.machine()
 
 
 def cores() -> int:
-    """The number of cores that this process may use at a time.
+    """Returns the number of cores that this process may use at a time.
 
-    It is limited by the cores that the machine has, by those the process is bound to, and by the
-    quota of its control group, as containers set it. A part of a core counts as a whole one.
+    The number is limited by the cores of the machine, by those that the process is bound to, and by
+    the quota of its control group, which containers set. A part of a core counts as a whole one.
     """
     if hasattr(os, "sched_getaffinity"):
         bound = len(os.sched_getaffinity(0))
@@ -60,9 +61,9 @@ def cores() -> int:
 
 
 def memory() -> int | None:
-    """Bytes of memory that this process may use, or None on a system that does not tell.
+    """Returns the bytes of memory that this process may use, or None if the system does not tell.
 
-    It is limited by what the machine has and by the limit of the control group.
+    The number is limited by the memory of the machine and by the limit of the control group.
     """
     try:
         installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -72,19 +73,19 @@ def memory() -> int | None:
 
 
 def instruction_sets() -> list[str]:
-    """The names, as Linux spells them, of the instruction sets that speed up matrix products."""
+    """Returns the names, on Linux, of the instruction sets that speed up matrix products."""
     flags = _of_processor("flags") or _of_processor("Features") or ""
     return sorted(_INSTRUCTION_SETS.intersection(flags.split()))
 
 
 def versions(packages: Iterable[str]) -> dict[str, str | None]:
-    """The versions of installed packages.
+    """Returns the versions of installed packages.
 
     Args:
         packages: names as the package index has them, such as 'tensorflow-text'.
 
     Returns:
-        The version of each; None for a package that is not installed.
+        The version of each package, or None if it is not installed.
     """
     from importlib.metadata import PackageNotFoundError, version
 
@@ -98,7 +99,7 @@ def versions(packages: Iterable[str]) -> dict[str, str | None]:
 
 
 def _of_processor(field: str) -> str | None:
-    """A field of the first processor that /proc/cpuinfo describes; only Linux has that file."""
+    """Returns a field of the first processor in /proc/cpuinfo, a file that only Linux has."""
     for line in _read(_PROC / "cpuinfo").splitlines():
         name, _, value = line.partition(":")
         if name.strip() == field:
@@ -107,18 +108,18 @@ def _of_processor(field: str) -> str | None:
 
 
 def _quotas() -> Iterator[float]:
-    """How many cores' time the control groups of this process allow, where one sets a limit."""
+    """Iterates over the limits that control groups of this process set, in cores."""
     for group in _control_groups("cpu"):
         quota, _, period = _read(group / "cpu.max").partition(" ")
         if not quota:
             quota, period = _read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us")
-        # Without a limit the quota is 'max', or -1 in the first version of control groups.
+        # If there is no limit, the quota is 'max', or -1 in the first version of control groups.
         if quota.isdecimal() and period.isdecimal() and int(period):
             yield int(quota) / int(period)
 
 
 def _memory_limits() -> Iterator[int]:
-    """The limits in bytes that the control groups of this process set."""
+    """Iterates over the limits that control groups of this process set, in bytes."""
     for group in _control_groups("memory"):
         limit = _read(group / "memory.max") or _read(group / "memory.limit_in_bytes")
         if limit.isdecimal():  # not 'max'
@@ -126,9 +127,10 @@ def _memory_limits() -> Iterator[int]:
 
 
 def _control_groups(controller: str) -> Iterator[Path]:
-    """The folders of Linux' control groups, of both versions, from this process' to the root.
+    """Iterates over the folders of Linux' control groups, from that of this process to the root.
 
-    In a container the path may be one that only its host has. The root is then the container's.
+    Both versions of control groups are read. In a container, a path may exist only on the host of
+    the container; the root is then that of the container.
     """
     for line in _read(_PROC / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -140,7 +142,7 @@ def _control_groups(controller: str) -> Iterator[Path]:
 
 
 def _read(file: Path) -> str:
-    """The text of a file of the system, empty if there is none or it is closed to this process."""
+    """Returns the text of a file of the system, or no text if this process cannot read it."""
     try:
         return file.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -1,6 +1,7 @@
 """Batch plans: each pair once, within the limit, as many batches in every epoch, little padding."""
 
 import tracemalloc
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -29,6 +30,12 @@ def caption_lengths(pairs: int, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
     return source, np.maximum(2, source + random.integers(-3, 4, pairs))
 
 
+def plan_of(source_lengths: Any, target_lengths: Any, **options: Any) -> BatchPlan:
+    source, target = np.asarray(source_lengths), np.asarray(target_lengths)
+    order = LengthOrder(lambda first, last: (source[first:last], target[first:last]), len(source))
+    return BatchPlan(order, **options)
+
+
 def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     return len(one) == len(other) and all(map(np.array_equal, one, other))
 
@@ -37,7 +44,7 @@ def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
 def test_every_pair_is_in_one_batch_of_every_epoch(
     lengths: np.ndarray, limit: dict[str, int], seed: int | None, epoch: int
 ) -> None:
-    rows = BatchPlan(*lengths, **limit, shuffle_seed=seed).rows(epoch)
+    rows = plan_of(*lengths, **limit, shuffle_seed=seed).rows(epoch)
     assert sorted(np.concatenate(rows)) == list(range(lengths.shape[1]))
     assert all(len(batch) for batch in rows)
 
@@ -64,7 +71,7 @@ def test_the_order_by_length_is_that_of_a_stable_sort(
 
 def test_pairs_of_one_length_meet_others_in_every_epoch() -> None:
     # All lengths equal: only step 1 brings rows that are far apart in the corpus together.
-    plan = BatchPlan([5] * 3000, [5] * 3000, batch_size=30, shuffle_seed=1)
+    plan = plan_of([5] * 3000, [5] * 3000, batch_size=30, shuffle_seed=1)
     spans = [np.ptp(rows) for epoch in range(3) for rows in plan.rows(epoch)]
     assert np.median(spans) > 1500  # of 30 draws from 3,000 it is about 2,800
     mates = [{frozenset(rows.tolist()) for rows in plan.rows(epoch)} for epoch in range(3)]
@@ -77,7 +84,7 @@ def test_a_plan_holds_nothing_for_a_pair() -> None:
         lengths = np.full(pairs, 5)
         order = LengthOrder(lambda *rows: (lengths[slice(*rows)],) * 2, pairs, on_disk=True)
         tracemalloc.start()
-        plan = BatchPlan.of_order(order, batch_size=5000, shuffle_seed=1)
+        plan = BatchPlan(order, batch_size=5000, shuffle_seed=1)
         plan.rows(3)[0]
         size = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
@@ -90,7 +97,7 @@ def test_a_plan_holds_nothing_for_a_pair() -> None:
 def test_epochs_have_as_many_batches_as_the_plan_says(
     lengths: np.ndarray, limit: dict[str, int], seed: int | None
 ) -> None:
-    plan = BatchPlan(*lengths, **limit, shuffle_seed=seed)
+    plan = plan_of(*lengths, **limit, shuffle_seed=seed)
     assert {len(plan.rows(epoch)) for epoch in range(4)} == {len(plan)}
 
 
@@ -99,7 +106,7 @@ def test_batches_keep_to_the_tokens_unless_one_pair_alone_does_not(
     lengths: np.ndarray, tokens: int, seed: int | None
 ) -> None:
     source, target = lengths
-    for rows in BatchPlan(source, target, batch_tokens=tokens, shuffle_seed=seed).rows(3):
+    for rows in plan_of(source, target, batch_tokens=tokens, shuffle_seed=seed).rows(3):
         padded = len(rows) * (source[rows].max() + target[rows].max())
         assert padded <= tokens or len(rows) == 1
 
@@ -108,7 +115,7 @@ def test_batches_keep_to_the_tokens_unless_one_pair_alone_does_not(
 def test_batch_size_gives_as_few_batches_as_possible(
     lengths: np.ndarray, size: int, seed: int | None
 ) -> None:
-    plan = BatchPlan(*lengths, batch_size=size, shuffle_seed=seed)
+    plan = plan_of(*lengths, batch_size=size, shuffle_seed=seed)
     assert len(plan) == -(-lengths.shape[1] // size)
     assert max(map(len, plan.rows(1))) <= size
 
@@ -117,18 +124,18 @@ def test_batch_size_gives_as_few_batches_as_possible(
 def test_batches_depend_on_seed_and_epoch_alone(
     lengths: np.ndarray, limit: dict[str, int], seed: int, epoch: int
 ) -> None:
-    plan = BatchPlan(*lengths, **limit, shuffle_seed=seed)
+    plan = plan_of(*lengths, **limit, shuffle_seed=seed)
     plan.rows(epoch + 1)
-    fresh = BatchPlan(*lengths, **limit, shuffle_seed=seed)
+    fresh = plan_of(*lengths, **limit, shuffle_seed=seed)
     assert same(plan.rows(epoch), fresh.rows(epoch))
 
 
 @pytest.mark.parametrize("limit", [{"batch_size": 32}, {"batch_tokens": 900}])
 def test_other_epochs_and_other_seeds_give_other_batches(limit: dict[str, int]) -> None:
     lengths = caption_lengths(1000)
-    plan = BatchPlan(*lengths, **limit, shuffle_seed=1)
+    plan = plan_of(*lengths, **limit, shuffle_seed=1)
     assert not same(plan.rows(0), plan.rows(1))
-    assert not same(plan.rows(0), BatchPlan(*lengths, **limit, shuffle_seed=2).rows(0))
+    assert not same(plan.rows(0), plan_of(*lengths, **limit, shuffle_seed=2).rows(0))
     # Not only in another order: the sentences that share a batch are others.
     batches = {frozenset(batch.tolist()) for batch in plan.rows(0)}
     assert not batches & {frozenset(batch.tolist()) for batch in plan.rows(1)}
@@ -136,7 +143,7 @@ def test_other_epochs_and_other_seeds_give_other_batches(limit: dict[str, int]) 
 
 def test_batches_come_in_random_order_of_length() -> None:
     source, target = caption_lengths(3000)
-    plan = BatchPlan(source, target, batch_size=30, shuffle_seed=1)
+    plan = plan_of(source, target, batch_size=30, shuffle_seed=1)
     means = [source[rows].mean() for rows in plan.rows()]
     # 100 independent draws: the correlation with the position has standard deviation 0.1.
     assert abs(np.corrcoef(means, np.arange(100))[0, 1]) < 0.4
@@ -147,7 +154,7 @@ def test_without_a_seed_the_order_is_by_length_and_the_same_in_every_epoch(
     limit: dict[str, int],
 ) -> None:
     source, target = caption_lengths(500)
-    plan = BatchPlan(source, target, **limit, shuffle_seed=None)
+    plan = plan_of(source, target, **limit, shuffle_seed=None)
     order = np.concatenate(plan.rows())
     assert (np.diff(np.maximum(source, target)[order]) >= 0).all()
     assert same(plan.rows(0), plan.rows(5))
@@ -156,14 +163,14 @@ def test_without_a_seed_the_order_is_by_length_and_the_same_in_every_epoch(
 def test_equal_lengths_without_a_seed_stay_in_corpus_order() -> None:
     # 300 of them: NumPy's other sorts keep the order of a few equal numbers by accident.
     lengths = np.tile([4, 2, 3], 300)
-    order = np.concatenate(BatchPlan(lengths, lengths, batch_size=2, shuffle_seed=None).rows())
+    order = np.concatenate(plan_of(lengths, lengths, batch_size=2, shuffle_seed=None).rows())
     for length in (2, 3, 4):
         assert (np.diff(order[lengths[order] == length]) > 0).all()
 
 
 def test_neighbours_in_the_order_differ_by_one_id_where_the_corpus_has_such_pairs() -> None:
     source, target = np.divmod(np.random.default_rng(1).permutation(400), 20)
-    plan = BatchPlan(source + 1, target + 1, batch_size=1, shuffle_seed=None)
+    plan = plan_of(source + 1, target + 1, batch_size=1, shuffle_seed=None)
     order = np.concatenate(plan.rows())
     steps = np.abs(np.diff(source[order])) + np.abs(np.diff(target[order]))
     assert set(steps.tolist()) == {1}
@@ -172,14 +179,14 @@ def test_neighbours_in_the_order_differ_by_one_id_where_the_corpus_has_such_pair
 def test_a_batch_may_use_the_last_of_its_tokens() -> None:
     # 6 pairs × (3 + 2) ids are 30.
     for tokens, batches in ((30, 1), (29, 2)):
-        plan = BatchPlan([3] * 6, [2] * 6, batch_tokens=tokens, shuffle_seed=None)
+        plan = plan_of([3] * 6, [2] * 6, batch_tokens=tokens, shuffle_seed=None)
         assert len(plan) == batches
 
 
 def test_padding_is_the_share_of_padded_ids() -> None:
     # By hand: sorted by the longer side (1, 2), (2, 2) | (5, 4), (9, 9).
     # Batch 1: 2 × (2 + 2) = 8 ids, 7 real; batch 2: 2 × (9 + 9) = 36 ids, 27 real.
-    plan = BatchPlan([9, 1, 5, 2], [9, 2, 4, 2], batch_size=2, shuffle_seed=None)
+    plan = plan_of([9, 1, 5, 2], [9, 2, 4, 2], batch_size=2, shuffle_seed=None)
     assert [rows.tolist() for rows in plan.rows()] == [[1, 3], [2, 0]]
     assert plan.padding() == pytest.approx(1 - (7 + 27) / (8 + 36), abs=1e-12)
 
@@ -188,14 +195,14 @@ def test_padding_is_the_share_of_padded_ids() -> None:
 def test_little_is_padded_also_with_badly_aligned_pairs(limit: dict[str, int]) -> None:
     # In random batches of 100 the longest is about twice the mean: half of all ids are padding.
     source, target = caption_lengths(20_000)
-    assert BatchPlan(source, target, **limit, shuffle_seed=1).padding(2) < 0.06
+    assert plan_of(source, target, **limit, shuffle_seed=1).padding(2) < 0.06
     source[::100] *= 10  # sorted by target length, each of these would stretch a batch
-    assert BatchPlan(source, target, **limit, shuffle_seed=1).padding(2) < 0.10
+    assert plan_of(source, target, **limit, shuffle_seed=1).padding(2) < 0.10
 
 
 def test_batches_are_filled_to_the_tokens() -> None:
     source, target = caption_lengths(20_000)
-    plan = BatchPlan(source, target, batch_tokens=2600, shuffle_seed=1)
+    plan = plan_of(source, target, batch_tokens=2600, shuffle_seed=1)
     needed = (source.sum() + target.sum()) / 2600  # without any padding or remainder
     assert needed <= len(plan) < 1.1 * needed
 
@@ -203,7 +210,7 @@ def test_batches_are_filled_to_the_tokens() -> None:
 @pytest.mark.parametrize("limit", [{}, {"batch_size": 4, "batch_tokens": 100}])
 def test_exactly_one_limit_is_taken(limit: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"exactly one of `batch_size`.* and `batch_tokens`"):
-        BatchPlan([2], [2], **limit, shuffle_seed=1)
+        plan_of([2], [2], **limit, shuffle_seed=1)
 
 
 @pytest.mark.parametrize(
@@ -221,9 +228,9 @@ def test_numbers_out_of_range_are_refused(
     arguments: dict[str, int], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        BatchPlan([2], [2], **{"shuffle_seed": 1, **arguments})
+        plan_of([2], [2], **{"shuffle_seed": 1, **arguments})
 
 
 def test_epoch_is_checked() -> None:
     with pytest.raises(ValueError, match="`epoch` must be at least 0; got -1"):
-        BatchPlan([2], [2], batch_size=1, shuffle_seed=None).rows(-1)
+        plan_of([2], [2], batch_size=1, shuffle_seed=None).rows(-1)

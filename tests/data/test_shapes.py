@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import keras_s2s as s2s
 from keras_s2s.data.batches import BatchPlan
+from keras_s2s.data.length_order import LengthOrder
 from keras_s2s.data.shapes import BoundedShapes
 
 RNG = np.random.default_rng(4)
@@ -21,7 +22,8 @@ class Planned:
     def __init__(self, multiple, **size):
         self.bounded = BoundedShapes(multiple=multiple, **size)
         self.lengths = self.bounded.rounded(LENGTHS)
-        self.plan = BatchPlan(*self.lengths, **size, shuffle_seed=1)
+        order = LengthOrder(lambda *rows: tuple(self.lengths[:, slice(*rows)]), LENGTHS.shape[1])
+        self.plan = BatchPlan(order, **size, shuffle_seed=1)
 
     def shape(self, rows):
         source, target = self.lengths[:, rows].max(axis=1).tolist()

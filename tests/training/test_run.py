@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from keras_s2s.data.corpus import CorpusError
+from keras_s2s.data.reading import CorpusError
 from keras_s2s.training import construction, progress
 from keras_s2s.training import run as training
 from keras_s2s.training.folder import check_output
