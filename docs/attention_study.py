@@ -35,8 +35,8 @@ def _study(output: Path, seed: int, quick: bool) -> None:
     import tensorflow as tf
     from study import alignments, bottleneck, figures, files, gradients
 
-    # At these sizes a second thread gains nothing. One thread always adds in the same order, so that
-    # runs repeat exactly.
+    # At these sizes a second thread gains nothing. With one thread sums have one order, so runs
+    # repeat exactly.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.get_logger().setLevel("ERROR")  # otherwise it warns that each model is traced anew
