@@ -1,7 +1,8 @@
-"""A contestant's side of a comparison: steps run on request, timed, and told as JSON lines.
+"""A contestant's side of a comparison: it runs steps on request and answers with their times.
 
-Standard library only, so that peers in environments of their own can use it. Each contestant is a
-process; `turns.py` lets them work one after the other, again and again.
+Requests and answers are lines, the answers in JSON. This module uses the standard library alone, so
+that peers in environments of their own can use it. Each contestant is a process; `turns.py` lets
+them work one after the other, again and again.
 """
 
 from __future__ import annotations
@@ -17,19 +18,20 @@ from typing import Any
 def serve(
     step: Callable[[], Any], *, warm_up: int = 3, counting: bool = False, **about: Any
 ) -> None:
-    """Says `about` once, then runs as many steps as each line of standard input asks for.
+    """Writes `about` once, then runs as many steps as each line of standard input asks for.
 
     Args:
-        step: does the work and waits for its result.
-        warm_up: steps before the first that is timed: they trace, compile, fill caches.
-        counting: whether a step returns how much it did, a number that the answer then holds.
-        about: what the record says of this contestant: versions, parameters, threads.
+        step: function that does the work and waits for its result.
+        warm_up: number of steps before the first one that is timed; they trace, compile and fill
+            caches.
+        counting: whether a step returns the amount of its work, which the answer then holds.
+        about: facts about this contestant for its record: versions, parameters, threads.
     """
-    tell = sys.stdout
-    sys.stdout = sys.stderr  # what libraries print is not an answer
+    answers = sys.stdout
+    sys.stdout = sys.stderr  # so that nothing that a library prints is taken for an answer
     for _ in range(warm_up):
         step()
-    _say(tell, about)
+    _say(answers, about)
     for line in sys.stdin:
         wall, processor, counted = [], [], []
         for _ in range(int(line)):
@@ -39,7 +41,7 @@ def serve(
             processor.append(time.process_time() - processor_start)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         answer = {"wall": wall, "processor": processor, "peak_mib": peak}
-        _say(tell, {**answer, "counted": counted} if counting else answer)
+        _say(answers, {**answer, "counted": counted} if counting else answer)
 
 
 def _say(stream: Any, record: dict[str, Any]) -> None:

@@ -1,10 +1,10 @@
-"""Memory of a corpus against its number of pairs, ids in memory and on disk, trained from.
+"""Measures the memory of a training against its number of pairs, with ids in memory and on disk.
 
     python benchmarks/corpus.py --pairs 500000 5000000
 
-Each row is a process of its own: pairs are generated one after the other, tokenised, and a small
-model takes some steps of batches from all over the corpus. One JSON line each: peak memory of the
-process before the text, with the text, and after the steps.
+Each row is a process of its own. It generates pairs one after the other, tokenises them, and trains
+a small model for some steps on batches from all over the corpus. It writes one JSON line: the peak
+memory of the process before the text, with the text, and after the steps.
 """
 
 from __future__ import annotations

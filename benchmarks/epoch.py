@@ -1,13 +1,15 @@
-"""An epoch of Multi30k English–German at the published small size: ours, PyTorch's, JoeyNMT's.
+"""Measures an epoch of Multi30k English–German at the published small size, beside two peers.
 
-Embeddings of 128, a bidirectional GRU of 256 each way, a GRU decoder of 256 with concat attention
-(Bahdanau et al. 2015), 10,000 joint subwords, 64 sentences a batch, Adam, gradients clipped to a
-global norm of 1, no dropout. All contestants read one segmentation, so that tokens count alike.
+The peers are PyTorch and JoeyNMT. The model has embeddings of 128, a bidirectional GRU of 256 each
+way, and a GRU decoder of 256 with concat attention (Bahdanau et al. 2015). The text has 10,000
+joint subwords, in batches of 64 sentences. The optimizer is Adam, with gradients clipped to a
+global norm of 1; there is no dropout. All contestants read the same segmentation, so that tokens
+count alike.
 
     python benchmarks/epoch.py --data FOLDER      # with train.lc.norm.tok.en and .de
 
-Turns are batches of an epoch in its shuffled order, which come from all lengths; seconds per epoch
-are extrapolated from them by the number of target tokens, end tokens among them.
+A turn takes batches of an epoch in its shuffled order, and so of all lengths. Seconds for each
+epoch are extrapolated from them by the number of target tokens, which includes end tokens.
 """
 
 from __future__ import annotations
@@ -218,9 +220,9 @@ def model(feeding: bool, vocabulary: int, embedding: int, units: int, **_: Any) 
         input_feeding=feeding,
         output_bias=False,
     )
-    made = s2s.Seq2Seq(encoder, decoder)
-    made.compile(weighted_metrics=[])
-    return made
+    model = s2s.Seq2Seq(encoder, decoder)
+    model.compile(weighted_metrics=[])
+    return model
 
 
 def step_of(folder: Path, feeding: bool, sizes: dict[str, int]) -> tuple[Callable[[], int], Any]:

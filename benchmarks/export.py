@@ -1,13 +1,13 @@
-"""Exported models in ONNX Runtime beside the same architecture in eager PyTorch.
+"""Measures exported models in ONNX Runtime beside the same architecture in eager PyTorch.
 
     benchmarks/peers/install.sh torch
     python benchmarks/export.py [--repeats 15] [--threads 2]
 
-All take turns in one run (A B A B), each in a program of its own that waits while the others run
-and answers each request twice, of which the second answer is timed. Weights are random, so outputs
-always have the longest length. Writes JSON lines: one about versions and machine, one for each
-search and batch size, with medians, lowest times, ratios of the medians, and the limits of the
-hardware.
+All contestants take turns in one run (A B A B). Each is a program of its own, which waits while the
+others run and answers each request twice; the second answer is timed. Weights are random, so
+outputs always have the longest length. The script writes JSON lines: one about versions and
+machine, and one for each search and batch size, with medians, lowest times, ratios of the medians,
+and the limits of the hardware.
 """
 
 from __future__ import annotations

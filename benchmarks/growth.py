@@ -1,14 +1,15 @@
-"""How time per target token and memory grow: with source length, batch, vocabulary and depth.
+"""Measures how time per target token and memory grow with each size of a model.
 
-One size at a time is changed from a base; every point is a process of its own, which takes training
-steps, then searches greedily in another graph. Prints a table of exponents and writes a JSON line a
-point, and with `--plot` log-log plots of them.
+The sizes are source length, batch, vocabulary and depth. One at a time is changed from a base.
+Every point is a process of its own, which takes training steps and then searches greedily in
+another graph. The script prints a table of exponents and writes a JSON line for each point, and
+with `--plot` it draws them in log-log plots.
 
     python benchmarks/growth.py --output growth.jsonl --plot growth.png
     python benchmarks/growth.py --read growth.jsonl --plot growth.png     # measures nothing
 
-On a machine that does other work give `--clock processor`: exponents are then of the time of all
-cores together.
+On a machine that does other work give `--clock processor`: exponents are then those of the
+processor time of all cores together.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One recurrent layer, forward and backward: ours, Keras' (plain and XLA), PyTorch's.
+"""Measures one recurrent layer, forward and backward, beside Keras' (plain and XLA) and PyTorch's.
 
 python benchmarks/layer.py --cell lstm
 """

@@ -1,8 +1,9 @@
-"""A training step with a large target vocabulary: the whole softmax beside a sample of it.
+"""Measures a training step with a large target vocabulary, with the whole softmax and a sample.
 
-The design and the batches of training_step.py, with a source vocabulary of 8,000; contestants take
-turns, each a process of its own, so that peak memory is a contestant's own too. The operations
-counted are those of the whole softmax with a matrix of its own, so rates say nothing of the others.
+The design and the batches are those of training_step.py, with a source vocabulary of 8,000. The
+contestants take turns, each in a process of its own, so that peak memory is a contestant's own too.
+The operations that are counted are those of the whole softmax with an output matrix of its own, so
+the rates of the other contestants say nothing.
 
     python benchmarks/sampled.py --threads 1 --vocabulary 50000 100000 --output lines.jsonl
 """

@@ -1,16 +1,16 @@
-"""What a search costs beside the model: per step, by width, vocabulary, length and controls.
+"""Measures what a step of a search costs beside the model, by width, vocabulary, length, controls.
 
 There is no model: a step looks up a row of a table. In every case these take turns:
 
-- `search`: all of the search, divided by its steps; no sentence ends before `max_length`.
-- `look_up`: a loop that only looks up rows, what a model would be.
-- `limit`: the same with `log_softmax` and TensorFlow's `top_k` of the width, what a search by the
+- `search`: the whole search, divided by its steps; no sentence ends before `max_length`.
+- `look_up`: a loop that only looks up rows, in the place of a model.
+- `limit`: the same with `log_softmax` and TensorFlow's `top_k` of the width, which a search by the
   book cannot do without.
 - `sort`: the same with all logits sorted, on request, for comparison.
 
-Times are the least of several runs, in milliseconds a step: other work on the machine only adds to
-a time. `_ms` is the wall's clock, `_cpu_ms` the processor time of all threads, which other work
-disturbs less. `overhead` is `(search − look_up) / (limit − look_up)` in processor time.
+Times are the least of several runs, in milliseconds a step, because other work on the machine only
+adds to a time. `_ms` is wall-clock time, and `_cpu_ms` the processor time of all threads, which
+other work disturbs less. `overhead` is `(search − look_up) / (limit − look_up)` in processor time.
 
     python benchmarks/search.py --output benchmarks/search.jsonl
 """

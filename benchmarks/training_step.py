@@ -1,7 +1,8 @@
-"""One training step of encoder–decoder with attention: ours, stock Keras layers', PyTorch's.
+"""Measures a training step of an encoder–decoder beside stock Keras layers and PyTorch.
 
-Embeddings, a bidirectional LSTM, an LSTM decoder with general attention (Luong et al. 2015), Adam,
-gradients clipped to a global norm of 1. All contestants run one design on batches of one shape.
+The model has embeddings, a bidirectional LSTM, and an LSTM decoder with general attention (Luong et
+al. 2015). The optimizer is Adam, with gradients clipped to a global norm of 1. All contestants run
+the same design on batches of the same shape.
 
     python benchmarks/training_step.py
 """

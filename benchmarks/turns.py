@@ -1,8 +1,9 @@
-"""Contestants in turn in one run: A B C A B C …, so that whatever else the machine does hits all.
+"""Runs contestants in turn: A B C A B C …, so that other work on the machine affects all of them.
 
-Times are wall-clock and processor time of each step. On a machine that does nothing else the first
-is what counts. On a shared one `--threads 1` and the second say what a step costs: there, PyTorch's
-threads wait for each other at every barrier, and the wall-clock time is that of the other work.
+Each step is timed by the wall clock and in processor time. On a machine that does nothing else, the
+wall clock counts. On a shared machine, `--threads 1` and the processor time say what a step costs:
+there, PyTorch's threads wait for each other at every barrier, and the wall clock measures the other
+work.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from keras_s2s.system import machine as facts
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / "peers"
 
-# The rate of the machine: what the library's own matrix product reaches at its best size.
+# Measures the rate of the machine: that of TensorFlow's matrix product at its best size.
 MATMUL = """
 import sys; sys.path.insert(0, {here!r})
 import tensorflow as tf
@@ -35,11 +36,11 @@ serve(lambda: product().numpy(), tensorflow=tf.__version__)
 """
 MATMUL_FLOP = 2 * 2048**3
 
-# Threads of the contestant before wait for work by asking for it again and again, some 200 ms long:
-# without a pause they take a core from the next one.
+# The threads of a contestant that has finished its turn still ask for work for some 200 ms. Without
+# a pause they take a core from the next contestant.
 PAUSE = 0.3
 
-# The environment that does what `keras_s2s.keep_freed_memory` does.
+# The environment variables that have the effect of `keras_s2s.keep_freed_memory`.
 MEMORY_KEPT = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
@@ -48,7 +49,7 @@ MEMORY_KEPT = {
 
 
 def options(description: str) -> argparse.ArgumentParser:
-    """The options that all comparisons have."""
+    """Returns a parser with the options that all comparisons have."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=10, help="turns of each contestant")
     parser.add_argument("--steps", type=int, default=3, help="steps in a turn")
@@ -75,12 +76,12 @@ def compare(
     """Runs all contestants in turn, prints a table, and returns one record for each.
 
     Args:
-        name: of the benchmark.
-        contestants: name to the command of a process that calls `contestant.serve`.
-        baseline: the contestant whose time is divided by the others'; 2 is twice as fast.
-        flop: floating-point operations of one step, in matrix products.
-        shapes: what the record says of the sizes.
-        arguments: what `options` parsed.
+        name: name of the benchmark.
+        contestants: command of a process that calls `contestant.serve`, by the contestant's name.
+        baseline: contestant whose time is divided by the others' times; 2 is twice as fast.
+        flop: number of floating-point operations of the matrix products in one step.
+        shapes: sizes that the record names.
+        arguments: parsed options.
     """
     about, answers, rates = take_turns(contestants, arguments)
     records = []
@@ -118,15 +119,15 @@ def compare(
 def take_turns(
     contestants: Mapping[str, Sequence[str]], arguments: argparse.Namespace
 ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], dict[str, float]]:
-    """Runs all contestants in turn, and the matrix product that says what the machine can do.
+    """Runs all contestants in turn, and with them the matrix product that the machine is rated by.
 
     Args:
-        contestants: name to the command of a process that calls `contestant.serve`.
-        arguments: what `options` parsed.
+        contestants: command of a process that calls `contestant.serve`, by the contestant's name.
+        arguments: parsed options.
 
     Returns:
-        What each contestant said of itself, its answers, one a round, and the rate in GFLOP/s by
-        either clock, 'wall' and 'processor'.
+        The facts that each contestant gave about itself, its answers, one for each round, and the
+        rate of the machine in GFLOP/s by each clock, 'wall' and 'processor'.
     """
     chosen = {k: v for k, v in contestants.items() if not arguments.only or k in arguments.only}
     commands = {**chosen, "matmul": python("-c", MATMUL.format(here=str(HERE)))}
@@ -151,26 +152,26 @@ def take_turns(
 
 
 def python(*arguments: str) -> list[str]:
-    """A command for the interpreter of this environment."""
+    """Returns a command for the interpreter of this environment."""
     return [sys.executable, "-W", "ignore", *arguments]
 
 
 def torch_python(*arguments: str) -> list[str]:
-    """A command for the environment of the PyTorch peers."""
+    """Returns a command for the interpreter of the PyTorch peers' environment."""
     return peer_python("torch", *arguments)
 
 
 def peer_python(environment: str, *arguments: str) -> list[str]:
-    """A command for an environment that `benchmarks/peers/install.sh` makes."""
+    """Returns a command for the interpreter of an environment that `peers/install.sh` makes."""
     interpreter = PEERS / "environments" / environment / "bin" / "python"
     if not interpreter.exists():
-        made = f"`benchmarks/peers/install.sh {environment}`"
-        raise SystemExit(f"{interpreter} is missing. Make it with {made}.")
+        command = f"`benchmarks/peers/install.sh {environment}`"
+        raise SystemExit(f"{interpreter} is missing. Make it with {command}.")
     return [str(interpreter), "-W", "ignore", *arguments]
 
 
 def machine() -> dict[str, Any]:
-    """What the times were measured on."""
+    """Returns facts about the machine on which the times were measured."""
     return {
         **facts.machine(),
         "load": round(os.getloadavg()[0], 1),
@@ -201,20 +202,20 @@ def _answer(key: str, process: Any) -> dict[str, Any]:
     return json.loads(line)
 
 
-def _median(turns: Sequence[Mapping[str, Any]], what: str) -> float:
-    return statistics.median(value for turn in turns for value in turn[what])
+def _median(turns: Sequence[Mapping[str, Any]], clock: str) -> float:
+    return statistics.median(seconds for turn in turns for seconds in turn[clock])
 
 
 def _ratios(turns: Any, others: Any, baseline: str) -> dict[str, Any]:
-    """The baseline's time over this one's, as the median over rounds of neighbouring turns."""
+    """Returns the baseline's time over this contestant's: the median over rounds of such turns."""
     if others is None:
         return {}
 
-    def ratio(what: str) -> float:
+    def ratio(clock: str) -> float:
         pairs = zip(turns, others, strict=True)
         return round(
             statistics.median(
-                statistics.median(b[what]) / statistics.median(a[what]) for a, b in pairs
+                statistics.median(b[clock]) / statistics.median(a[clock]) for a, b in pairs
             ),
             3,
         )

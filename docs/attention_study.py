@@ -1,7 +1,7 @@
-"""Measures what docs/attention.md says, and writes attention.json and three pictures beside it.
+"""Measures the figures of docs/attention.md, and writes attention.json and its three pictures.
 
-Run from the root of the repository: `python docs/attention_study.py`. `--quick` takes seconds and
-shows only that everything runs; its figures mean nothing.
+Run it from the root of the repository: `python docs/attention_study.py`. With `--quick` it takes
+seconds and only shows that everything runs; its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parses the command line, measures, writes."""
+    """Parses the command line, measures, and writes the results."""
     parser = argparse.ArgumentParser(description="Measures the claims of docs/attention.md.")
     parser.add_argument("--output", type=Path, default=Path("docs"), help="an existing folder")
     parser.add_argument("--seed", type=int, default=1, help="the first seed; others count up")
@@ -31,14 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _study(output: Path, seed: int, quick: bool) -> None:
-    # Here and not above, so that a wrong command line is answered at once.
+    # Imported here, so that an error in the command line is reported at once.
     import tensorflow as tf
     from study import alignments, bottleneck, figures, files, gradients
 
-    # At these sizes a second thread gains nothing, and one adds in one order: runs repeat exactly.
+    # At these sizes a second thread gains nothing. With one thread sums have one order, so runs
+    # repeat exactly.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.get_logger().setLevel("ERROR")  # each model is traced anew, which it would warn of
+    tf.get_logger().setLevel("ERROR")  # otherwise it warns that each model is traced anew
 
     began = time.perf_counter()
     report: dict[str, Any] = {

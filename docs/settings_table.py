@@ -1,6 +1,6 @@
-"""Writes the tables of `settings.md`, from the fields that declare the settings.
+"""Writes the tables of `settings.md` from the fields that declare the settings.
 
-Run it after a setting was added or changed: `python docs/settings_table.py`.
+Run it after a setting has been added or changed: `python docs/settings_table.py`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ BEGIN, END = "<!-- tables: python docs/settings_table.py -->", "<!-- end of tabl
 
 
 def page() -> str:
-    """The page with the tables as the settings are declared now."""
+    """Returns the page, with its tables made from the declarations of the settings."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     return f"{before}{BEGIN}\n{tables()}{END}{after}"
 
 
 def tables() -> str:
-    """A table for each panel of the command's help, with a row for each setting."""
-    # The fields of a panel need not stand together.
-    panels = list(dict.fromkeys(each.panel for each in declared(TrainingSettings).values()))
-    settings = sorted(
-        declared(TrainingSettings).values(), key=lambda each: panels.index(each.panel)
-    )
+    """Returns a table for each panel of the help of `train`, with a row for each setting."""
+    settings = declared(TrainingSettings).values()
+    # The fields of a panel need not follow each other.
+    panels = list(dict.fromkeys(setting.panel for setting in settings))
+    by_panel = sorted(settings, key=lambda setting: panels.index(setting.panel))
     lines = []
-    for panel, members in groupby(settings, key=lambda each: each.panel):
+    for panel, members in groupby(by_panel, key=lambda setting: setting.panel):
         lines += [f"\n### {panel}\n", "| setting | values | default | what it does |"]
         lines += ["| --- | --- | --- | --- |", *map(_row, members)]
     return "\n".join([*lines, "", ""])

@@ -1,20 +1,24 @@
 """Recurrent sequence-to-sequence models with attention for Keras 3: train, decode, export.
 
-Each public name stands once in `__init__.pyi` and is imported on its first use, so that `import
+Each public name is listed once, in `__init__.pyi`, and is imported on its first use. So `import
 keras_s2s` and the help of the command line do not wait for TensorFlow.
 
-The rooms, from the front door to the ground; each imports only from those below it:
+A room imports only from the rooms below it in this list; `search`, `layers`, `optimization` and
+`data` import nothing from each other:
 
-- `cli`: the command line `keras-s2s`.
-- `recipes`: published tasks, and the quickstart, from an empty folder to a table of results.
-- `export` (the folder beside this one): SavedModel and ONNX files, proven equal to Keras.
-- `training`: a training run, from its settings to the folder it leaves.
-- `evaluation`: metrics of outputs, validation by decoding, plots.
-- `translation`: from text to text with a trained model, and the file that holds it.
-- `models`: `Seq2Seq`, its training step, its inference model, ensembles.
-- `search`, `layers`, `optimization`, `data`: four siblings that know nothing of each other.
-- `text`: tokenizers.
-- `system`: checks of arguments, files, the machine, the version.
+- `cli/`: The command line `keras-s2s`.
+- `recipes/`: Published tasks and the quickstart, from an empty folder to a table of results.
+- `export` (the folder beside this one): SavedModels and ONNX files, proven equal to Keras.
+- `training/`: A training run, from its settings to the folder that it leaves.
+- `evaluation/`: Metrics of outputs, validation by decoding, and plots.
+- `translation/`: From text to text with a trained model, and the file that holds it.
+- `models/`: `Seq2Seq`, its training step, its inference model, and ensembles.
+- `search/`: Greedy, beam, diverse and sampling search, with penalties and constraints.
+- `layers/`: Encoder, bridge, attention, recurrent layers and decoder.
+- `optimization/`: Losses, Adam, learning rates, and the moving average of the weights.
+- `data/`: From text files to batches of ids.
+- `text/`: Tokenizers.
+- `system/`: Checks of arguments, atomic writing, facts about the machine, and the version.
 """
 
 import importlib
@@ -29,14 +33,15 @@ import wrapt
 from keras_s2s.system import allocation
 
 _HERE = Path(__file__).parent
-# The rooms whose classes stand in saved models, and all of their modules.
+# The rooms whose classes are named in saved models, and the names of all modules in these rooms.
 _SAVED = ("text", "optimization", "layers", "search", "models", "translation")
 _MODULES = [
     ".".join((__name__, *path.relative_to(_HERE).with_suffix("").parts)).removesuffix(".__init__")
     for room in _SAVED
     for path in (_HERE / room).rglob("*.py")
 ]
-# Older names of three rooms; programs import `keep_freed_memory` from the first of them.
+# Names of version 0.1.0: the two rooms are still attributes, and `keras_s2s.allocation` is still a
+# module, from which programs import `keep_freed_memory`.
 _FORMER = {"attention": "layers.attention", "recurrent": "layers.recurrent"}
 sys.modules[f"{__name__}.allocation"] = allocation
 
@@ -47,19 +52,19 @@ def __getattr__(name: str) -> Any:
     if name in _FORMER:
         return importlib.import_module(f"{__name__}.{_FORMER[name]}")
     if name in __all__ and name not in ("__version__", "keep_freed_memory"):
-        importlib.import_module("keras")  # and with it the classes of saved models: see below
+        importlib.import_module("keras")  # which also registers our classes: see `_register`
     return _public(name)
 
 
 def _register(imported: Any = None) -> None:
-    """Imports the modules whose classes Keras may have to find in a saved model.
+    """Imports the modules with the classes that Keras may have to find in a saved model.
 
-    Keras looks a class up among the registered ones and imports nothing of ours by itself. While a
-    module of these rooms is still being imported, the others cannot use it; its own end leads here
-    again.
+    Keras looks a class up among the registered ones, and imports none of our modules by itself.
+    Nothing happens while a module of these rooms is still being imported, because the others could
+    not use it yet. The end of that import calls this function again.
 
     Args:
-        imported: the module whose import led here; it is complete.
+        imported: module whose import has just ended and has called this function.
     """
     loaded = (sys.modules.get(name) for name in _MODULES)
     unfinished = any(
@@ -74,9 +79,9 @@ def _register(imported: Any = None) -> None:
                 importlib.import_module(f"{__name__}.{module}")
 
 
-# With Keras, and TensorFlow behind it, there already, nothing is left to wait for; else it happens
-# when Keras is imported, or the module of ours that imports it. So a model can be loaded whatever
-# was imported first.
+# If Keras is imported already, the classes are registered now. Otherwise they are registered when
+# Keras is imported, or at the end of the module of ours that imports it. So a model can be loaded
+# whichever module was imported first.
 if "keras" in sys.modules:
     _register()
 else:

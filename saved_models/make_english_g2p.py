@@ -2,7 +2,7 @@
 
     python saved_models/make_english_g2p.py RUNS/lstm-1/translator.keras DATA/cmudict_g2p/dev.tsv
 
-CMUdict is in capitals. The model that is kept reads small letters too, as the same letters.
+CMUdict is in capitals. The committed model reads small letters too, as the same letters.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main(model: Path, dev: Path) -> None:
 
 
 def in_both_cases(translator: Translator) -> Translator:
-    """The same translator, whose source has small letters too: with the embeddings of capitals."""
+    """Returns the translator with small letters in its source, embedded as the capitals are."""
     letters = translator.source_tokenizer.vocabulary
     small = [letter.lower() for letter in letters if letter.lower() not in letters]
     tokenizer = CharTokenizer([*letters, *small])

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    """Trains on 24,000 dates in a temporary folder and keeps the translator alone."""
+    """Trains on 24,000 dates in a temporary folder and keeps only the translator."""
     corpus = date_corpus(24_000, 1_000, 1_000, seed=1)
     with tempfile.TemporaryDirectory() as folder:
         files = {}

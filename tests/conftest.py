@@ -1,4 +1,4 @@
-"""Settings every test shares: quiet TensorFlow, float32, one seed, real corpora on request.
+"""Settings that all tests share: quiet TensorFlow, float32, one seed, real corpora on request.
 
 `KERAS_BACKEND=jax` or `torch` runs the tests marked `backend_neutral` on that backend, also where
 TensorFlow is not installed.
@@ -6,11 +6,11 @@ TensorFlow is not installed.
 
 import os
 
-# Read once, when TensorFlow or Keras loads, so they are set before any test module is imported.
+# TensorFlow and Keras read these once, when they are imported, so they are set before any test.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if os.environ.setdefault("KERAS_BACKEND", "tensorflow") == "jax":
     os.environ.setdefault("JAX_ENABLE_X64", "1")
-    # Tests spend their time in compilation, not in what is compiled.
+    # Tests spend their time in compilation, and little in the compiled programs.
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import shutil
@@ -26,9 +26,9 @@ BACKEND = os.environ["KERAS_BACKEND"]
 if BACKEND != "tensorflow":
     from keras.src.backend.common import dtypes
 
-    # Oracles and finite differences are float64, which Keras computes in on TensorFlow alone (keras
-    # 3.15; JAX has it only on request besides). What users of the other backends have, float32 and
-    # neither of these two settings, is what test_backends.py runs.
+    # Oracles and finite differences are float64, in which Keras computes on TensorFlow alone (keras
+    # 3.15), and JAX only on request. Users of the other backends have float32 and neither of these
+    # two settings; that is what tests/models/test_backends.py runs.
     dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
 
 CORPORA_VARIABLE = "KERAS_S2S_CORPORA"
@@ -38,13 +38,13 @@ WEB_FOLDER = "KERAS_S2S_ORT_WEB"  # a folder whose node_modules holds it already
 
 
 def corpora_folder() -> Path | None:
-    """The folder named by the environment variable, or None when it is not set."""
+    """Returns the folder that the environment variable names, or None if it is not set."""
     named = os.environ.get(CORPORA_VARIABLE)
     return Path(named) if named else None
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """On another backend, leaves the other modules unread: many import TensorFlow."""
+    """On another backend, ignores the modules not marked for it, many of which need TensorFlow."""
     if BACKEND == "tensorflow" or not collection_path.name.startswith("test_"):
         return None
     return "mark.backend_neutral" not in collection_path.read_text(encoding="utf-8") or None
@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def corpora() -> Path:
-    """Folder of the real corpora. Tests that ask for it carry `@pytest.mark.corpora`."""
+    """The folder of the real corpora. Tests that use it carry `@pytest.mark.corpora`."""
     folder = corpora_folder()
     if folder is None:
         pytest.skip(f"set {CORPORA_VARIABLE} to the folder of the corpora to run this test")
@@ -77,27 +77,27 @@ def corpora() -> Path:
 
 @pytest.fixture(scope="session")
 def served_words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Characters to words, exported for TensorFlow Serving: a `served.Served`."""
+    """A translator of characters to words, exported for TensorFlow Serving: a `served.Served`."""
     from support.served import PAIRS, serve
 
-    found = serve(PAIRS[0], tmp_path_factory.mktemp("words"))
-    yield found
-    found.session.close()
+    served = serve(PAIRS[0], tmp_path_factory.mktemp("words"))
+    yield served
+    served.session.close()
 
 
 @pytest.fixture(scope="session")
 def served_pieces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The same with SentencePiece on both sides."""
+    """A translator with SentencePiece on both sides, exported in the same way."""
     from support.served import PAIRS, serve
 
-    found = serve(PAIRS[1], tmp_path_factory.mktemp("pieces"))
-    yield found
-    found.session.close()
+    served = serve(PAIRS[1], tmp_path_factory.mktemp("pieces"))
+    yield served
+    served.session.close()
 
 
 @pytest.fixture(scope="session")
 def exported_cats(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Everything an export writes, for characters to words: a `served.Exported`."""
+    """A whole export of a translator of characters to words: a `served.Exported`."""
     from support.served import export
 
     return export(tmp_path_factory.mktemp("exported"))
@@ -130,9 +130,9 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def keras_state() -> Iterator[None]:
-    """Every test starts in float32 from one seed, whatever keras.json or the last test set.
+    """Starts every test in float32 and from one seed, whatever keras.json or the last test set.
 
-    Tests that do not use Keras do not pay for its import.
+    Keras is not imported for it, so tests that do not use Keras stay quick.
     """
     keras = sys.modules.get("keras")
     if keras is None:
@@ -151,7 +151,7 @@ if BACKEND == "torch":
 
     @pytest.fixture(autouse=True)
     def outputs_are_readable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        """Gradients only in `fit` and in `backends.gradients`.
+        """Allows gradients only in `fit` and in `backends.gradients`.
 
         Torch makes no NumPy array of a tensor that gradients may flow through, and nearly every
         test compares outputs as NumPy arrays.

@@ -1,4 +1,4 @@
-"""Alignments: whether the attention of a model that reverses lies on the anti-diagonal."""
+"""Alignments: measures whether the attention of a model that reverses is on the anti-diagonal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from study import models, tasks
 
 
 class Settings(NamedTuple):
-    """What is measured."""
+    """Settings of the measurement."""
 
     variants: tuple[str, ...] = ("dot", "general", "concat")
     seeds: int = 3
@@ -52,8 +52,8 @@ def anti_diagonal(weights: Any) -> AntiDiagonal:
     """Measures attention weights.
 
     Args:
-        weights: `(N, T, S)` with `T ≥ S`; rows after the first `S`, as that of the end token, have
-            no source token of their own and do not count.
+        weights: `(N, T, S)` with `T ≥ S`; rows after the first `S`, such as that of the end token,
+            have no source token of their own and do not count.
     """
     weights = np.asarray(weights, "float64")
     _, targets, sources = weights.shape
@@ -73,7 +73,7 @@ def anti_diagonal(weights: Any) -> AntiDiagonal:
 
 
 def alignment(model: Seq2Seq, sequences: tasks.Pairs) -> np.ndarray:
-    """Attention weights `(N, S + 1, S)`, the decoder reading the true tokens."""
+    """Returns attention weights `(N, S + 1, S)` of a decoder that reads the true tokens."""
     encoded, state = model.encoder(sequences.source)
     _, _, weights = model.decoder(sequences.target[:, :-1], model.bridge(state), encoded)
     return np.asarray(weights)
@@ -99,18 +99,20 @@ def measure(settings: Settings, seed: int, say: Any = print) -> dict[str, Any]:
 def _by_length(model: Seq2Seq, settings: Settings) -> list[dict[str, float]]:
     generator = np.random.default_rng(tasks.EVALUATION_SEED)
     decodes = models.ExactMatch(model, max(settings.lengths))
-    found = []
+    measurements = []
     for length in settings.lengths:
         sequences = tasks.pairs(
             settings.task, settings.sequences, length, settings.sizes.symbols, generator
         )
         on_it = anti_diagonal(alignment(model, sequences))
-        found.append({"length": length, "exact_match": decodes(sequences), **on_it._asdict()})
-    return found
+        measurements.append(
+            {"length": length, "exact_match": decodes(sequences), **on_it._asdict()}
+        )
+    return measurements
 
 
 def _one(model: Seq2Seq, settings: Settings) -> dict[str, Any]:
-    """The one sequence that is drawn: the first of a generator, not a chosen one."""
+    """Returns the one sequence that is drawn: the first of a generator, and not a chosen one."""
     generator = np.random.default_rng(tasks.EVALUATION_SEED)
     sequences = tasks.pairs(
         settings.task, 1, settings.drawn_length, settings.sizes.symbols, generator

@@ -1,4 +1,7 @@
-"""The bottleneck: exact match by source length when one vector carries the source, and when not."""
+"""The bottleneck: measures exact match by source length, with and without attention.
+
+Without attention, one vector carries the whole source to the decoder.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from study import models, tasks
 
 
 class Settings(NamedTuple):
-    """What is measured: every variant with the same sizes, sequences and number of steps."""
+    """Settings of the measurement; all variants have the same sizes, sequences and steps."""
 
     variants: tuple[str, ...] = tuple(models.VARIANTS)
     seeds: int = 3
@@ -60,8 +63,8 @@ def measure(settings: Settings, seed: int, say: Any = print) -> dict[str, Any]:
 
 
 def by_variant(result: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Exact match of each variant as `(seeds, lengths)`."""
-    found: dict[str, list[list[float]]] = {}
+    """Returns the exact match of each variant as `(seeds, lengths)`."""
+    shares: dict[str, list[list[float]]] = {}
     for run in result["runs"]:
-        found.setdefault(run["variant"], []).append(run["exact_match"])
-    return {name: np.array(rows) for name, rows in found.items()}
+        shares.setdefault(run["variant"], []).append(run["exact_match"])
+    return {name: np.array(rows) for name, rows in shares.items()}

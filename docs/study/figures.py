@@ -1,4 +1,4 @@
-"""The three pictures. Draws with Matplotlib's objects only, like `keras_s2s.evaluation.plots`."""
+"""Draws the three pictures with Matplotlib's objects alone, like `keras_s2s.evaluation.plots`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CELLS = {"lstm": "LSTM", "gru": "GRU"}
 
 
 def gradient_shortcut(result: dict[str, Any]) -> Figure:
-    """Norm against distance to the end of the source, before and after training, for each cell."""
+    """Draws the norm against the distance to the end of the source, before and after training."""
     settings = result["settings"]
     figure = _figure(9, 3.4 * len(settings.cells))
     grid = figure.subplots(len(settings.cells), 2, sharex=True, sharey="row", squeeze=False)
@@ -57,13 +57,13 @@ def gradient_shortcut(result: dict[str, Any]) -> Figure:
 
 
 def profiles(result: dict[str, Any], of: str = "norm", **chosen: Any) -> np.ndarray:
-    """The profiles `(seeds, length)` of the runs with these properties."""
+    """Returns the profiles `(seeds, length)` of the runs with these properties."""
     runs = [r for r in result["runs"] if all(r[key] == value for key, value in chosen.items())]
     return np.array([run[of] for run in runs])
 
 
 def exact_match(result: dict[str, Any]) -> Figure:
-    """Exact match against source length, a line per variant; lengths never trained on shaded."""
+    """Draws exact match against source length; lengths that training has not seen are shaded."""
     settings = result["settings"]
     figure = _figure(8, 4.6)
     axes = figure.add_subplot()
@@ -96,7 +96,7 @@ def exact_match(result: dict[str, Any]) -> Figure:
 
 
 def reverse_alignment(result: dict[str, Any]) -> Figure:
-    """Heat maps of one sequence, a panel per score."""
+    """Draws heat maps of one sequence, a panel for each score."""
     drawn = result["drawn"]
     figure = _figure(3.9 * len(drawn) + 0.7, 4.5)
     row = figure.subplots(1, len(drawn), squeeze=False)[0]
@@ -113,7 +113,7 @@ def reverse_alignment(result: dict[str, Any]) -> Figure:
 
 
 def _token(token: int) -> str:
-    """Symbols as letters, so that a row reads as a word."""
+    """Returns a symbol as a letter, so that a row reads as a word."""
     return "end" if token == tasks.END else chr(ord("a") + token - tasks.FIRST)
 
 

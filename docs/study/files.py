@@ -1,4 +1,4 @@
-"""What is written, and in which circumstances it was measured. A file appears whole or not."""
+"""Writes the results, with the circumstances in which they were measured, each file atomically."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib")
 
 
 def circumstances() -> dict[str, Any]:
-    """Versions, backend and machine."""
+    """Returns the versions, the backend and facts about the machine."""
     return {
         "keras_s2s": keras_s2s.__version__,
         **versions(PACKAGES),
@@ -33,14 +33,14 @@ def circumstances() -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """JSON with records as objects, six digits to a number and a list of numbers to a line."""
+    """Writes JSON: records as objects, numbers with six digits, a list of numbers on one line."""
     text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
-    flat = re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
+    flat = re.sub(r"\[[^\[\]{}]*\]", lambda row: re.sub(r"\s+", " ", row[0]), text)
     write_text(path, flat + "\n")
 
 
 def plain(value: Any) -> Any:
-    """Named tuples as dictionaries, floats with six digits."""
+    """Returns a value with named tuples as dictionaries and floats with six digits."""
     if hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, dict):
@@ -51,6 +51,6 @@ def plain(value: Any) -> Any:
 
 
 def write_figure(path: Path, figure: Any) -> None:
-    """A figure as PNG."""
+    """Writes a figure as a PNG file."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=figure.dpi)

@@ -1,9 +1,9 @@
 """The gradient shortcut: how much of the loss's gradient reaches each encoder state.
 
-The gradient meant is that of the recurrent state itself. A zero is added to the state after every
-source position, to what the next position reads as well as to what the decoder attends to, and the
-gradient is taken with respect to these zeros. It then counts every way from the state to the loss:
-through the later states, and, with attention, straight through the memory.
+The gradient is that of the recurrent state itself. A zero is added to the state after every source
+position, where the next position reads it and where the decoder attends to it, and the gradient is
+taken with respect to these zeros. So it counts every way from the state to the loss: through the
+later states, and, with attention, straight through the memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from study import models, tasks
 
 
 class Settings(NamedTuple):
-    """What is measured."""
+    """Settings of the measurement."""
 
     lengths: tuple[int, ...] = (10, 25, 50, 100)
     cells: tuple[str, ...] = ("lstm", "gru")
@@ -46,10 +46,10 @@ QUICK = Settings(
 
 
 class Gradients(NamedTuple):
-    """Of the loss of each sequence, the mean cross-entropy of its target tokens.
+    """Gradients of the loss of each sequence, the mean cross-entropy of its target tokens.
 
     Attributes:
-        loss: `(B,)`.
+        loss: `(B,)`: the loss of each sequence.
         state: one `(B, S, U)` per tensor of the state (h and c of an LSTM, h of a GRU): gradients
             with respect to the recurrent state after each position, by every way.
         memory: `(B, S, U)`: the part of that of h which comes straight from the memory. Zeros
@@ -62,10 +62,10 @@ class Gradients(NamedTuple):
 
 
 def state_gradients(model: Seq2Seq, source_ids: Any, target_ids: Any) -> Gradients:
-    """Gradients of each sequence's loss with respect to the encoder's states.
+    """Returns the gradients of each sequence's loss with respect to the encoder's states.
 
     Args:
-        model: with a forward encoder of one layer.
+        model: model with a forward encoder of one layer.
         source_ids: `(B, S)` int, no padding.
         target_ids: `(B, T)` int, start and end included, no padding.
     """
@@ -90,15 +90,15 @@ def state_gradients(model: Seq2Seq, source_ids: Any, target_ids: Any) -> Gradien
 def unrolled(
     encoder: Encoder, source_ids: Any, added: tuple[Any, ...]
 ) -> tuple[Any, tuple[Any, ...]]:
-    """The encoder's recurrence, step by step, with something added to each state.
+    """Runs the encoder's recurrence step by step, with a tensor added to each state.
 
     Args:
-        encoder: forward, one layer.
-        source_ids: `(B, S)`, no padding.
-        added: per tensor of the state, `(S, B, U)`: added after each step.
+        encoder: forward encoder of one layer.
+        source_ids: `(B, S)` int, no padding.
+        added: `(S, B, U)` for each tensor of the state, added after each step.
 
     Returns:
-        `(values (B, S, U), state)`; with zeros added, what the encoder's call gives.
+        `(values (B, S, U), state)`; if zeros are added, the same as the encoder's call.
     """
     recurrent = recurrent_layer(encoder)
 
@@ -114,7 +114,7 @@ def unrolled(
 
 
 def recomputation_difference(encoder: Encoder, source_ids: Any) -> Any:
-    """Largest difference between the encoder's own values and state and the unrolled ones."""
+    """Returns the largest difference of the unrolled values and state from the encoder's own."""
     zeros = _zeros(recurrent_layer(encoder), source_ids)
     ours = unrolled(encoder, source_ids, zeros)
     encoded, (state,) = encoder(source_ids)
@@ -123,7 +123,7 @@ def recomputation_difference(encoder: Encoder, source_ids: Any) -> Any:
 
 
 def _zeros(recurrent: Any, source_ids: Any) -> tuple[Any, ...]:
-    """Per tensor of the state, `(S, B, U)`."""
+    """Returns zeros `(S, B, U)` for each tensor of the state."""
     batch, length = ops.shape(source_ids)
     return tuple(
         ops.zeros((length, batch, size), recurrent.compute_dtype) for size in recurrent.state_sizes
@@ -148,7 +148,7 @@ def measure(settings: Settings, seed: int, say: Any = print) -> dict[str, Any]:
 
 
 class _Watch(keras.callbacks.Callback):
-    """Measures while a model is trained, on the same sequences for every model and step."""
+    """A callback that measures during training, on the same sequences for every model and step."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -200,13 +200,13 @@ class _Watch(keras.callbacks.Callback):
 
 
 def mean_norm(gradients: tuple[Any, ...]) -> list[float]:
-    """Per position, the mean over sequences of the norm of all tensors `(B, S, U)` together."""
+    """Returns for each position the mean over sequences of the norm of all tensors together."""
     joined = np.concatenate([np.asarray(x, "float64") for x in gradients], axis=-1)
     return np.linalg.norm(joined, axis=-1).mean(axis=0).tolist()
 
 
 def recurrent_layer(encoder: Encoder) -> Any:
-    """The one recurrence of a forward encoder without residual, normalisation or dropout."""
+    """Returns the recurrent layer of a forward encoder that has no other one."""
     if encoder.bidirectional or encoder.depth != 1 or encoder.reverse_source:
         raise ValueError(
             "State gradients need an encoder with one forward layer; got "

@@ -1,4 +1,4 @@
-"""The model all three measurements share, its training, and how often it is exactly right."""
+"""The model that all three measurements share, its training, and its share of exact matches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from study import tasks
 
 
 class Variant(NamedTuple):
-    """A way to let the decoder know the source."""
+    """A way in which the decoder learns about the source."""
 
     attention: str | None
     reverse_source: bool = False
@@ -31,7 +31,7 @@ VARIANTS = {
 
 
 class Sizes(NamedTuple):
-    """Sizes of the model: one recurrent layer on each side, forward only in the encoder."""
+    """Sizes of the model, which has one recurrent layer on each side, forward in the encoder."""
 
     symbols: int = 16
     embedding: int = 32
@@ -39,7 +39,7 @@ class Sizes(NamedTuple):
 
 
 class Training(NamedTuple):
-    """How a model is trained: Adam, its step falling to zero along a cosine."""
+    """Settings of a training with Adam, whose learning rate falls to zero along a cosine."""
 
     steps: int
     longest: int
@@ -50,7 +50,7 @@ class Training(NamedTuple):
 def make_model(
     variant: Variant, sizes: Sizes, seed: int, cell: str = "lstm", dtype: str = "float32"
 ) -> Seq2Seq:
-    """An untrained model. Encoder and decoder are equally wide, so the bridge is a copy."""
+    """Makes an untrained model. Encoder and decoder are equally wide, so the bridge is a copy."""
     keras.utils.set_random_seed(seed)
     shared: dict[str, Any] = {
         "vocabulary_size": tasks.FIRST + sizes.symbols,
@@ -73,10 +73,11 @@ def train(
     seed: int,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> dict[str, float]:
-    """Trains on sequences made as they are needed; the same seed makes the same ones.
+    """Trains on sequences that are made as they are needed, the same ones for the same seed.
 
     Returns:
-        The mean loss of the last tenth of the steps, in nats a token, and the seconds it took.
+        The mean loss of the last tenth of the steps, in nats a token, and the seconds of the
+        training.
     """
     ids = tf.TensorSpec((None, None), tf.int32)
 
@@ -106,8 +107,8 @@ class ExactMatch:
     """Share of sequences that a model decodes without any error, the end included.
 
     Args:
-        model: a trained model.
-        longest: the longest source it will be asked for; decoding stops 2 tokens after that.
+        model: trained model.
+        longest: length of the longest source; outputs have at most 3 ids more.
     """
 
     def __init__(self, model: Seq2Seq, longest: int) -> None:

@@ -1,4 +1,4 @@
-"""Copying and reversing: random ids in, the same ids out in the same or the opposite order."""
+"""The tasks of copying and reversing: the target has the source's random ids, or their reverse."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-PAD, START, END, FIRST = 0, 2, 3, 4  # FIRST: the first id that is a symbol
+PAD, START, END, FIRST = 0, 2, 3, 4  # FIRST is the first id that is a symbol
 TASKS = ("copy", "reverse")
-EVALUATION_SEED = 987654321  # of the sequences every model is measured on; no training uses it
+EVALUATION_SEED = 987654321  # makes the sequences that models are measured on; no training uses it
 
 
 class Pairs(NamedTuple):
@@ -25,19 +25,19 @@ class Pairs(NamedTuple):
 
     @property
     def inputs(self) -> dict[str, np.ndarray]:
-        """What `Seq2Seq` takes, the decoder reading the true tokens."""
+        """The inputs of `Seq2Seq`, whose decoder reads the true tokens."""
         return {"source_ids": self.source, "target_ids": self.target[:, :-1]}
 
     @property
     def labels(self) -> np.ndarray:
-        """What it is to predict: `(N, S + 1)`."""
+        """The ids `(N, S + 1)` that the model should predict."""
         return self.target[:, 1:]
 
 
 def pairs(
     task: str, count: int, length: int, symbols: int, generator: np.random.Generator
 ) -> Pairs:
-    """`count` pairs of `length` independent, uniform symbols."""
+    """Returns `count` pairs of `length` independent, uniform symbols."""
     if task not in TASKS:
         raise ValueError(f"`task` must be one of {', '.join(map(repr, TASKS))}; got task={task!r}.")
     source = generator.integers(FIRST, FIRST + symbols, (count, length)).astype("int32")
@@ -49,7 +49,7 @@ def pairs(
 def batches(
     task: str, steps: int, size: int, longest: int, symbols: int, seed: int
 ) -> Iterator[Pairs]:
-    """`steps` batches of fresh pairs; all of a batch have one length, drawn from 1 to `longest`."""
+    """Yields `steps` batches of new pairs; a batch has one length, drawn from 1 to `longest`."""
     generator = np.random.default_rng(seed)
     for _ in range(steps):
         yield pairs(task, size, int(generator.integers(1, longest + 1)), symbols, generator)

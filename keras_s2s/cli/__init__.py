@@ -1,21 +1,16 @@
-"""The command line `keras-s2s`: one module a command, their options, and what they say.
+"""The command line `keras-s2s`: its commands, their options, and what they print.
 
 Nothing here imports TensorFlow before everything that can be checked without it has been checked.
 
-- `export`: The commands that hand a model on: `export`, and `verify` for what it wrote.
-- `main`: The command line: puts the commands together and turns errors into one line.
-- `models`: Loads the translators that the options name.
-- `options`: The options of the command line: their types, their help, and what is checked before
-  a command.
+- `main`: Puts the commands together and turns errors into one line.
+- `train`: The commands that make a model: `train`, `average`, `compress` and `quickstart`.
+- `translate`: The commands that use a model: `translate`, `evaluate`, `score` and `explain`.
+- `export`: The commands that hand a model on: `export` and `verify`.
 - `recipe`: The command that reproduces a published task: `recipe`.
-- `search_options`: From the options of the command line to a search: the one place that knows
-  both.
-- `signature`: How a function of keywords becomes a command: typer reads the options from its
-  signature.
-- `terminal`: What the command says on the terminal: its own lines, and none of TensorFlow's
-  notices.
-- `train`: The commands that make a model: `train`, `average`, `quickstart`.
-- `training_options`: The options of `train`, made from the settings that they set, and the way
-  back to the settings.
-- `translate`: The commands that use a model: `translate`, `evaluate`, `score`, `explain`.
+- `options`: The options that several commands share, and those of commands that use a model.
+- `search_options`: The options of a search, and the search that they ask for.
+- `training_options`: The options of `train`, which are made from the settings of a training.
+- `signature`: Makes commands of functions whose options are not all written in their signature.
+- `models`: Finds and loads the translators that a command is given.
+- `terminal`: Messages on the terminal, without TensorFlow's notices.
 """

@@ -1,4 +1,4 @@
-"""The commands that hand a model on: `export`, and `verify` for what it wrote."""
+"""The commands that hand a model on: `export`, and `verify`, which proves an export again."""
 
 from __future__ import annotations
 
@@ -9,30 +9,124 @@ import typer
 
 from keras_s2s.cli import options
 from keras_s2s.cli.models import check_models, load_models
-from keras_s2s.cli.options import ArgumentError
+from keras_s2s.cli.options import ArgumentError, file_option
 from keras_s2s.cli.terminal import quiet_start, say
 from keras_s2s.training.folder import best_epoch
 
 FORMATS = {"serving", "onnx", "triton"}
 
+Output = Annotated[
+    Path, typer.Option(help="Folder that receives the export, in serving/, onnx/ and triton/.")
+]
+Formats = Annotated[
+    str,
+    typer.Option(
+        metavar="LIST",
+        help="Formats to write, of serving, onnx and triton, with commas between them.",
+    ),
+]
+ServingName = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        help="Name of the served model, as in serving/NAME/VERSION. Default: that of the folder.",
+    ),
+]
+Version = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of the served version, as in serving/NAME/VERSION. Default: one more than the "
+        "highest in the folder.",
+    ),
+]
+ServedBeam = Annotated[
+    int | None,
+    typer.Option(
+        "--beam",
+        min=1,
+        help="Number of hypotheses of the exported beam search. Default: as saved with the model, "
+        "or 5 for a model without a beam.",
+    ),
+]
+OldestServer = Annotated[
+    str,
+    typer.Option(
+        "--server",
+        metavar="VERSION",
+        help="Oldest version of TensorFlow Serving that should load the export; an operator that "
+        "it lacks is an error.",
+    ),
+]
+Sentences = Annotated[
+    Path | None,
+    file_option(
+        help="File with sentences to compare with Keras on, one on each line. Default: sentences "
+        "made at random from the vocabulary."
+    ),
+]
+Quantization = Annotated[
+    str | None,
+    typer.Option(
+        "--quantize",
+        metavar="int8",
+        help="Write each ONNX model with weights of 8 bits too; must be int8.",
+    ),
+]
+Int8References = Annotated[
+    Path | None,
+    file_option(
+        "--references",
+        help="File whose line n is the reference of line n of --sentences, to measure int8 by.",
+    ),
+]
+Int8Drop = Annotated[
+    float,
+    typer.Option(
+        metavar="POINTS",
+        help="Largest loss of BLEU or exact match that int8 may have, in points from 0 to 100; inf "
+        "allows any.",
+    ),
+]
+ExportedFolder = Annotated[
+    Path, typer.Argument(help="Folder that the command export wrote.", metavar="DIR")
+]
+OriginalModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        help="Translator that was exported, whose outputs Keras computes anew. Default: compare "
+        "with the outputs that were recorded with the export.",
+    ),
+]
+NewServer = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="VERSION",
+        help="Version of TensorFlow Serving that must load the export. Default: as exported.",
+    ),
+]
+
 
 def export(
     model: options.Model,
-    output: Annotated[
-        Path, typer.Option(help="Folder that receives the export, in serving/ and onnx/.")
-    ],
-    formats: options.Formats = "serving,onnx,triton",
-    name: options.ServingName = None,
-    version: options.Version = None,
-    beam: options.ServedBeam = None,
-    server: options.Server = "2.20",
-    sentences: options.Sentences = None,
-    quantize: options.Quantization = None,
-    references: options.Int8References = None,
-    int8_drop: options.Int8Drop = 1.0,
+    output: Output,
+    formats: Formats = "serving,onnx,triton",
+    name: ServingName = None,
+    version: Version = None,
+    beam: ServedBeam = None,
+    server: OldestServer = "2.20",
+    sentences: Sentences = None,
+    quantize: Quantization = None,
+    references: Int8References = None,
+    int8_drop: Int8Drop = 1.0,
     force: options.Force = False,
 ) -> None:
-    """Export to SavedModel and ONNX; kept only if all of it gives the same outputs as Keras."""
+    """Export a model to SavedModel and ONNX, if all outputs equal those of Keras.
+
+    Everything is written aside and compared first. If anything differs, nothing is published.
+    """
     from keras_s2s.data.reading import read_lines
 
     chosen = [part.strip() for part in formats.split(",")]
@@ -41,7 +135,7 @@ def export(
     if quantize not in (None, "int8"):
         raise ArgumentError(f"--quantize must be int8; got {quantize!r}.")
     check_models(model)
-    texts, wanted = (
+    texts, reference_texts = (
         None if path is None else list(read_lines(path)) for path in (sentences, references)
     )
     with quiet_start():
@@ -56,7 +150,7 @@ def export(
         server=server,
         sentences=texts,
         quantize=quantize,
-        references=wanted,
+        references=reference_texts,
         int8_drop=int8_drop,
         training=best_epoch(model),
         force=force,
@@ -66,13 +160,14 @@ def export(
 
 
 def verify(
-    folder: Annotated[
-        Path, typer.Argument(help="Folder that the command export wrote.", metavar="DIR")
-    ],
-    model: options.OriginalModel = None,
-    server: options.NewServer = None,
+    folder: ExportedFolder,
+    model: OriginalModel = None,
+    server: NewServer = None,
 ) -> None:
-    """Prove an exported folder once more: exit code 0 if all is equal, 1 if anything is not."""
+    """Compare an exported folder with Keras' outputs once more.
+
+    The exit code is 0 if everything is equal, and 1 if anything differs.
+    """
     from keras_s2s.export.parity.record import expected_file
 
     expected_file(folder)

@@ -1,8 +1,7 @@
 """The command line: puts the commands together and turns errors into one line.
 
-The commands are in `commands`, their options in `options`. TensorFlow is imported by the commands
-that need it, after everything that can be checked without it has been: help, arguments, settings,
-output folders and model files answer at once.
+A command imports TensorFlow only after everything that can be checked without it. So help appears
+at once, and so do errors in arguments, settings, output folders and model files.
 """
 
 from __future__ import annotations
@@ -34,13 +33,14 @@ app = typer.Typer(
 @app.callback()
 def common(
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks, and notices of TensorFlow.")
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error, and TensorFlow's notices."),
     ] = False,
 ) -> None:
-    """Sequence-to-sequence models with attention: train, translate, evaluate, export."""
+    """Train, use and export sequence-to-sequence models with attention."""
 
 
-# In the order of the help.
+# In the order in which the help lists them.
 for command in (
     *(train, average, compress, translate, evaluate, score, explain),
     *(export, verify, quickstart, recipe),
@@ -49,20 +49,21 @@ for command in (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; the entry point of `keras-s2s`.
+    """Runs the command line `keras-s2s`.
 
     Args:
-        arguments: what follows the command's name; `sys.argv[1:]` when omitted.
+        arguments: the words after `keras-s2s`; `sys.argv[1:]` when omitted.
 
     Returns:
-        The exit code: 0, 1 for an error, 2 for an error in the arguments, 130 when interrupted.
+        The exit code: 0 for success, 1 for an error, 2 for an error in the arguments, 130 after an
+        interruption, 141 if nobody reads the output any more.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     if debug:
         given.remove("--debug")
     else:
-        # Level 3 is silence; what TensorFlow cannot keep to itself, `quiet_start` does.
+        # Level 3 is silence. The notices that TensorFlow writes all the same, `quiet_start` drops.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say_error(f"{error.format_message().rstrip('.')}. See `{command} --help`.")
         return 2
     except BrokenPipeError:
-        # The reader of our output has gone; nothing is left to say, not even at shutdown.
+        # Nobody reads our output any more, so nothing may be written to it, not even at shutdown.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except _failures() as error:
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failures() -> tuple[type[BaseException], ...]:
-    """What a command may fail with; TensorFlow's own errors too, once it is there."""
+    """Returns the errors that are reported in one line; with TensorFlow's, once it is imported."""
     known = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
     tensorflow = sys.modules.get("tensorflow")
     return known if tensorflow is None else (*known, tensorflow.errors.OpError)

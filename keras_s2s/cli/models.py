@@ -1,4 +1,4 @@
-"""Loads the translators that the options name."""
+"""Finds and loads the translators that a command is given."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 def check_models(
     model: Path, ensemble: Sequence[Path] | None = None, mean: EnsembleMean | None = None
 ) -> None:
-    """Raises for models that are not there, without TensorFlow.
+    """Checks without TensorFlow that the models exist.
+
+    Args:
+        model: path of the first translator.
+        ensemble: paths of the translators that decode together with it.
+        mean: what the ensemble averages.
 
     Raises:
-        ArgumentError: `mean` without an ensemble.
-        FileNotFoundError: nothing at a path.
-        ValueError: what is there is not a saved translator.
+        ArgumentError: If `mean` is given without an ensemble.
+        FileNotFoundError: If there is nothing at a path.
+        ValueError: If a path leads to something else than a saved translator.
     """
     if mean is not None and not ensemble:
         raise ArgumentError("--ensemble-mean needs --ensemble OTHER.")
@@ -33,7 +38,7 @@ def check_models(
 def load_models(
     model: Path, ensemble: Sequence[Path] | None = None, mean: EnsembleMean | None = None
 ) -> Translator:
-    """The translator of one model, or of several decoded together."""
+    """Loads the translator of one model, or of several models that decode together."""
     with quiet_start():
         from keras_s2s.translation.archive import load_translator
         from keras_s2s.translation.combination import ensemble_translators

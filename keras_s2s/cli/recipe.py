@@ -18,14 +18,16 @@ TABLE = "table.md"
 
 def recipe(
     name: Annotated[
-        str, typer.Argument(help="Name of a folder of recipes/, or the path of another.")
+        str,
+        typer.Argument(help="Name of a folder in recipes/, or the path of a recipe of your own."),
     ],
     data: Annotated[
         Path, typer.Option(exists=True, file_okay=False, help="Folder with the data of the recipe.")
     ],
     output: Annotated[Path, typer.Option(help="Folder that receives models, scores and a table.")],
     run: Annotated[
-        list[str] | None, typer.Option(help="Run to train, not all; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Run to train in place of all; may be given several times."),
     ] = None,
     seed: Annotated[
         list[int] | None,
@@ -43,19 +45,20 @@ def recipe(
         ),
     ] = None,
 ) -> None:
-    """Train and score a published task, and print its table.
+    """Train and score the models of a published task, and print the table of results.
 
-    What is finished in the output folder is not done again; a killed training goes on.
+    Runs that are finished in the output folder are not repeated, and a training that was killed
+    goes on.
     """
-    found = read_recipe(find_recipe(name))
-    for each in run or found.runs:
-        if each in found.runs:
-            settings_of(found, each, 0, data, output)  # before the wait for TensorFlow
+    published = read_recipe(find_recipe(name))
+    for name_of_run in run or published.runs:
+        if name_of_run in published.runs:
+            settings_of(published, name_of_run, 0, data, output)  # before the wait for TensorFlow
     with quiet_start():
         from keras_s2s.training import run as training  # noqa: F401 - Keras, with its notices
     try:
         results = run_recipe(
-            found,
+            published,
             data,
             output,
             runs=run or (),
@@ -68,7 +71,7 @@ def recipe(
     except KeyboardInterrupt:
         say("interrupted; the same command goes on")
         raise typer.Exit(130) from None
-    text = table(found, results)
+    text = table(published, results)
     write_text(output / TABLE, text)
-    plots(found, results, output)
+    plots(published, results, output)
     print(text)

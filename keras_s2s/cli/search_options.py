@@ -1,4 +1,7 @@
-"""From the options of the command line to a search: the one place that knows both."""
+"""The options of a search, and the search that they ask for.
+
+This is the one module that knows both the options of the command line and the settings of searches.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +9,161 @@ import ast
 import inspect
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
-from keras_s2s.cli import options
+import typer
+
 from keras_s2s.cli.options import ArgumentError
-from keras_s2s.cli.signature import own_parameters, signed
+from keras_s2s.cli.signature import signed, written_parameters
 
 if TYPE_CHECKING:
     from keras_s2s.search import LengthPenalty, Search
 
 
+# The options of a search, by the names of its settings.
+_search = partial(
+    typer.Option, rich_help_panel="Search (what is not given stays as saved with the model)"
+)
+SEARCH: dict[str, Any] = {
+    "beam": Annotated[
+        int | None, _search(min=1, help="Width of the beam search; 1 is greedy search.")
+    ],
+    "length_penalty": Annotated[
+        str | None,
+        _search(
+            metavar="PENALTY",
+            help="Length penalty of the beam search: a number, the weight of GNMT's; or none, "
+            "gnmt, tfa, opennmt_tf, joeynmt, google_seq2seq, sockeye or marian, with arguments as "
+            "in 'marian(normalize=0.7)'.",
+        ),
+    ],
+    "coverage_penalty": Annotated[
+        float | None,
+        _search(
+            min=0,
+            help="Weight of GNMT's coverage penalty, which prefers outputs that attend to the "
+            "whole source.",
+        ),
+    ],
+    "stop": Annotated[
+        str | None,
+        _search(
+            metavar="WHEN",
+            help="When the beam search stops: exact, as soon as no better output can come; first, "
+            "as soon as one output is complete.",
+        ),
+    ],
+    "groups": Annotated[
+        int | None, _search(min=1, help="Number of groups of a diverse beam search.")
+    ],
+    "diversity": Annotated[
+        float | None,
+        _search(
+            min=0,
+            help="How strongly the groups of a diverse beam search avoid each other's tokens.",
+        ),
+    ],
+    "samples": Annotated[
+        int | None, _search(min=1, help="Number of outputs that are drawn at random for each text.")
+    ],
+    "temperature": Annotated[
+        float | None,
+        _search(
+            help="Temperature of random drawing: below 1 prefers probable tokens, above 1 evens "
+            "them out."
+        ),
+    ],
+    "top_k": Annotated[
+        int | None, _search(min=1, help="Draw only from this number of most probable tokens.")
+    ],
+    "top_p": Annotated[
+        float | None,
+        _search(
+            help="Draw only from the most probable tokens that together have this share of the "
+            "probability."
+        ),
+    ],
+    "epsilon": Annotated[
+        float | None, _search(help="Draw only from tokens of at least this probability.")
+    ],
+    "seed": Annotated[
+        int | None,
+        _search(min=0, help="Seed of random drawing, which gives the same outputs every time."),
+    ],
+    "max_length": Annotated[int | None, _search(min=1, help="Largest number of ids in an output.")],
+    "min_length": Annotated[
+        str | None,
+        _search(
+            metavar="B|A,B",
+            help="Smallest number of ids in an output: B, or A·S + B for a source of S ids.",
+        ),
+    ],
+    "length_limit": Annotated[
+        str | None,
+        _search(
+            metavar="A,B",
+            help="Largest number of ids in an output as A·S + B, for a source of S ids.",
+        ),
+    ],
+    "allow_unknown": Annotated[
+        bool | None,
+        _search("--allow-unknown/--no-unknown", help="Whether outputs may have unknown words."),
+    ],
+    "repetition_penalty": Annotated[
+        float | None,
+        _search(
+            min=1,
+            help="Factor that makes tokens less probable if the output has them already; 1 changes "
+            "nothing.",
+        ),
+    ],
+    "no_repeat_ngram": Annotated[
+        int | None,
+        _search(
+            min=0,
+            help="Length of the token sequences that an output has only once; 0 allows repetition.",
+        ),
+    ],
+}
+
+
 def with_search(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorator: the options of a search, which the command gets as one dict named `search`."""
+    """Decorates a command that takes `search` with the options of a search.
 
-    def wrapped(**given: Any) -> None:
-        search = {name: given.pop(name) for name in options.SEARCH}
-        command(**given, search=search)
+    The command gets all of them as one dict `search`: the value of each by its name in `SEARCH`, or
+    None. Its other parameters are options as usual, and are listed first.
+    """
+    others = written_parameters(command)
+    del others["search"]
 
-    own = own_parameters(command)
-    del own["search"]
-    searched = (
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in options.SEARCH.items()
+    def wrapped(**values: Any) -> None:
+        search = {name: values.pop(name) for name in SEARCH}
+        command(**values, search=search)
+
+    of_search = (
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in SEARCH.items()
     )
-    return signed(wrapped, command, [*own.values(), *searched])
+    return signed(wrapped, command, [*others.values(), *of_search])
 
 
-def check_search(given: dict[str, Any], n_best: int | None = None) -> None:
-    """Raises ArgumentError for what can be seen to be wrong without a model and without Keras."""
-    beam, penalty = given["beam"], given["length_penalty"]
+def check_search(options: dict[str, Any], n_best: int | None = None) -> None:
+    """Checks the options of a search as far as that needs neither a model nor Keras.
+
+    Args:
+        options: values of the options by name.
+        n_best: number of outputs for each text, or None.
+
+    Raises:
+        ArgumentError: If an option has a value that no search takes.
+    """
+    beam, penalty = options["beam"], options["length_penalty"]
     if beam is not None and n_best is not None and n_best > beam:
         raise ArgumentError(f"--n-best can be at most --beam; got {n_best} and {beam}.")
     for name in ("min_length", "length_limit"):
-        if given[name] is not None:
-            _line(name, given[name])
+        if options[name] is not None:
+            _line(name, options[name])
     if penalty is not None and not re.match(r"\d|\.|[a-z]", penalty):
         raise ArgumentError(
             "--length-penalty must be a number from 0 on, or the name of a penalty; got "
@@ -49,23 +173,23 @@ def check_search(given: dict[str, Any], n_best: int | None = None) -> None:
 
 def search_for(
     saved: Search,
-    given: dict[str, Any],
+    options: dict[str, Any],
     n_best: int | None = None,
     *,
     all_hypotheses: bool = False,
 ) -> Search:
-    """The search that the options ask for; what is None stays as saved.
+    """Returns the search that the options ask for.
 
     Args:
-        saved: the translator's own.
-        given: the options of `options.SEARCH` by name.
-        n_best: outputs for each text.
-        all_hypotheses: give all that the search has, for a choice among them.
+        saved: search that was saved with the translator.
+        options: values of the options of `SEARCH` by name; None leaves a setting as saved.
+        n_best: number of outputs for each text, or None.
+        all_hypotheses: whether the search returns all its hypotheses, for a choice among them.
 
     Raises:
-        ArgumentError: options that no search has together, or with values it refuses.
+        ArgumentError: If no search has all these options, or one has a value that it refuses.
     """
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = {name: value for name, value in options.items() if value is not None}
     for option, name in (("beam", "width"), ("samples", "samples")):
         if option in changes:
             changes[name] = changes.pop(option)
@@ -90,7 +214,7 @@ def search_for(
 
 
 def _line(name: str, text: str) -> int | tuple[float, float]:
-    """`b` or `a,b` as a search takes it."""
+    """Returns a bound of the length, written as `B` or `A,B`, as a search takes it."""
     parts = text.split(",")
     try:
         if len(parts) == 1 and name == "min_length":
@@ -104,7 +228,10 @@ def _line(name: str, text: str) -> int | tuple[float, float]:
 
 
 def _penalty(text: str) -> LengthPenalty | float:
-    """A number, a name, or a name with arguments: `marian(normalize=0.7, word_penalty=0.1)`."""
+    """Returns the length penalty that a text asks for.
+
+    The text is a number, a name, or a name with arguments: `marian(normalize=0.7)`.
+    """
     from keras_s2s.search import PENALTIES
 
     try:
@@ -131,8 +258,8 @@ def _penalty(text: str) -> LengthPenalty | float:
 
 
 def _as_options(message: str) -> str:
-    """Names of settings as the names of their options."""
-    names = {**{name: name for name in options.SEARCH}, "width": "beam", "n_best": "n_best"}
+    """Returns a message in which options replace the names of settings that are in backticks."""
+    names = {**{name: name for name in SEARCH}, "width": "beam", "n_best": "n_best"}
     return re.sub(
         r"`(\w+)`",
         lambda name: f"--{names[name[1]].replace('_', '-')}" if name[1] in names else name[0],

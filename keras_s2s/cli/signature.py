@@ -1,4 +1,4 @@
-"""How a function of keywords becomes a command: typer reads the options from its signature."""
+"""Makes commands of functions: typer reads the options of a command from its signature."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def signed(
     """Gives a function the name and the help of a command, and a signature for typer to read.
 
     Args:
-        function: takes keywords; it is changed and returned.
-        command: whose name and docstring it gets.
-        parameters: an annotated parameter for each option, in the order of the help.
+        function: function that takes keywords, which is changed and returned.
+        command: command whose name and docstring the function gets.
+        parameters: annotated parameter for each option, in the order of the help.
     """
     signature = inspect.Signature(
-        [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+        [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in parameters]
     )
     function.__signature__ = signature  # type: ignore[attr-defined]
     function.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
@@ -27,6 +27,6 @@ def signed(
     return function
 
 
-def own_parameters(command: Callable[..., None]) -> dict[str, inspect.Parameter]:
-    """The parameters of a command by name, with annotations that are no longer strings."""
+def written_parameters(command: Callable[..., None]) -> dict[str, inspect.Parameter]:
+    """Returns the parameters that a command is written with, with their annotations evaluated."""
     return dict(inspect.signature(command, eval_str=True).parameters)

@@ -1,4 +1,4 @@
-"""What the command says on the terminal: its own lines, and none of TensorFlow's notices."""
+"""Messages on the terminal: the command's own lines, and none of TensorFlow's notices."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from rich.text import Text
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
-# Abseil's lines below FATAL, their heading, and the one notice with a second line.
+# The lines of Abseil's log below FATAL, its heading, and the second line of the one notice of two.
 _NOTICE = re.compile(
     rb"[IWE]\d{4} \d\d:\d\d:|WARNING: All log messages before absl::|To enable the following instr"
 )
 
 
 def say(message: str) -> None:
-    """One line on standard error, as it is."""
+    """Writes a message to standard error, as it is."""
     console.print(Text(message))
 
 
 def say_error(message: str) -> None:
-    """One line on standard error, whatever is in the message."""
+    """Writes an error to standard error as one line, also where the message has several."""
     console.print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))
 
 
 def say_warning(message: str) -> None:
-    """One line on standard error, whatever is in the message."""
+    """Writes a warning to standard error as one line, also where the message has several."""
     console.print(Text.assemble(("warning: ", "yellow"), " ".join(message.split())))
 
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Python's warnings as lines of this command, without file names and code."""
+    """Inside, Python's warnings are lines of this command, without file names and code."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         say_warning(str(message))
@@ -51,28 +51,28 @@ def one_line_warnings() -> Iterator[None]:
 
 @contextmanager
 def quiet_start() -> Iterator[None]:
-    """Keeps TensorFlow's start-up notices from standard error, and nothing else.
+    """Inside, TensorFlow's start-up notices are kept from standard error, and nothing else is.
 
-    TensorFlow logs while its libraries are loaded, before it reads the level that is asked for in
-    `TF_CPP_MIN_LOG_LEVEL`, straight to file descriptor 2. So for that time the descriptor is a pipe
-    to a child process, which drops the notices and passes on the rest. A child, not a thread: it
-    still speaks when loading ends this process, as it does on a processor that TensorFlow was not
-    built for. Where no level is asked for, nothing is kept back.
+    TensorFlow logs straight to file descriptor 2 while its libraries are loaded, before it reads
+    the level in `TF_CPP_MIN_LOG_LEVEL`. So for that time the descriptor is a pipe to a child
+    process, which drops the notices and passes on the rest. It is a child and not a thread, because
+    a child still passes on the last words when loading ends this process, as it does on a processor
+    that TensorFlow was not built for. If the variable asks for no level, nothing is dropped.
     """
-    asked = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") != "0"
-    if not asked or "tensorflow" in sys.modules or not hasattr(os, "fork"):
+    quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") != "0"
+    if not quiet or "tensorflow" in sys.modules or not hasattr(os, "fork"):
         yield
         return
     sys.stderr.flush()
-    kept = os.dup(2)
+    standard_error = os.dup(2)
     reader, writer = os.pipe()
     with warnings.catch_warnings():
-        # From Python 3.12 on, of threads that the child might miss; it uses none.
+        # From Python 3.12 on, a fork warns that the child misses the threads; it uses none.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         os.close(writer)
-        _pass_on(reader, kept)
+        _pass_on(reader, standard_error)
     os.close(reader)
     os.dup2(writer, 2)
     os.close(writer)
@@ -80,14 +80,14 @@ def quiet_start() -> Iterator[None]:
         yield
     finally:
         sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
         os.waitpid(child, 0)
 
 
 def _pass_on(reader: int, writer: int) -> NoReturn:
-    """The child's whole life: lines from one descriptor to the other, but for the notices."""
-    # Ctrl-C is for the parent, whose last words are still to be passed on.
+    """Copies all lines but the notices from one descriptor to another, then ends the child."""
+    # Ctrl-C is for the parent, whose last words the child still has to pass on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with open(reader, "rb") as lines:

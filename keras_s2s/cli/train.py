@@ -1,4 +1,4 @@
-"""The commands that make a model: `train`, `average`, `quickstart`."""
+"""The commands that make a model: `train`, `average`, `compress` and `quickstart`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from keras_s2s.cli import options
 from keras_s2s.cli.options import ArgumentError
 from keras_s2s.cli.terminal import console, quiet_start, say
-from keras_s2s.cli.training_options import with_settings
+from keras_s2s.cli.training_options import ForceTraining, Host, Hosts, Resume, with_settings
 from keras_s2s.evaluation.metrics import METRICS
 from keras_s2s.system.files import replacing
 from keras_s2s.training.folder import SETTINGS, check_output
@@ -21,12 +21,12 @@ from keras_s2s.translation.archive import find_translator
 @with_settings
 def train(
     settings: TrainingSettings,
-    hosts: options.Hosts = None,
-    host: options.Host = None,
-    resume: options.Resume = False,
-    force: options.ForceTraining = False,
+    hosts: Hosts = None,
+    host: Host = None,
+    resume: Resume = False,
+    force: ForceTraining = False,
 ) -> None:
-    """Train a translator on two text files or one TSV."""
+    """Train a translator on two text files, or on one file of tab-separated pairs."""
     addresses = _addresses(hosts, host)
     if not host:
         check_output(settings, resume=resume, force=force)
@@ -39,8 +39,8 @@ def train(
         result = training.train(settings, resume=resume, force=force, hosts=joined, console=console)
     except KeyboardInterrupt:
         begun = (Path(settings.output) / SETTINGS).exists()
-        way_on = "; the same command with --resume goes on after the last finished epoch"
-        say(f"interrupted{way_on if begun else ' before the training began'}")
+        next_step = "; the same command with --resume goes on after the last finished epoch"
+        say(f"interrupted{next_step if begun else ' before the training began'}")
         raise typer.Exit(130) from None
     if host:
         return
@@ -51,12 +51,13 @@ def train(
 
 
 def _addresses(hosts: str | None, host: int | None) -> list[str]:
-    """The addresses of the hosts, none for one process alone."""
+    """Returns the addresses of all hosts, and none where one process trains alone."""
     if hosts is None and host is None:
         return []
     if hosts is None or host is None:
         raise ArgumentError(
-            "--hosts, all addresses, and --host, which of them this is, go together"
+            "--hosts, the addresses of all hosts, and --host, the position of this one, must be "
+            "given together"
         )
     from keras_s2s.training.joining import check_addresses
 
@@ -73,9 +74,10 @@ def average(
     weight: options.Weights = None,
     force: options.ForceFile = False,
 ) -> None:
-    """Average the weights of several models of one design, such as the last epochs of a training.
+    """Write a model with the mean of the weights of several models of one design.
 
-    train --keep-checkpoints N leaves such models in epochs/.
+    Such models are the last epochs of a training, which train --keep-checkpoints N leaves in
+    epochs/.
     """
     _check_file(output, force)
     if weight and len(weight) != len(models):
@@ -97,9 +99,9 @@ def compress(
     output: options.KerasFile,
     force: options.ForceFile = False,
 ) -> None:
-    """Store a model in about a quarter of the space: its weight matrices in 8 bits.
+    """Store a model in about a quarter of the space, with its weight matrices in 8 bits.
 
-    The other commands take the file as any model; they compute in float32.
+    The other commands read the file like any model, and compute in float32.
     """
     _check_file(output, force)
     file = find_translator(model)
@@ -129,7 +131,10 @@ def quickstart(
     ] = 1,
     force: options.Force = False,
 ) -> None:
-    """The whole road with no data at hand: dates to ISO dates, trained, exported, verified."""
+    """Train, export and verify a small model that turns written dates into ISO dates.
+
+    It makes its own data, and takes a few minutes.
+    """
     with quiet_start():
         from keras_s2s.recipes import quickstart
         from keras_s2s.training import run as training  # noqa: F401 - Keras, with its notices

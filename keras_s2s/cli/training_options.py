@@ -1,7 +1,8 @@
-"""The options of `train`, made from the settings that they set, and the way back to the settings.
+"""The options of `train`, which are made from the settings of a training.
 
-A setting is declared in `training/settings/fields.py` alone; its option follows from there. What
-only the command line has stands here: one option that sets both sides at once.
+A setting is declared on its field of `TrainingSettings` alone, and its option is made from that
+declaration. Only the options that are no settings are written here: those that set both sides at
+once, and those that say where and how a training runs.
 """
 
 from __future__ import annotations
@@ -10,16 +11,41 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from keras_s2s.cli.options import ArgumentError
-from keras_s2s.cli.signature import own_parameters, signed
+from keras_s2s.cli.signature import signed, written_parameters
 from keras_s2s.training.settings.declaration import Setting, declared
 from keras_s2s.training.settings.settings import TrainingSettings
 
+_output = partial(typer.Option, rich_help_panel="Output")
+_hosts = partial(typer.Option, rich_help_panel="Several hosts")
+Resume = Annotated[
+    bool,
+    _output(
+        "--resume",
+        help="Go on with the training in the output folder, after its last finished epoch.",
+    ),
+]
+ForceTraining = Annotated[
+    bool, _output("--force", help="Replace an earlier training in the output folder.")
+]
+Hosts = Annotated[
+    str | None,
+    _hosts(
+        metavar="LIST",
+        help="Addresses of all hosts that train together, as name:port with commas between them; "
+        "the same on every host, with KERAS_BACKEND=jax.",
+    ),
+]
+Host = Annotated[
+    int | None,
+    _hosts(help="Position of this host in --hosts, from 0; host 0 writes the output."),
+]
 # An option of such a name sets `source_NAME` and `target_NAME`, unless they are given too.
 BOTH_SIDES = {
     "tokenizer": "Kind of both tokenizers.",
@@ -28,26 +54,26 @@ BOTH_SIDES = {
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorator: gives a command the options of a training.
+    """Decorates a command that takes `settings` with the options of a training.
 
-    The command gets them as one argument `settings`, a `TrainingSettings`. Its other parameters are
-    options as usual, and are listed last.
+    The command gets all of them as one argument `settings`, a `TrainingSettings`. Its other
+    parameters are options as usual, and are listed last.
     """
-    own = own_parameters(command)
-    del own["settings"]
+    others = written_parameters(command)
+    del others["settings"]
 
-    def wrapped(**given: Any) -> None:
-        others = {name: given.pop(name) for name in own}
-        command(settings=_settings(given), **others)
+    def wrapped(**values: Any) -> None:
+        of_others = {name: values.pop(name) for name in others}
+        command(settings=_settings(values), **of_others)
 
-    return signed(wrapped, command, [*parameters(TrainingSettings), *own.values()])
+    return signed(wrapped, command, [*parameters(TrainingSettings), *others.values()])
 
 
 def parameters(settings: type) -> Iterator[inspect.Parameter]:
-    """A parameter for each option, annotated for typer.
+    """Yields a parameter for each option, annotated for typer.
 
     Args:
-        settings: a dataclass whose fields declare settings.
+        settings: dataclass whose fields declare settings.
     """
     for setting in declared(settings).values():
         side, _, shared = setting.name.partition("_")
@@ -62,10 +88,10 @@ def parameters(settings: type) -> Iterator[inspect.Parameter]:
 
 
 def as_options(text: str) -> str:
-    """A text with the names of settings, which stand in backticks, as the names of their options.
+    """Returns a text in which options replace the names of settings that are in backticks.
 
     Args:
-        text: a help or an error.
+        text: help or error, such as "`batch_size` must be at least 1".
     """
     names = {*declared(TrainingSettings), *BOTH_SIDES}
     return re.sub(
@@ -75,19 +101,19 @@ def as_options(text: str) -> str:
     )
 
 
-def _settings(given: dict[str, Any]) -> TrainingSettings:
-    """The settings that options ask for.
+def _settings(values: dict[str, Any]) -> TrainingSettings:
+    """Returns the settings of a training, from the values of its options by name.
 
     Raises:
         ArgumentError: If no training can have them.
     """
     for shared in BOTH_SIDES:
-        value = given.pop(shared)
+        of_both = values.pop(shared)
         for side in ("source", "target"):
             name = f"{side}_{shared}"
-            given[name] = value if given[name] is None else given[name]
+            values[name] = of_both if values[name] is None else values[name]
     try:
-        return TrainingSettings(**given)
+        return TrainingSettings(**values)
     except ValueError as error:
         raise ArgumentError(as_options(str(error))) from error
 
@@ -114,7 +140,7 @@ def _parameter(setting: Setting) -> inspect.Parameter:
 
 
 def _help(setting: Setting) -> str:
-    """The help of an option: what it does, its choices, what happens without it."""
+    """Returns the help of an option: what it does, its choices, and what happens without it."""
     sentences = [setting.help]
     if setting.choices:
         sentences.append(f"One of {', '.join(setting.choices)}.")

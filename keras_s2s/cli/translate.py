@@ -1,4 +1,4 @@
-"""The commands that use a model: `translate`, `evaluate`, `score`, `explain`."""
+"""The commands that use a model: `translate`, `evaluate`, `score` and `explain`."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ def translate(
     *,
     search: dict[str, Any],
 ) -> None:
-    """Translate a file or standard input to standard output, line for line.
+    """Translate each line of a file or of standard input to a line of standard output.
 
-    An empty line gives an empty line. With several outputs a text, each is: line number, tab, text.
+    An empty line gives an empty line. With several outputs for each text, every output is printed
+    as the number of its line, a tab and the text.
     """
     from keras_s2s.data.reading import decode_lines, read_lines
 
@@ -51,9 +52,9 @@ def translate(
         lines = list(read_lines(file))
     else:
         if sys.stdin.isatty():
-            say("a sentence a line; Ctrl-D ends")
+            say("enter one sentence on each line; Ctrl-D ends the input")
         lines = list(decode_lines(sys.stdin.buffer))
-    wishes = None if constraints is None else list(read_lines(constraints))
+    constraint_lines = None if constraints is None else list(read_lines(constraints))
     translator = load_models(model, ensemble, ensemble_mean)
     translator.search = search_for(translator.search, search, n_best, all_hypotheses=mbr)
     if n_best is None:
@@ -61,10 +62,12 @@ def translate(
         n_best = translator.search.n_best if drawn else 1
     _finish(translator, replace_unknown, dictionary, mbr)
     unsatisfied = 0
-    outputs = _translations(translator, lines, batch_size, _constraints(wishes, len(lines)))
-    for number, found in enumerate(outputs, 1):
-        unsatisfied += not found[0].satisfied
-        for translation in found[:n_best]:
+    outputs = _translations(
+        translator, lines, batch_size, _constraints(constraint_lines, len(lines))
+    )
+    for number, translations in enumerate(outputs, 1):
+        unsatisfied += not translations[0].satisfied
+        for translation in translations[:n_best]:
             columns = [str(number)] if n_best > 1 else []
             if scores:
                 columns.append(f"{translation.score:.4f}")
@@ -90,9 +93,10 @@ def evaluate(
     *,
     search: dict[str, Any],
 ) -> None:
-    """Score a translator: BLEU, chrF, exact match, word and token error rate.
+    """Score a translator by BLEU, chrF, exact match, word error rate and token error rate.
 
-    A source may have several references: --target given several times, or several lines of --data.
+    A source may have several references: give --target several times, or put the source on several
+    lines of --data.
     """
     from keras_s2s.data.reading import read_references
     from keras_s2s.evaluation.metrics import score_outputs
@@ -106,7 +110,9 @@ def evaluate(
     translator = load_models(model, ensemble, ensemble_mean)
     translator.search = search_for(translator.search, search, all_hypotheses=mbr)
     _finish(translator, replace_unknown, dictionary, mbr)
-    outputs = [found[0].text for found in _translations(translator, sources, batch_size)]
+    outputs = [
+        translations[0].text for translations in _translations(translator, sources, batch_size)
+    ]
     if output is not None:
         write_lines(output, outputs)
     print(score_outputs(outputs, references, tokenize=tokenize))
@@ -122,9 +128,10 @@ def score(
     ensemble: options.Ensemble = None,
     ensemble_mean: options.Mean = None,
 ) -> None:
-    """Say how probable a model finds given targets: log-probability, tab, perplexity per token.
+    """Print how probable given targets are: log-probability, tab, perplexity per token.
 
-    With --tokens, each token's piece and log-probability follow, tabs between all.
+    With --tokens, every token of the target and its log-probability follow on the same line, with
+    tabs between them.
     """
     from keras_s2s.data.reading import read_pairs
 
@@ -134,19 +141,19 @@ def score(
     translator = load_models(model, ensemble, ensemble_mean)
     from keras_s2s.translation.scoring import perplexity
 
-    found = translator.score(
+    target_scores = translator.score(
         [text for text, _ in pairs], [text for _, text in pairs], batch_size=batch_size
     )
-    for each in found:
-        columns = [f"{each.log_prob:.4f}", f"{each.perplexity:.4f}"]
+    for target_score in target_scores:
+        columns = [f"{target_score.log_prob:.4f}", f"{target_score.perplexity:.4f}"]
         if tokens:
-            pieces = translator.target_tokenizer.pieces(each.ids)
-            for piece, log_prob in zip(pieces, each.token_log_probs, strict=True):
+            pieces = translator.target_tokenizer.pieces(target_score.ids)
+            for piece, log_prob in zip(pieces, target_score.token_log_probs, strict=True):
                 columns += [piece, f"{log_prob:.4f}"]
         print("\t".join(columns))
-    lengths = [len(each.ids) for each in found]
-    together = perplexity([each.log_prob for each in found], lengths)
-    say(f"{len(found):,} pairs, {sum(lengths):,} tokens: perplexity {together:.4f}")
+    lengths = [len(target_score.ids) for target_score in target_scores]
+    of_all = perplexity([target_score.log_prob for target_score in target_scores], lengths)
+    say(f"{len(target_scores):,} pairs, {sum(lengths):,} tokens: perplexity {of_all:.4f}")
 
 
 def explain(
@@ -155,7 +162,7 @@ def explain(
     output: options.Picture,
     beam: options.Beam = None,
 ) -> None:
-    """Translate one sentence and draw what each output token attended to."""
+    """Translate one sentence and draw the source tokens that each output token attended to."""
     from keras_s2s.evaluation.plots import SUFFIXES, plot_alignment
 
     if output.suffix.lower() not in SUFFIXES:
@@ -175,40 +182,48 @@ def _translations(
     batch_size: int,
     constraints: Sequence[Constraints] | None = None,
 ) -> Iterator[list[Translation]]:
-    """For every line its outputs: each one line, and none made up for a line without text."""
+    """Yields the outputs of every line, each as one line; a line without text has an empty one."""
     outputs = translator.stream(lines, batch_size=batch_size, constraints=constraints)
-    for line, found in zip(lines, outputs, strict=True):
+    for line, translations in zip(lines, outputs, strict=True):
         if line.strip():
-            yield [best._replace(text=" ".join(best.text.splitlines())) for best in found]
+            yield [
+                translation._replace(text=" ".join(translation.text.splitlines()))
+                for translation in translations
+            ]
         else:
-            yield [found[0]._replace(text="", score=0.0, satisfied=True)]
+            yield [translations[0]._replace(text="", score=0.0, satisfied=True)]
 
 
-def _constraints(wishes: Sequence[str] | None, count: int) -> list[Constraints] | None:
-    """A line of JSON for each text to its constraints."""
-    if wishes is None:
+def _constraints(lines: Sequence[str] | None, count: int) -> list[Constraints] | None:
+    """Returns the constraints of each text, from a line of JSON for each.
+
+    Raises:
+        ValueError: If there is not one line for each of the `count` texts, or a line is not a JSON
+            object of constraints.
+    """
+    if lines is None:
         return None
     from keras_s2s.translation.constraints import Constraints
 
-    if len(wishes) != count:
+    if len(lines) != count:
         raise ValueError(
-            f"--constraints must hold a line for each of the {count} texts; got {len(wishes)}."
+            f"--constraints must hold a line for each of the {count} texts; got {len(lines)}."
         )
-    found = []
-    for number, wish in enumerate(wishes, 1):
+    constraints = []
+    for number, line in enumerate(lines, 1):
         try:
-            given = json.loads(wish or "{}")
+            fields = json.loads(line or "{}")
         except json.JSONDecodeError as error:
             raise ValueError(
-                f"--constraints, line {number}: not JSON ({error}): {wish!r}"
+                f"--constraints, line {number}: not JSON ({error}): {line!r}"
             ) from None
-        if not isinstance(given, dict) or not set(given) <= set(Constraints._fields):
+        if not isinstance(fields, dict) or not set(fields) <= set(Constraints._fields):
             raise ValueError(
                 f"--constraints, line {number}: must be an object of prefix, forbidden and "
-                f"required; got {wish!r}."
+                f"required; got {line!r}."
             )
-        found.append(Constraints(**given))
-    return found
+        constraints.append(Constraints(**fields))
+    return constraints
 
 
 def _check_pair_files(
@@ -224,7 +239,7 @@ def _check_pair_files(
 def _finish(
     translator: Translator, replace_unknown: bool, dictionary: Path | None, mbr: bool
 ) -> None:
-    """Sets what happens to the outputs of the search; what is not asked for stays as saved."""
+    """Sets what happens to the outputs of the search; without an option it stays as saved."""
     from keras_s2s.translation.minimum_bayes_risk import MinimumBayesRisk
     from keras_s2s.translation.unknowns import UnknownReplacement
 

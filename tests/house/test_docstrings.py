@@ -1,4 +1,4 @@
-"""Examples in docstrings run and give what they say; every public modelling class has one."""
+"""Examples in docstrings run as they say, and every public modelling name has one."""
 
 import doctest
 import importlib
@@ -24,12 +24,15 @@ WITH_EXAMPLES = [
 
 
 def room_of(public):
-    """`keras_s2s.layers.encoder.Encoder` → `layers`; none for a plain string."""
+    """Returns the room of a public name: `layers` for `keras_s2s.layers.encoder.Encoder`.
+
+    A plain string, such as the version, is in no room.
+    """
     return getattr(public, "__module__", "keras_s2s.").split(".")[1]
 
 
 MODELLING = {"layers", "models", "optimization", "search"}
-# Errors and warnings, plain records, and base classes that say what a subclass has to give.
+# Plain records, and base classes that only say what a subclass has to define.
 WITHOUT_EXAMPLES = {"Encoded", "Memory", "Probability", "SearchResult", "Search", "TFAResult"}
 
 
@@ -38,7 +41,7 @@ def test_examples_give_what_they_say(module):
     # An example may use every public name, as after `from keras_s2s import *`.
     public = {name: getattr(keras_s2s, name) for name in keras_s2s.__all__}
     tested = importlib.import_module(module)
-    # What an example registers under a name is gone with it.
+    # A class that an example registers under a name is forgotten when the example ends.
     with mock.patch.dict(CELLS), mock.patch.dict(PENALTIES), mock.patch.dict(SCORES):
         result = doctest.testmod(tested, extraglobs=public, optionflags=doctest.ELLIPSIS)
     assert result.attempted > 0

@@ -1,4 +1,4 @@
-"""What README and documentation promise: code runs, commands parse, rooms and links exist."""
+"""README and documentation are true: code runs, commands parse, rooms and links exist."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAGES = [
     ROOT / "saved_models" / "README.md",
     ROOT / "saved_models" / "english-g2p" / "README.md",
 ]
-# Its blocks are one program, from the first to the last; tests/models/test_migration.py runs it.
+# The blocks of this page are one program; tests/models/test_migration.py runs it.
 ONE_PROGRAM = "migrating_from_tfa.md"
 COMMITTED_FOLDERS = {"tests", "docs", "benchmarks", "recipes", "saved_models"}
 
@@ -78,7 +78,7 @@ def test_first_example_is_short_and_decodes_right() -> None:
 
 def command_lines(page: Path) -> list[list[str]]:
     text = "\n".join(blocks("bash", page)).replace("\\\n", " ")
-    # What a pipe hands to a command is no part of it.
+    # Of a pipe, the last command counts.
     parts = [line.rpartition("|")[2] for line in text.splitlines()]
     words = [shlex.split(part, comments=True) for part in parts]
     return [command for command in words if command and command[0] == "keras-s2s"]
@@ -172,7 +172,7 @@ def test_table_of_rooms_names_every_room_and_nothing_else() -> None:
 
 
 def folder_map(docstring: str) -> set[str]:
-    """The names that a package's docstring explains: those of its list, before the colon."""
+    """Returns the names that a package's docstring lists, those before the colon of each entry."""
     entries = re.findall(r"^\s*- (`\w+/?`(?:(?:, | and )`\w+/?`)*):", docstring, flags=re.MULTILINE)
     return {name for entry in entries for name in re.findall(r"\w+(?=/?`)", entry)}
 

@@ -1,7 +1,7 @@
-"""What the tests of attention share: every part under a name, random mechanisms and inputs.
+"""Cases that the tests of attention share: every part by name, random mechanisms and inputs.
 
-The cases come from the registries, so a score or a probability function that is added is tested
-by every test of `each_score` and `each_probability`. One without an oracle fails there.
+The cases come from the registries, so every test of `each_score` and `each_probability` also runs
+for a score or a probability function that is added. One without an oracle fails there.
 """
 
 import keras

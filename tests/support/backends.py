@@ -1,4 +1,4 @@
-"""What a test needs of the active Keras backend: gradients, compilation, a reason to skip.
+"""Gradients, compilation and reasons to skip, for tests on every Keras backend.
 
 A test module with `pytestmark = pytest.mark.backend_neutral` runs on every backend. It takes its
 gradients from here and makes its tensors with `keras.ops`, so that it names no backend itself.

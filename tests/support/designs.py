@@ -1,7 +1,7 @@
-"""Tables of designs and options, and what makes layers of them, for the tests that go through all.
+"""Tables of designs and options, and functions that make layers of them, for tests of every option.
 
-A table of options names each constructor option of a class, with the values worth a test of their
-own. An option without a row fails a test.
+A table of options names each constructor option of a class, with the values that are worth a test
+of their own. An option without a row fails a test.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""A program for test_backends.py: a model written by one backend and read by another.
+"""Writes a model on one backend and reads it on another, for tests/models/test_backends.py.
 
-`python exchange.py write FOLDER` trains and saves; `python exchange.py read FOLDER` loads. Both
-leave what the model gives in FOLDER, so that the two can be compared.
+`python exchange.py write FOLDER` trains and saves a model; `python exchange.py read FOLDER` loads
+it. Both leave the outputs of the model in FOLDER, so that they can be compared.
 """
 
 import sys

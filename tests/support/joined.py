@@ -1,4 +1,4 @@
-"""A program for test_hosts.py: trains a saved translator, alone or as one of several processes.
+"""Trains a saved translator, alone or as one of several processes, for tests/data/test_hosts.py.
 
 `python joined.py FOLDER [ADDRESSES HOST]` trains FOLDER/start.keras on the pairs of FOLDER/text.tsv
 and leaves FOLDER/COUNT.npz and FOLDER/COUNT.keras, where COUNT is the number of processes.

@@ -1,6 +1,7 @@
-"""Trains one model alone and on two logical devices, and compares. Run by test_distribution.py.
+"""Trains a model on one device and on two logical devices, and compares the results.
 
-A process of its own: devices are made before TensorFlow is used.
+tests/models/test_distribution.py runs it as a process of its own, because logical devices can only
+be made before TensorFlow is used.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Steps without a network, for the tests of searches: words over an alphabet, and random tables.
 
-The random tables have a row per prefix, so that a search which loses track of a hypothesis' state
-reads the wrong row and shows it.
+The random tables have a row for each prefix. So a search that mixes up the states of hypotheses
+reads the wrong row, and its scores show it.
 """
 
 import functools

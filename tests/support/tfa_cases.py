@@ -1,4 +1,4 @@
-"""What TensorFlow Addons computed, from tests/fixtures, and our layers of the same settings."""
+"""Results of TensorFlow Addons, from tests/fixtures, and our layers with the same settings."""
 
 from collections.abc import Callable
 from functools import cache
