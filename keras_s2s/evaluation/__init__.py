@@ -1,10 +1,8 @@
-"""Evaluation: metrics of outputs, validation by decoding, and plots.
+"""Evaluation: how good the outputs of a translator are, in numbers and in pictures.
 
-- `glyphs`: How a token is written on a picture: the fonts, and a mark for what cannot be seen or
-  drawn.
-- `metrics`: Scores of outputs against one or several references each: BLEU, chrF, exact match,
-  WER, PER.
-- `plots`: Pictures of a model: what each target token attended to, and how training went.
-- `validation`: Metrics of what a model says, not of what it would have said next: callbacks that
-  decode.
+- `metrics`: BLEU, chrF, WER, PER and exact match of outputs, and what is known of each metric.
+- `validation`: Keras callbacks that decode a validation set after each epoch and score it.
+- `plots`: plots of attention, of learning curves and of several lines in one panel.
+- `figures`: the empty Matplotlib figures that plots are drawn on, sized in inches.
+- `glyphs`: fonts, and labels of tokens in which every character can be seen.
 """

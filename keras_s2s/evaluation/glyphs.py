@@ -1,7 +1,6 @@
-"""How a token is written on a picture: the fonts, and a mark for what cannot be seen or drawn.
+"""Labels of tokens in plots: their fonts, and marks for characters that cannot be seen or drawn.
 
-Owns the choice of fonts and the printable form of tokens; `plots` draws with them. Needs Matplotlib
-(extra `plots`).
+This module needs Matplotlib, which the extra `plots` installs; `plots` and `figures` draw with it.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
 
-# DejaVu Sans comes with Matplotlib and covers Latin, Greek, Cyrillic and more, but not Chinese,
-# Japanese, Korean or the scripts of India; those are drawn with whichever of these are installed.
+# DejaVu Sans comes with Matplotlib and covers Latin, Greek, Cyrillic and more. Chinese, Japanese,
+# Korean and the scripts of India, which it lacks, are drawn with those OTHER_FONTS that are
+# installed.
 FONT = "DejaVu Sans"
 OTHER_FONTS = (
     *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR"),
@@ -29,11 +29,11 @@ LONGEST_LABEL = 24  # characters
 
 
 def token_label(token: str) -> str:
-    """The token as one line of characters that can all be seen and drawn.
+    """Returns the label of a token: one line of characters that can all be seen and drawn.
 
-    White space becomes `␣`, `↵` or `⇥`; control characters and lone surrogates `�`; characters that
-    no font has `□`; nothing at all `∅`. A combining accent at the start gets a `◌` to sit on. What
-    is longer than 24 characters ends in `…`.
+    White space becomes `␣`, `↵` or `⇥`. Control characters and lone surrogates become `�`.
+    Characters that no font has become `□`. An empty token becomes `∅`. A combining accent at the
+    start gets a `◌` to sit on. A token of more than 24 characters is cut and ends in `…`.
 
     Args:
         token: any string.
@@ -42,11 +42,8 @@ def token_label(token: str) -> str:
         The label, 1 to 25 characters.
 
     Example:
-        ```python
-        from keras_s2s.evaluation.glyphs import token_label
-
-        print(token_label(" a b"))  # ␣a␣b
-        ```
+    >>> token_label(" a b")
+    '␣a␣b'
     """
     if not token:
         return EMPTY_TOKEN
@@ -57,7 +54,7 @@ def token_label(token: str) -> str:
 
 
 def printable_line(text: str) -> str:
-    """The text in one line for a heading: white space stays a space, the rest as in a label."""
+    """Returns a text as one line for a heading: as in a label, but with spaces for white space."""
     return "".join(" " if c.isspace() else _glyph(c) for c in text)
 
 
@@ -68,14 +65,14 @@ def _glyph(character: str) -> str:
 
 
 def font(size: float) -> FontProperties:
-    """DejaVu Sans in `size` points, then the installed ones of `OTHER_FONTS` for what it lacks."""
+    """Returns DejaVu Sans in `size` points, with installed fonts for the characters it lacks."""
     from matplotlib.font_manager import FontProperties
 
     return FontProperties(family=_families(), size=size)
 
 
 def widest(texts: Iterable[str], properties: FontProperties) -> float:
-    """Width in inches of the widest of the texts."""
+    """Returns the width in inches of the widest of the texts."""
     from matplotlib.textpath import text_to_path
 
     sizes = [text_to_path.get_text_width_height_descent(text, properties, False) for text in texts]
@@ -92,7 +89,7 @@ def _families() -> list[str]:
 
 @functools.cache
 def _drawable() -> frozenset[int]:
-    """The code points that one of the fonts has a glyph for."""
+    """Returns the code points that at least one of the fonts has a glyph for."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     families = [FontProperties(family=name) for name in _families()]

@@ -1,8 +1,8 @@
-"""Scores of outputs against one or several references each: BLEU, chrF, exact match, WER, PER.
+"""Metrics of outputs against one or several references each: BLEU, chrF, exact match, WER, PER.
 
-BLEU and chrF are sacreBLEU's. Every score comes with a signature of what was computed. Shares are
-from 0 to 1, BLEU and chrF from 0 to 100. `METRICS` declares each metric; every other module that
-needs a metric's name, direction or unit asks it.
+BLEU and chrF are computed by sacreBLEU, from 0 to 100; the others are shares from 0 to 1. Every
+score has a signature, which states the settings that it was computed with. `METRICS` declares each
+metric once; every other module asks it for a metric's name, direction and unit.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from keras_s2s.system.checks import check_several
 from keras_s2s.system.version import __version__
 
-# For each output one text, or one or more of which any will do.
+# For each output one reference, or a list of references that are all right.
 References: TypeAlias = Sequence[str] | Sequence[Sequence[str]]
 
 
 class Score(NamedTuple):
-    """A value, and the signature of the settings that it was computed with."""
+    """The value of a metric, and the signature of the settings that it was computed with."""
 
     value: float
     signature: str
 
 
 class Scores(NamedTuple):
-    """The scores of some outputs, which `score_outputs` computes.
+    """The scores of outputs that `score_outputs` computes.
 
     Attributes:
         bleu: corpus BLEU, 0 to 100 (Papineni et al. 2002).
         chrf: corpus chrF2, 0 to 100 (Popović 2015).
-        exact_match: share of outputs equal to a reference, 0 to 1; 1 − exact_match is the WER of
-            grapheme-to-phoneme conversion.
-        token_error_rate: edits between whitespace-separated tokens over reference tokens; can
-            exceed 1. With phones as tokens, the PER.
-        sentences: number of outputs.
-        bleu_signature: sacreBLEU's signature of the settings behind `bleu`.
-        chrf_signature: the same for `chrf`.
-        match_signature: how `exact_match` was computed.
-        token_signature: how `token_error_rate` was computed.
+        exact_match: the share of outputs equal to a reference, 0 to 1. In grapheme-to-phoneme
+            conversion (G2P), 1 − exact_match is the WER.
+        token_error_rate: edits between tokens that white space separates, divided by the number of
+            reference tokens; it can exceed 1. With phones as tokens it is the PER.
+        sentences: the number of outputs.
+        bleu_signature: sacreBLEU's signature of `bleu`.
+        chrf_signature: sacreBLEU's signature of `chrf`.
+        match_signature: the signature of `exact_match`.
+        token_signature: the signature of `token_error_rate`.
     """
 
     bleu: float
@@ -75,18 +75,19 @@ def score_outputs(
 ) -> Scores:
     """Scores outputs against their references: BLEU, chrF2, exact match and token error rate.
 
-    Each score comes with the signature of the settings behind it, without which two numbers cannot
-    be compared. `print(score_outputs(...))` shows all of them.
+    BLEU (Papineni et al. 2002) and chrF2 (Popović 2015) are those of sacreBLEU (Post 2018). Each
+    score has a signature of its settings, and only scores with equal signatures can be compared.
+    `print(score_outputs(...))` shows all of them.
 
     Args:
-        outputs: what a translator said, as plain text.
-        references: for each output what it should have said: a text, or a list of one or more
-            texts any of which will do. `group_references` makes such lists.
-        tokenize: sacreBLEU's tokenizer for BLEU. None is its default, '13a'; 'none' is for text
-            that is tokenised already.
+        outputs: the outputs of a translator, as plain text.
+        references: the right output for each of the outputs: a text, or a list of one or more texts
+            that are all right. `group_references` makes such lists.
+        tokenize: the name of sacreBLEU's tokenizer for BLEU. None is its default, '13a'; 'none' is
+            for text that is tokenised already.
 
     Returns:
-        `Scores`.
+        The `Scores`.
 
     Raises:
         ValueError: If there is nothing to score, if there are not as many references as outputs, if
@@ -121,7 +122,10 @@ def score_outputs(
 
 
 def bleu(outputs: Sequence[str], references: References, *, tokenize: str | None = None) -> Score:
-    """Corpus BLEU by sacreBLEU, 0 to 100; arguments and errors are those of `score_outputs`."""
+    """Computes sacreBLEU's corpus BLEU, 0 to 100.
+
+    Arguments and errors are those of `score_outputs`.
+    """
     from sacrebleu.metrics import BLEU
 
     if tokenize is not None and tokenize not in BLEU.TOKENIZERS:
@@ -129,50 +133,56 @@ def bleu(outputs: Sequence[str], references: References, *, tokenize: str | None
             f"`tokenize` must be one of {', '.join(BLEU.TOKENIZERS)} or None; got {tokenize!r}."
         )
     metric = BLEU(tokenize=tokenize)
-    found = metric.corpus_score(list(outputs), _streams(_checked(outputs, references)))
-    return Score(found.score, str(metric.get_signature()))
+    streams = _reference_streams(_reference_lists(outputs, references))
+    value = metric.corpus_score(list(outputs), streams).score
+    return Score(value, str(metric.get_signature()))
 
 
 def chrf(outputs: Sequence[str], references: References) -> Score:
-    """Corpus chrF2 by sacreBLEU, 0 to 100; arguments and errors are those of `score_outputs`."""
+    """Computes sacreBLEU's corpus chrF2, 0 to 100.
+
+    Arguments and errors are those of `score_outputs`.
+    """
     from sacrebleu.metrics import CHRF
 
     metric = CHRF()
-    found = metric.corpus_score(list(outputs), _streams(_checked(outputs, references)))
-    return Score(found.score, str(metric.get_signature()))
+    streams = _reference_streams(_reference_lists(outputs, references))
+    value = metric.corpus_score(list(outputs), streams).score
+    return Score(value, str(metric.get_signature()))
 
 
 def exact_match(outputs: Sequence[str], references: References) -> Score:
-    """Share of outputs equal to any of their references, 0 to 1."""
-    checked = _checked(outputs, references)
-    right = sum(output in allowed for output, allowed in zip(outputs, checked, strict=True))
-    return Score(right / len(outputs), _signature(checked, "output", "any"))
+    """Computes the share of outputs that equal any of their references, 0 to 1."""
+    lists = _reference_lists(outputs, references)
+    right = sum(output in allowed for output, allowed in zip(outputs, lists, strict=True))
+    return Score(right / len(outputs), _signature(lists, "output", "any"))
 
 
 def word_error_rate(outputs: Sequence[str], references: References) -> Score:
-    """Share of outputs equal to none of their references, 0 to 1: WER as in G2P.
+    """Computes the share of outputs that equal none of their references, 0 to 1: the WER of G2P.
 
-    In grapheme-to-phoneme conversion an output is the pronunciation of a word, which is right or
-    wrong as a whole. This is not the WER of speech recognition, which counts edits between the
-    words of a sentence; that one is `phone_error_rate` of texts of words.
+    In grapheme-to-phoneme conversion (G2P) an output is the pronunciation of a word, which is right
+    or wrong as a whole. This is not the WER of speech recognition, which counts edits between the
+    words of a sentence; for that, use `phone_error_rate` with sentences of words.
 
     Example:
     >>> word_error_rate(["K AE T", "D AA G"], [["K AE T"], ["D AO G", "D AA G S"]]).value
     0.5
     """
-    found = exact_match(outputs, references)
-    return Score(1 - found.value, found.signature)
+    matches = exact_match(outputs, references)
+    return Score(1 - matches.value, matches.signature)
 
 
 def phone_error_rate(outputs: Sequence[str], references: References) -> Score:
-    """Edits to the closest reference over its length, both summed over outputs: PER.
+    """Computes the phone error rate (PER): edits to the closest reference, over its length.
 
     ```
-    Σ edits(output, reference*) / Σ |reference*|,   reference* with the fewest edits, the first such
+    Σ edits(output, reference*) / Σ |reference*|
     ```
 
-    Edits are insertions, deletions and substitutions of tokens (Levenshtein 1966); white space
-    separates tokens. The rate can exceed 1.
+    Both sums are over outputs. Edits are insertions, deletions and substitutions of tokens
+    (Levenshtein 1966), which white space separates. `reference*` is the reference with the fewest
+    edits, and the first of several. The rate can exceed 1.
 
     Example: one edit to the first pronunciation, of three phones, and two to the other.
     >>> round(phone_error_rate(["K AE P"], [["K AE T", "K AH T S"]]).value, 4)
@@ -180,33 +190,33 @@ def phone_error_rate(outputs: Sequence[str], references: References) -> Score:
     """
     from rapidfuzz.distance import Levenshtein
 
-    checked = _checked(outputs, references)
+    lists = _reference_lists(outputs, references)
     edits = tokens = 0
-    for output, allowed in zip(outputs, checked, strict=True):
-        said = output.split()
-        alternatives = [each.split() for each in allowed]
-        distances = [Levenshtein.distance(said, each) for each in alternatives]
+    for output, allowed in zip(outputs, lists, strict=True):
+        phones = output.split()
+        alternatives = [reference.split() for reference in allowed]
+        distances = [Levenshtein.distance(phones, alternative) for alternative in alternatives]
         edits += min(distances)
         tokens += len(alternatives[distances.index(min(distances))])
-    return Score(edits / max(tokens, 1), _signature(checked, "token", "closest"))
+    return Score(edits / max(tokens, 1), _signature(lists, "token", "closest"))
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric that translators are judged by, with everything the library knows about it.
+    """A metric of translators, with everything that the library knows about it.
 
-    The signature of a value depends on the outputs and references too, so it is part of each
-    `Score`.
+    The signature is not part of it but of each `Score`, since it also depends on the outputs and
+    references.
 
     Attributes:
-        name: the metric in settings, in recipes and, after `val_`, in the logs of a training.
-        title: the metric in tables and plots.
-        unit: 'points' from 0 to 100, a 'share' that is 1 at 100 %, or 'none'.
+        name: the name in settings, in recipes and, after `val_`, in the logs of a training.
+        title: the name in tables and plots.
+        unit: 'points' from 0 to 100, 'share' for a share that is 1 at 100 %, or 'none'.
         higher_is_better: whether a good translator has a high value.
-        template: the format of a value, as wide as values usually are, so that they form columns.
-        compute: from outputs and references to their `Score`. None for a metric that Keras
-            computes from the probabilities of the true tokens, without any output.
-        takes_tokenizer: whether `compute` takes a tokenizer of sacreBLEU as `tokenize`.
+        template: the format of a value. Its width is the usual one, so that values form columns.
+        compute: a function from outputs and references to their `Score`; None for a metric that
+            Keras computes from the probabilities of the true tokens, without any output.
+        takes_tokenizer: whether `compute` takes the name of a sacreBLEU tokenizer as `tokenize`.
 
     Example:
     >>> METRICS["wer"].higher_is_better, METRICS["wer"].label
@@ -245,15 +255,18 @@ class Metric:
         """Scores outputs; arguments and errors are those of `score_outputs`.
 
         Args:
-            outputs: texts.
-            references: for each output its reference, or a list of them.
-            tokenize: the tokenizer for a metric that takes one; others ignore it.
+            outputs: the outputs of a translator.
+            references: the reference of each output, or a list of its references.
+            tokenize: the name of the tokenizer for a metric that takes one; others ignore it.
 
         Raises:
             TypeError: If the metric needs no outputs.
         """
         if self.compute is None:
-            raise TypeError(f"`{self.name}` is no score of outputs; Keras computes it.")
+            raise TypeError(
+                f"`{self.name}` is no score of outputs: Keras computes it from probabilities. Use "
+                "model.evaluate."
+            )
         if self.takes_tokenizer:
             return self.compute(outputs, references, tokenize=tokenize)
         return self.compute(outputs, references)
@@ -272,8 +285,8 @@ METRICS = {
 }
 
 
-def _checked(outputs: Sequence[str], references: References) -> list[list[str]]:
-    """The references of every output, as a list each."""
+def _reference_lists(outputs: Sequence[str], references: References) -> list[list[str]]:
+    """Returns the list of references of each output, which are checked."""
     check_several("outputs", outputs)
     check_several("references", references)
     if len(outputs) != len(references):
@@ -283,19 +296,25 @@ def _checked(outputs: Sequence[str], references: References) -> list[list[str]]:
         )
     if not outputs:
         raise ValueError("There is nothing to score: got no outputs. Give at least one sentence.")
-    checked = [[each] if isinstance(each, str) else list(each) for each in references]
-    if not all(checked):
-        raise ValueError(f"Every output needs a reference; output {checked.index([])} has none.")
-    return checked
+    lists = [[given] if isinstance(given, str) else list(given) for given in references]
+    if not all(lists):
+        raise ValueError(
+            f"Every output needs a reference; output {lists.index([])} has none. Leave it out, or "
+            "give a reference."
+        )
+    return lists
 
 
-def _streams(references: list[list[str]]) -> list[list[Any]]:
-    """As sacreBLEU takes them: all first references, all second ones; None where there is none."""
-    most = max(map(len, references))
-    return [[each[i] if i < len(each) else None for each in references] for i in range(most)]
+def _reference_streams(lists: list[list[str]]) -> list[list[Any]]:
+    """Returns references as sacreBLEU takes them: all first ones, then all second ones, and so on.
+
+    None stands where an output has fewer references than others.
+    """
+    most = max(map(len, lists))
+    return [[texts[i] if i < len(texts) else None for texts in lists] for i in range(most)]
 
 
-def _signature(references: list[list[str]], unit: str, matched: str) -> str:
-    counts = {len(each) for each in references}
+def _signature(lists: list[list[str]], unit: str, matched: str) -> str:
+    counts = {len(texts) for texts in lists}
     number = counts.pop() if len(counts) == 1 else "var"
     return f"nrefs:{number}|unit:{unit}|reference:{matched}|version:keras_s2s-{__version__}"

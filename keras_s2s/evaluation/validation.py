@@ -1,8 +1,9 @@
-"""Metrics of what a model says, not of what it would have said next: callbacks that decode.
+"""Validation by decoding: Keras callbacks that score whole outputs after each epoch.
 
-A perplexity asks for the next token behind the true ones; BLEU, chrF, WER, PER and exact match are
-of whole outputs. Decoding a validation set takes long, so it has a budget: so many sentences, one
-search, once after each epoch, shared by all metrics of the same `DecodedValidation`.
+Perplexity measures how well a model predicts the next token after true ones. BLEU, chrF, WER, PER
+and exact match measure whole outputs, which must be decoded first. Decoding a validation set takes
+long. So a `DecodedValidation` limits the number of sentences and the search, decodes once after
+each epoch, and serves all its metrics.
 """
 
 from __future__ import annotations
@@ -20,39 +21,41 @@ from keras_s2s.translation.translator import Translator
 
 
 class DecodedValidation:
-    """Sources to decode after each epoch, what should come out, and how much may be spent on it.
+    """A validation set that is decoded once after each epoch, for all metrics that share it.
 
     Args:
-        translator: around the model that is trained; it shares the model's weights.
-        sources: texts.
-        references: for each source its target, or a list of targets any of which will do;
-            `group_references` makes such lists of pairs.
-        max_sentences: sources decoded, spread evenly over all of them; None for all.
-        search: how to decode; `BeamSearch(width=1)` costs least. The translator's when omitted.
-        batch_size: sentences decoded at once.
+        translator: a `Translator` of the model that is trained; it shares the model's weights.
+        sources: the source texts.
+        references: the target of each source, or a list of targets that are all right;
+            `group_references` makes such lists from pairs.
+        max_sentences: the number of sources to decode, spread evenly over all of them; None decodes
+            all.
+        search: the search to decode with; `BeamSearch(width=1)` costs least. The translator's own
+            when omitted.
+        batch_size: the number of sentences that are decoded at once.
 
     Raises:
-        ValueError: no sources, or another number of references; a size that is none.
-        TypeError: a translator, search or list that is none.
+        ValueError: If there are no sources, if there are not as many references as sources, or if a
+            size is below 1.
+        TypeError: If an argument has another type.
 
-    Example:
-        ```python
-        import keras
-        import keras_s2s as s2s
-
-        translator = s2s.Translator(model, source_tokenizer, target_tokenizer)
-        held_out = s2s.DecodedValidation(translator, sources, references, max_sentences=200)
-        model.fit(
-            training,
-            epochs=20,
-            callbacks=[
-                s2s.BLEU(held_out, tokenize="none"),
-                s2s.ChrF(held_out),  # decodes nothing again
-                keras.callbacks.EarlyStopping("val_bleu", mode="max", patience=3),
-                keras.callbacks.ReduceLROnPlateau("val_bleu", mode="max", patience=1),
-            ],
-        )
-        ```
+    Example: two metrics, of which the second decodes nothing again, and early stopping by the
+    first. The callbacks go to `model.fit(..., callbacks=callbacks)` in this order.
+    >>> letters = CharTokenizer(["a", "b", "c"])
+    >>> model = Seq2Seq(
+    ...     Encoder(vocabulary_size=7, embedding_size=4, units=4),
+    ...     Decoder(vocabulary_size=7, embedding_size=4, units=8),
+    ... )
+    >>> translator = Translator(model, letters, letters)
+    >>> search = BeamSearch(width=1, max_length=5)
+    >>> held_out = DecodedValidation(translator, ["abc", "cab"], ["cba", "bac"], search=search)
+    >>> callbacks = [
+    ...     BLEU(held_out, tokenize="none"),
+    ...     ChrF(held_out),
+    ...     keras.callbacks.EarlyStopping("val_bleu", mode="max", patience=3),
+    ... ]
+    >>> len(held_out.outputs(model))
+    2
     """
 
     def __init__(
@@ -79,7 +82,8 @@ class DecodedValidation:
             )
         check_optional_size("max_sentences", max_sentences)
         check_size("batch_size", batch_size)
-        # With the same model and settings, but a search of its own.
+        # A translator with the same model and settings, whose search can be set without changing
+        # the caller's.
         self.translator = translator.with_model(translator.model)
         self.translator.search = translator.search if search is None else search
         count = min(max_sentences or len(sources), len(sources))
@@ -91,17 +95,17 @@ class DecodedValidation:
         self._outputs: list[str] | None = None
 
     def outputs(self, model: keras.Model) -> list[str]:
-        """What the model says to the sources; decoded once, until `forget`.
+        """Returns the outputs for the sources, which are decoded only once until `forget`.
 
         Args:
             model: the model that is trained. If its optimizer keeps a moving average of the
-                weights, that is what decodes.
+                weights, the average is decoded with.
         """
         if self._outputs is None:
             with averaged_weights(model):
-                found = self.translator(self.sources, batch_size=self.batch_size)
+                texts = self.translator(self.sources, batch_size=self.batch_size)
             # An output is one line, as the command line prints it.
-            self._outputs = [" ".join(text.splitlines()) for text in found]
+            self._outputs = [" ".join(text.splitlines()) for text in texts]
         return self._outputs
 
     def forget(self) -> None:
@@ -110,20 +114,25 @@ class DecodedValidation:
 
 
 class DecodedMetric(keras.callbacks.Callback):
-    """Puts a score of decoded outputs into the logs of each epoch. Use a subclass.
+    """The base of callbacks that put a score of decoded outputs into the logs of each epoch.
 
-    It belongs before the callbacks that read the value: `EarlyStopping`, `ModelCheckpoint`,
-    `ReduceLROnPlateau`, with `mode` as the subclass says. The value is in `History` too.
+    In the list of callbacks it stands before those that read the value: `EarlyStopping`,
+    `ModelCheckpoint` and `ReduceLROnPlateau`, with the `mode` that the subclass names. The value is
+    in `History`, too.
 
-    A subclass sets `metric`; or `metric_name` and `higher_is_better`, and overrides `score`.
+    A subclass sets `metric`. Or it sets `metric_name` and `higher_is_better` and overrides `score`.
 
     Args:
-        validation: what is decoded; several metrics may share it.
-        name: of the value in the logs, behind `val_`.
+        validation: the `DecodedValidation` to score; several metrics may share it.
+        name: the name of the value in the logs, after `val_`; the name of the metric when omitted.
 
     Attributes:
-        signature: of the settings behind the value; None before the first epoch has ended.
-        higher_is_better: whether the value should rise.
+        signature: the signature of the value; None before the end of the first epoch.
+        higher_is_better: whether a good model has a high value.
+
+    Raises:
+        TypeError: If `validation` is no `DecodedValidation`.
+        ValueError: If training starts with a model that shares no weights with the translator.
     """
 
     metric: Metric | None = None
@@ -145,9 +154,11 @@ class DecodedMetric(keras.callbacks.Callback):
         self.signature: str | None = None
 
     def score(self, outputs: Sequence[str], references: References) -> Score:
-        """The score of outputs."""
+        """Returns the score of outputs against their references."""
         if self.metric is None:
-            raise NotImplementedError
+            raise NotImplementedError(
+                f"{type(self).__name__} must set `metric` or override `score`; it does neither."
+            )
         return self.metric.score(outputs, references)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -155,7 +166,7 @@ class DecodedMetric(keras.callbacks.Callback):
         if trained.isdisjoint(map(id, self.validation.translator.model.weights)):
             raise ValueError(
                 "The translator of a DecodedValidation must hold the model that is trained; got "
-                "one that shares no weights with it."
+                "one that shares no weights with it. Make the translator with this model."
             )
         self.validation.forget()
 
@@ -170,15 +181,18 @@ class DecodedMetric(keras.callbacks.Callback):
 
 
 class BLEU(DecodedMetric):
-    """`val_bleu`: sacreBLEU's corpus BLEU, 0 to 100; `mode="max"`. See `DecodedMetric`.
+    """A callback that logs `val_bleu`: sacreBLEU's corpus BLEU, 0 to 100, with `mode="max"`.
+
+    See `DecodedMetric` for its place among the callbacks.
 
     Args:
-        validation: what is decoded.
-        tokenize: sacreBLEU's tokenizer, such as 'none' for text that is tokenised; None is '13a'.
-        name: of the value in the logs, behind `val_`.
+        validation: the `DecodedValidation` to score.
+        tokenize: the name of sacreBLEU's tokenizer. None is '13a'; 'none' is for text that is
+            tokenised already.
+        name: the name of the value in the logs, after `val_`.
 
     Raises:
-        ValueError: an unknown tokenizer.
+        ValueError: If sacreBLEU has no such tokenizer.
     """
 
     metric = METRICS["bleu"]
@@ -199,33 +213,39 @@ class BLEU(DecodedMetric):
 
 
 class ChrF(DecodedMetric):
-    """`val_chrf`: sacreBLEU's corpus chrF2, 0 to 100; `mode="max"`. See `DecodedMetric`."""
+    """A callback that logs `val_chrf`: sacreBLEU's corpus chrF2, 0 to 100, with `mode="max"`.
+
+    See `DecodedMetric` for its arguments and its place among the callbacks.
+    """
 
     metric = METRICS["chrf"]
 
 
 class ExactMatch(DecodedMetric):
-    """`val_exact_match`: share of outputs equal to a reference; `mode="max"`.
+    """A callback that logs `val_exact_match`: the share of right outputs, with `mode="max"`.
 
-    See `DecodedMetric`.
+    An output is right if it equals one of its references. See `DecodedMetric` for the arguments and
+    the place among the callbacks.
     """
 
     metric = METRICS["exact_match"]
 
 
 class WER(DecodedMetric):
-    """`val_wer`: share of outputs equal to no reference, as in G2P; `mode="min"`.
+    """A callback that logs `val_wer`: the share of wrong outputs, as in G2P, with `mode="min"`.
 
-    See `DecodedMetric` and `word_error_rate`.
+    See `word_error_rate` for the metric, and `DecodedMetric` for the arguments and the place among
+    the callbacks.
     """
 
     metric = METRICS["wer"]
 
 
 class PER(DecodedMetric):
-    """`val_per`: edits of tokens to the closest reference over its length; `mode="min"`.
+    """A callback that logs `val_per`: edits to the closest reference per token, with `mode="min"`.
 
-    See `DecodedMetric` and `phone_error_rate`.
+    See `phone_error_rate` for the metric, and `DecodedMetric` for the arguments and the place among
+    the callbacks.
     """
 
     metric = METRICS["per"]

@@ -1,24 +1,22 @@
 """Search: from a step function and an opaque state to the best sequences of ids.
 
-A search sees a callable and never a network: `step(tokens, state)` takes `(N,)` int32 tokens and a
-structure of tensors with `N` rows, and returns `(logits (N, V), state)` or
-`(logits, state, weights (N, S))`. The loop is one `ops.while_loop` over shapes that do not change,
+A search sees a callable and never a network: `step(tokens, state)` takes `(R,)` int32 tokens and a
+structure of tensors with `R` rows, and returns `(logits (R, V), state)` or
+`(logits, state, weights (R, S))`. The loop is one `ops.while_loop` over shapes that do not change,
 so the same code runs eagerly, compiled and exported.
 
-| file or folder | holds |
-|---|---|
-| `greedy.py`, `beam.py`, `diverse.py`, `sampling.py` | the kinds of search, one class each |
-| `tfa/` | the beam search of TensorFlow Addons, for migration |
-| `search.py` | `Search`, the base of all kinds: settings, one call from start to result |
-| `registry.py` | the kinds of search by name, and their settings |
-| `loop.py` | the loop that every search runs |
-| `constraints/` | the tokens a hypothesis may go on with; prefixes, phrases, repetitions |
-| `state/` | the state of the loop: hypotheses, their history, the model's prediction |
-| `penalties/` | the scores that hypotheses are ranked by |
-| `request.py` | `Request`, the arguments of one call: special ids, lengths, phrases |
-| `result.py` | `SearchResult`, and the error for logits that are not finite |
+- `greedy`, `beam`, `diverse`, `sampling`: the kinds of search, one class each.
+- `tfa/`: the beam search of TensorFlow Addons, for migration.
+- `search`: `Search`, the base of all kinds, with their settings and one call from start to result.
+- `registry`: the kinds of search by name, and their settings.
+- `loop`: the loop that every search runs.
+- `constraints/`: the tokens a hypothesis may go on with; prefixes, phrases, repetitions.
+- `state/`: the state of the loop, which is hypotheses, their history and the model's prediction.
+- `penalties/`: the scores that hypotheses are ranked by.
+- `request`: `Request`, the arguments of one call, such as special ids, lengths and phrases.
+- `result`: `SearchResult`, and the error for logits that are not finite.
 
-Imports run downwards in this table. A new kind of search is one file with a subclass of `Search`.
+Imports run downwards in this list. A new kind of search is one file with a subclass of `Search`.
 
 Every hypothesis ends with the end token, which is forced at the last step. So each returned score
 is the score of a whole sentence, and scoring the returned ids again gives the same number.

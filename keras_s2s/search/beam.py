@@ -230,9 +230,9 @@ class BeamSearch(Search, name="beam"):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> BeamSearch:
-        given: dict[str, Any] = {
+        parts: dict[str, Any] = {
             name: keras.saving.deserialize_keras_object(config[name])
             for name in ("length_penalty", "coverage_penalty")
             if name in config
         }
-        return cls(**{**config, **given})
+        return cls(**{**config, **parts})

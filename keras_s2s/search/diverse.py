@@ -92,13 +92,13 @@ class DiverseBeamSearch(BeamSearch, name="diverse"):
         totals = ops.reshape(totals, (batch, self.groups, part))
         tokens = ops.reshape(options.tokens, (batch, self.groups, part))
         chosen: list[Any] = []
-        said: list[Any] = []
+        earlier: list[Any] = []  # the tokens that earlier groups chose
         for group in range(self.groups):
-            worth, own = totals[:, group], tokens[:, group]
-            if said:
+            worth, ids = totals[:, group], tokens[:, group]
+            if earlier:
                 times = ops.sum(
                     ops.cast(
-                        ops.equal(own[:, :, None], ops.concatenate(said, axis=1)[:, None]),
+                        ops.equal(ids[:, :, None], ops.concatenate(earlier, axis=1)[:, None]),
                         "float32",
                     ),
                     axis=-1,
@@ -110,7 +110,7 @@ class DiverseBeamSearch(BeamSearch, name="diverse"):
             chosen.append(best + group * part)
             live = ops.take_along_axis(totals[:, group], best, axis=-1) < -IMPOSSIBLE / 2
             # A finished hypothesis is continued with no token.
-            said.append(ops.where(live, ops.take_along_axis(own, best, axis=-1), -1))
+            earlier.append(ops.where(live, ops.take_along_axis(ids, best, axis=-1), -1))
         return ops.concatenate(chosen, axis=1)
 
     def get_config(self) -> dict[str, Any]:

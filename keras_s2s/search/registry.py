@@ -45,13 +45,13 @@ def kind_with(settings: Iterable[str], first: type[Any]) -> type[Any]:
     Raises:
         ValueError: If no kind takes all of them.
     """
-    wanted = set(settings)
+    names = set(settings)
     by_size = sorted(SEARCHES.values(), key=lambda kind: len(settings_of(kind)))
     for kind in (first, *by_size):
-        if wanted <= set(settings_of(kind)):
+        if names <= set(settings_of(kind)):
             return kind
     raise ValueError(
-        f"No search has all of {', '.join(sorted(wanted))}. The settings are: "
+        f"No search has all of {', '.join(sorted(names))}. The settings are: "
         + "; ".join(f"{kind.__name__} {', '.join(settings_of(kind))}" for kind in by_size)
         + "."
     )

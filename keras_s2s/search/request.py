@@ -56,7 +56,7 @@ class Request(NamedTuple):
         return self.batch_size * self.width
 
     def by_row(self, x: Any) -> Any:
-        """Repeats `(B, …)` to `(R, …)`, where the hypotheses of a sentence stand in a row."""
+        """Repeats `(B, …)` to `(R, …)`, where the hypotheses of a sentence are neighbours."""
         return x if self.width == 1 else ops.repeat(x, self.width, axis=0)
 
     def by_sentence(self, x: Any) -> Any:

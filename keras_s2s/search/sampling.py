@@ -105,7 +105,9 @@ class SamplingSearch(Search, name="sampling"):
 
     def __call__(self, *args: Any, required: Any = None, **kwargs: Any) -> Any:
         if required is not None:
-            raise ValueError("`required` phrases cannot be drawn; use BeamSearch.")
+            raise ValueError(
+                "`required` phrases need a beam; SamplingSearch cannot draw them. Use BeamSearch."
+            )
         return super().__call__(*args, **kwargs)
 
     def _noise(self, request: Request) -> Any:

@@ -37,10 +37,10 @@ Step = Callable[[Any, Any], tuple[Any, ...]]
 class Search:
     """The base of all kinds of search, with the settings and the loop that they share.
 
-    A subclass implements `_advance`, one step of the loop, and where its result is not every row in
-    its place, `_best`. With a name, as in `class BeamSearch(Search, name="beam")`, it also takes
-    part in `like`: another search becomes one of its kind when settings are asked for that only
-    this kind has.
+    A subclass implements `_advance`, one step of the loop. It also overrides `_best` if its result
+    is not every row in its place. With a name, as in `class BeamSearch(Search, name="beam")`, it
+    takes part in `like`: another search becomes one of its kind when settings are asked for that
+    only this kind has.
 
     All lengths count the end token. `S` is the number of real source tokens, the end token counted.
 
@@ -130,8 +130,8 @@ class Search:
         """Runs the search.
 
         Args:
-            step: `step(tokens (N,), state) -> (logits (N, V), state[, weights (N, S)])`, where `N`
-                is the batch size times `width`, and the hypotheses of a sentence stand in a row.
+            step: `step(tokens (R,), state) -> (logits (R, V), state[, weights (R, S)])`, where `R`
+                is the batch size times `width`, and the hypotheses of a sentence are neighbours.
             state: structure of tensors with `batch_size` rows, the state before the first step.
             batch_size: number of sentences `B`, an int or a scalar tensor.
             source_mask: `(B, S)` bool, True at real source tokens. Lengths that depend on the
@@ -158,7 +158,7 @@ class Search:
             ValueError: If arguments have wrong shapes or ids, or contradict each other. If a call
                 with values, not within a graph, meets logits that are not finite.
         """
-        given, highest = phrases.checked(
+        constraints, highest = phrases.checked(
             {"prefix": prefix, "forbidden": forbidden, "required": required},
             batch_size,
             self.max_length,
@@ -174,14 +174,17 @@ class Search:
             end_id=end_id,
             pad_id=pad_id,
             unknown_id=unknown_id,
-            **given,
+            **constraints,
         )
         request = self._with_lengths(request)
         request = request._replace(noise=self._noise(request))
         if keep_weights is None:
             keep_weights = source_mask is not None
         if keep_weights and source_mask is None:
-            raise ValueError("`keep_weights` needs `source_mask` (B, S); got None.")
+            raise ValueError(
+                "`keep_weights` needs `source_mask` (B, S); got None. Pass a mask, or "
+                "keep_weights=False."
+            )
         start = self._start(state, request, keep_weights)
 
         def advance(t: Any, hypotheses: Hypotheses) -> Hypotheses:
@@ -337,9 +340,9 @@ class Search:
         return self._controls(request) or request.required is not None
 
     def _controls(self, request: Request) -> bool:
-        """Whether the search chooses by other numbers than the model's."""
-        own = self.repetition_penalty != 1 or self.no_repeat_ngram > 0
-        return own or request.forbidden is not None
+        """Whether the search chooses by other logits than the model's."""
+        by_settings = self.repetition_penalty != 1 or self.no_repeat_ngram > 0
+        return by_settings or request.forbidden is not None
 
     def _predict(
         self, logits: Any, weights: list[Any], hypotheses: Hypotheses, t: Any, request: Request

@@ -3,17 +3,15 @@
 A tokenizer has three forms, in Python, TensorFlow and ONNX, which give the same ids and the same
 text. The ONNX form is in `keras_s2s.export`.
 
-| file | holds |
-|---|---|
-| `trainer.py` | `train_tokenizer`: from lines of text to a tokenizer |
-| `subword_sampling.py` | `SubwordSampling`: another segmentation of the same text each time |
-| `subword.py` | `SentencePieceTokenizer` |
-| `vocabulary.py` | `CharTokenizer` and `WordTokenizer` |
-| `tokenizer.py` | `Tokenizer`, the base class with the rules of all forms; `valid_text` |
-| `graph_modules.py` | the TensorFlow form of the tokenizers |
-| `special_ids.py` | the ids of padding, unknown, start and end |
+- `trainer`: `train_tokenizer`, which makes a tokenizer from lines of text.
+- `subword_sampling`: `SubwordSampling`, which segments the same text differently each time.
+- `subword`: `SentencePieceTokenizer`, for subwords.
+- `vocabulary`: `CharTokenizer` and `WordTokenizer`, for characters and words.
+- `tokenizer`: `Tokenizer`, the base class with the rules of all forms, and `valid_text`.
+- `graph_modules`: the TensorFlow form of the tokenizers.
+- `special_ids`: the ids of padding, unknown, start and end.
 
-Imports run downwards in this table.
+Imports run downwards in this list.
 """
 
 from keras_s2s.text.subword import SentencePieceTokenizer

@@ -163,7 +163,7 @@ class UnigramSampler(SubwordSampler):
             chance = draw.random()
             # Rounding may leave the last cumulative probability slightly below 1.
             _, begin, token = next(
-                (each for each in lattice[place] if chance < each[0]), lattice[place][-1]
+                (piece for piece in lattice[place] if chance < piece[0]), lattice[place][-1]
             )
             row.append(token)
             place = begin
@@ -245,7 +245,7 @@ class BPESampler(SubwordSampler):
 
         for place in range(len(word) - 1):
             offer(place, place + 1)
-        made = 0
+        merges = 0
         first = True  # no merge has been left out yet
         while queue:
             _, left, right, joined = heapq.heappop(queue)
@@ -254,7 +254,7 @@ class BPESampler(SubwordSampler):
             if after[left] != right or f"{pieces[left]}{pieces[right]}" != joined:
                 continue
             if draw is not None:
-                if first and made == certain:
+                if first and merges == certain:
                     first = False
                     continue
                 if not first and draw.random() < self.alpha:
@@ -263,10 +263,10 @@ class BPESampler(SubwordSampler):
             after[left] = after[right]
             if after[left] < len(pieces):
                 before[after[left]] = left
-            made += 1
+            merges += 1
             offer(before[left], left)
             offer(left, after[left])
         merged = [piece for piece in pieces if piece is not None]
         if not all(piece in self.ids for piece in merged):
-            return [], made  # unknown characters, for which the model gives other ids
-        return [self.ids[piece] for piece in merged], made
+            return [], merges  # unknown characters, for which the model gives other ids
+        return [self.ids[piece] for piece in merged], merges

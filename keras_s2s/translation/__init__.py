@@ -1,16 +1,12 @@
-"""Translation: from text to text with a trained model, and the file that holds it.
+"""Translation: from text to text with a trained model, and the file that holds the translator.
 
-- `archive`: The file of a translator: how it is found, loaded and saved.
-- `combination`: Several translators as one: an ensemble of their models, or one model with their
-  mean weights.
-- `compact`: Translators in a quarter of the space: weight matrices stored in 8 bits, computed in
-  float32.
-- `constraints`: What the output for a text must begin with, must not say and must say, in words.
-- `minimum_bayes_risk`: Minimum Bayes risk: of several hypotheses, the one that agrees most with
-  the others.
-- `results`: What a translator says of a text, and how a search result becomes it.
-- `scoring`: Scores of given targets: how probable a model finds them, token by token.
-- `translator`: Translator: strings → ids → search → ids → strings. One `.keras` file holds all of
-  it.
-- `unknowns`: Unknown tokens of an output, replaced by what they looked at in the source.
+- `translator`: `Translator`, a model with its tokenizers and search: texts in, texts out.
+- `results`: `Translation` and `Alignment`, what a translator returns, made from search results.
+- `constraints`: what an output must begin with, may not contain and must contain, in words.
+- `unknowns`: replacement of unknown tokens by the source words that they attended to most.
+- `minimum_bayes_risk`: a choice of the hypothesis that agrees most with the others of its text.
+- `scoring`: log-probabilities and perplexity of given targets under a model.
+- `combination`: several translators made into one, by an ensemble or by averaging weights.
+- `archive`: the `.keras` file of a translator: finding, loading and saving it.
+- `compact`: `.keras` files a quarter of the size, with weight matrices stored in 8 bits.
 """

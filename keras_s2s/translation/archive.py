@@ -1,6 +1,6 @@
-"""The file of a translator: how it is found, loaded and saved.
+"""The `.keras` file of a translator: finding, loading and saving it.
 
-Finding it needs no Keras, so that the command line can refuse a model before it waits for
+Finding the file needs no Keras, so that the command line can refuse a wrong one before it waits for
 TensorFlow.
 """
 
@@ -24,17 +24,17 @@ _EXPECTED = "Expected a .keras file that `keras-s2s train` or Translator.save wr
 
 
 def find_translator(path: str | os.PathLike[str]) -> Path:
-    """Finds the file of a saved translator, and makes sure that it is one that can be read.
+    """Finds the file of a saved translator, and checks that it can be read.
 
     Args:
         path: a `.keras` file, or a folder that holds `translator.keras`.
 
     Returns:
-        The `.keras` file: a whole archive that says it holds a `Translator`.
+        The path of the `.keras` file: an undamaged archive whose config names a `Translator`.
 
     Raises:
         FileNotFoundError: If there is nothing at `path`.
-        ValueError: If what is there is not a saved translator, or is damaged.
+        ValueError: If the file is not a saved translator, or is damaged.
     """
     path = Path(path)
     file = path / TRANSLATOR if path.is_dir() else path
@@ -55,10 +55,10 @@ def find_translator(path: str | os.PathLike[str]) -> Path:
 
 
 def _read_config(file: Path) -> object:
-    """Reads what an archive says it holds, and every other byte of it; None if it says nothing.
+    """Reads the config of an archive, and checks every other byte; None if it has no config.
 
     Raises:
-        ValueError: If the file is no archive, or is damaged.
+        ValueError: If the file is not an archive, or is damaged.
     """
     with file.open("rb") as stream:
         if not zipfile.is_zipfile(stream):
@@ -76,17 +76,17 @@ def _read_config(file: Path) -> object:
 
 
 def load_translator(path: str | os.PathLike[str]) -> Translator:
-    """Loads a translator from its `.keras` file, or from the folder that training wrote it to.
+    """Loads a translator from its `.keras` file, or from the folder of a training.
 
     Args:
-        path: `translator.keras`, or a folder that holds one; the file may be compact.
+        path: a `.keras` file, which may be compact, or a folder that holds `translator.keras`.
 
     Returns:
         The `Translator`, with tokenizers and search settings as saved.
 
     Raises:
         FileNotFoundError: If there is nothing at `path`.
-        ValueError: If what is there is not a saved translator.
+        ValueError: If the file is not a saved translator, or is damaged.
     """
     file = find_translator(path)
     import keras
@@ -102,11 +102,12 @@ def load_translator(path: str | os.PathLike[str]) -> Translator:
 
 
 def save_translator(translator: Translator, path: Path) -> None:
-    """Writes a translator, in float32 and without its optimizer, as a whole file or not at all.
+    """Writes the file of a translator, in float32 and without its optimizer.
 
     Args:
         translator: the translator to save; it is not changed.
-        path: a file name that ends with `.keras`.
+        path: a file name that ends with `.keras`. A file that is there is replaced by a complete
+            new one, or not at all.
     """
     with replacing(path) as temporary:
         translator.copy(mixed=False).save(temporary)

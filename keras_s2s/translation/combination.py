@@ -1,7 +1,8 @@
-"""Several translators as one: an ensemble of their models, or one model with their mean weights.
+"""Combination of several translators into one, by an ensemble or by the mean of their weights.
 
-An ensemble averages what its models predict at every step, and is as slow as all of them together.
-A model with the mean of their weights is no slower than each, and asks for models of one design.
+An ensemble averages what its models predict at every step, and takes as long as all of them
+together. A model with the mean of their weights takes no longer than one of them, but all of them
+must have the same design.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from keras_s2s.models.ensemble import Ensemble, weight_shares
 from keras_s2s.translation.archive import load_translator
 from keras_s2s.translation.translator import Translator
 
-# What decides how a model is trained, not what it computes. Names are made up by Keras.
-_OF_TRAINING = frozenset(
+# Settings that may differ between averaged models: they decide how a model is trained, not what it
+# computes. Keras makes up the names.
+_TRAINING_SETTINGS = frozenset(
     {
         *("name", "trainable", "trainable_embedding", "teacher_forcing", "guided_alignment"),
         *("dropout", "recurrent_dropout", "embedding_dropout", "word_dropout"),
@@ -30,18 +32,19 @@ def ensemble_translators(
     mean: str = "probabilities",
     weights: Sequence[float] | None = None,
 ) -> Translator:
-    """One translator out of several: their models as an `Ensemble`, all else as in the first.
+    """Combines translators into one, whose model is an `Ensemble` of their models.
 
     Args:
-        translators: with the same tokenizers; their models are used, not copied.
-        mean: see `Ensemble`.
-        weights: see `Ensemble`.
+        translators: translators with the same tokenizers. Their models are used, not copied.
+        mean: the mean that the ensemble takes of the predictions; see `Ensemble`.
+        weights: a weight for each model; see `Ensemble`.
 
     Returns:
-        A `Translator`.
+        A new `Translator` with search and other settings of the first.
 
     Raises:
-        ValueError: If tokenizers differ, or `Ensemble` refuses the models or the weights.
+        ValueError: If there are no translators, if their tokenizers differ, or if `Ensemble`
+            refuses the models or the weights.
     """
     _check_same_tokenizers(translators)
     members: list[Any] = [translator.model for translator in translators]
@@ -52,42 +55,46 @@ def average_translators(
     translators: Sequence[Translator | str | PathLike[str]],
     weights: Sequence[float] | None = None,
 ) -> Translator:
-    """The mean of the weights of translators of one design with the same tokenizers.
+    """Averages the weights of translators of the same design with the same tokenizers.
 
-    Each variable becomes `Σ_m w_m v_m`, with weights that sum to 1. It helps for checkpoints of one
-    training, which lie near each other; models trained apart belong in an `Ensemble`. Translators
-    are read one after the other: memory holds the sum and one of them, however many there are.
+    Each variable becomes `Σ_m w_m v_m` over the models `m`, with weights `w` that sum to 1.
+    Averaging helps for checkpoints of one training, whose weights lie near each other. For models
+    that were trained apart, use an `Ensemble`. Translators are loaded one after the other, so
+    memory holds the sum and one of them, however many there are.
 
     Args:
-        translators: translators, or the paths that `load_translator` takes.
-        weights: a positive number for each; they are divided by their sum. Equal when omitted.
+        translators: translators, or paths that `load_translator` takes.
+        weights: a positive number for each translator, divided by their sum; equal when omitted.
 
     Returns:
-        A new `Translator` with search and other settings of the first; those given do not change.
+        A new `Translator` with search and other settings of the first. The arguments do not change.
 
     Raises:
-        ValueError: no translators; designs or tokenizers that differ, with the setting or variable
-            that does; weights that are not one positive number each.
-        FileNotFoundError: a path with nothing there.
-        TypeError: one path in place of a list of them.
+        ValueError: If there are no translators; if their designs or tokenizers differ, and the
+            error names the setting or variable that does; if `weights` are not one positive number
+            for each.
+        FileNotFoundError: If there is nothing at a path.
+        TypeError: If `translators` is one translator or path instead of a sequence.
     """
     if isinstance(translators, str | PathLike | Translator):
         raise TypeError(
             "`translators` must be a sequence of translators or paths; got one "
-            f"{type(translators).__name__}. Pass [it]."
+            f"{type(translators).__name__}. Put it in a list."
         )
     if not translators:
-        raise ValueError("There must be at least one translator to average; got none.")
+        raise ValueError(
+            "There must be at least one translator to average; got none. Give translators or paths."
+        )
     shares = weight_shares(weights, len(translators))
-    names = [_name(each, number) for number, each in enumerate(translators, 1)]
-    first = _loaded(translators[0])
-    sums = [_part(value, shares[0]) for value in first.model.get_weights()]
-    for each, name, share in zip(translators[1:], names[1:], shares[1:], strict=True):
-        other = _loaded(each)
+    names = [_name(given, number) for number, given in enumerate(translators, 1)]
+    first = _load_if_path(translators[0])
+    sums = [_weighted(value, shares[0]) for value in first.model.get_weights()]
+    for given, name, share in zip(translators[1:], names[1:], shares[1:], strict=True):
+        other = _load_if_path(given)
         _check_same_tokenizers([first, other], [names[0], name])
         _check_same_design(first, other, names[0], name)
         for total, value in zip(sums, other.model.get_weights(), strict=True):
-            total += _part(value, share)
+            total += _weighted(value, share)
         del other
     average = first.copy()
     dtypes = [value.dtype for value in average.model.get_weights()]
@@ -100,32 +107,35 @@ def average_translators(
 def _check_same_tokenizers(
     translators: Sequence[Translator], names: Sequence[str] | None = None
 ) -> None:
-    """Raises ValueError unless all translators read and write the same ids.
+    """Checks that all translators have the same tokenizers.
 
     Args:
-        translators: at least one.
-        names: what to call them in the error; their numbers when omitted.
+        translators: at least one translator.
+        names: their names in an error; their numbers when omitted.
+
+    Raises:
+        ValueError: If tokenizers differ, or there are no translators.
     """
     if not translators:
-        raise ValueError("There must be at least one translator; got none.")
+        raise ValueError("There must be at least one translator; got none. Give translators.")
     names = names or [f"translator {number}" for number in range(1, len(translators) + 1)]
     for side in ("source", "target"):
-        first, *others = (getattr(each, f"{side}_tokenizer") for each in translators)
+        first, *others = (getattr(translator, f"{side}_tokenizer") for translator in translators)
         for name, other in zip(names[1:], others, strict=True):
             if other != first:
                 raise ValueError(
                     f"The {side} tokenizers must be the same; {names[0]} has {first!r} and {name} "
-                    f"another, {other!r}. Train all models with the tokenizers of one."
+                    f"another, {other!r}. Train all models with the same tokenizers."
                 )
 
 
-def _part(value: np.ndarray, share: float) -> np.ndarray:
-    """`share · value` in float64, so that equal weights come out equal to the last digit."""
+def _weighted(value: np.ndarray, share: float) -> np.ndarray:
+    """Returns `share · value` in float64, so that equal weights stay equal to the last digit."""
     product: np.ndarray = np.float64(share) * value.astype("float64")
     return product
 
 
-def _loaded(translator: Translator | str | PathLike[str]) -> Translator:
+def _load_if_path(translator: Translator | str | PathLike[str]) -> Translator:
     return translator if isinstance(translator, Translator) else load_translator(translator)
 
 
@@ -152,8 +162,8 @@ def _check_same_design(first: Translator, other: Translator, *names: str) -> Non
     if difference is not None:
         place, ours, theirs = difference
         raise ValueError(
-            "Only translators of one design can be averaged; "
-            f"{place} is {ours!r} in {names[0]} and {theirs!r} in {names[1]}."
+            f"Only translators of one design can be averaged; {place} is {ours!r} in {names[0]} "
+            f"and {theirs!r} in {names[1]}. Combine them with ensemble_translators instead."
         )
 
 
@@ -162,10 +172,10 @@ def _design(translator: Translator) -> dict[str, Any]:
 
 
 def _difference(place: str, ours: Any, theirs: Any) -> tuple[str, Any, Any] | None:
-    """The first setting of a configuration that differs, and what it is on both sides."""
+    """Returns the place and both values of the first difference of two configurations, or None."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        keys = [key for key in {**ours, **theirs} if key not in _OF_TRAINING]
-        # What Keras writes beside a configuration follows from it.
+        keys = [key for key in {**ours, **theirs} if key not in _TRAINING_SETTINGS]
+        # Keras writes these beside a configuration, and they follow from it.
         keys = [key for key in keys if key not in ("build_config", "compile_config")]
         pairs = [(f"{place}.{key}", ours.get(key), theirs.get(key)) for key in keys]
     elif isinstance(ours, (list, tuple)) and isinstance(theirs, (list, tuple)):

@@ -1,4 +1,7 @@
-"""Translators in a quarter of the space: weight matrices stored in 8 bits, computed in float32."""
+"""Compact files of translators: weight matrices stored in 8 bits, for a quarter of the size.
+
+A compact file only saves space on disk. Its weights become float32 again before they are used.
+"""
 
 from __future__ import annotations
 
@@ -13,56 +16,64 @@ import numpy as np
 
 from keras_s2s.system.files import replacing
 
-WEIGHTS = "model.weights.h5"  # of an archive that Keras writes
+WEIGHTS = "model.weights.h5"  # the name that Keras gives the weights in its archive
 COMPACT_WEIGHTS = "model.weights.int8.h5"
 _SCALE = "scale"
-# Below, the scales of the columns take what the bits save: biases of recurrent layers, for one.
+# In matrices of fewer rows, such as the biases of recurrent layers, the scales of the columns take
+# the space that the bits save.
 _LEAST_ROWS = 8
 
 
 def write_compact(path: str | PathLike[str], output: str | PathLike[str]) -> None:
-    """Rewrites a `.keras` file with its weight matrices in 8 bits, whole or not at all.
+    """Writes a compact copy of a `.keras` file, with its weight matrices in 8 bits.
 
-    Each float32 matrix of 8 rows or more becomes integers `q` from −127 to 127 and one scale for
-    each column, `W ≈ q · s` with `s = max |W| / 127` over the column: no number moves by more than
-    `s / 2`. Everything else stays as it is. `load_translator` reads the file, the commands do;
+    Each float32 matrix of 8 rows or more becomes integers `q` from −127 to 127 and one scale `s`
+    for each column: `W ≈ q · s` with `s = max |W| / 127` over the column. No number changes by more
+    than `s / 2`. Everything else stays as it is. `load_translator` and the commands read the file;
     `keras.saving.load_model` does not.
 
     Args:
         path: a file that Keras wrote, such as `translator.keras`.
-        output: the file to write; one that is there is replaced.
+        output: the file to write. A file that is there is replaced by a complete new one, or not at
+            all.
 
     Raises:
-        ValueError: a file that is compact already, or weights that are not finite.
+        ValueError: If the file is compact already, or its weights are not finite.
     """
     if is_compact(path):
-        raise ValueError(f"`{path}` is compact already: copy it.")
+        raise ValueError(
+            f"`{path}` is compact already; expected a .keras file with float32 weights. Copy the "
+            "file instead."
+        )
     _rewrite(path, output, WEIGHTS, COMPACT_WEIGHTS, _to_8_bits)
 
 
 def write_whole(path: str | PathLike[str], output: str | PathLike[str]) -> None:
-    """Rewrites a compact file as one that Keras reads: the matrices are `q · s` in float32.
+    """Writes a copy of a compact file that Keras reads, with the matrices `q · s` in float32.
 
     Args:
-        path: a file of `write_compact`.
-        output: the file to write; one that is there is replaced.
+        path: a file that `write_compact` wrote.
+        output: the file to write. A file that is there is replaced by a complete new one, or not at
+            all.
 
     Raises:
-        ValueError: a file that is not compact.
+        ValueError: If the file is not compact.
     """
     if not is_compact(path):
-        raise ValueError(f"`{path}` is not compact: it has no {COMPACT_WEIGHTS}.")
+        raise ValueError(
+            f"`{path}` is not compact: it has no {COMPACT_WEIGHTS}. Keras reads the file as it is."
+        )
     _rewrite(path, output, COMPACT_WEIGHTS, WEIGHTS, _to_float32)
 
 
 def is_compact(path: str | PathLike[str]) -> bool:
-    """Whether a `.keras` file is one of `write_compact`."""
+    """Returns whether a `.keras` file is compact, as `write_compact` writes it."""
     with zipfile.ZipFile(path) as archive:
         return COMPACT_WEIGHTS in archive.namelist()
 
 
 def _rewrite(path: Any, output: Any, old: str, new: str, convert: Any) -> None:
-    """Copies an archive with its weights converted and renamed."""
+    """Copies an archive with the file of its weights converted and renamed."""
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
         with (
             h5py.File(archive.extract(old, folder), "r") as source,
@@ -72,7 +83,7 @@ def _rewrite(path: Any, output: Any, old: str, new: str, convert: Any) -> None:
         with replacing(output) as temporary, zipfile.ZipFile(temporary, "w") as written:
             for entry in archive.infolist():
                 if entry.filename == old:
-                    # Whole numbers become smaller; float32 would only take its time.
+                    # Integers become smaller by deflating; float32 would only take time.
                     packed = new == COMPACT_WEIGHTS
                     method = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
                     written.write(Path(folder, new), new, method)
@@ -100,12 +111,12 @@ def _to_8_bits(dataset: h5py.Dataset) -> tuple[np.ndarray, dict[str, Any]]:
     if not np.isfinite(values).all():
         raise ValueError(
             f"The weights `{dataset.name}` are not finite, so 8 bits cannot hold them. The "
-            "training diverged: take an earlier model."
+            "training diverged; take an earlier model."
         )
     scale = np.abs(values).max(axis=0) / np.float32(127)
-    steps = np.where(scale > 0, scale, np.float32(1))  # a column of zeros stays one
-    whole = np.clip(np.rint(values / steps), -127, 127).astype(np.int8)
-    return whole, {**attributes, _SCALE: scale}
+    steps = np.where(scale > 0, scale, np.float32(1))  # a column of zeros stays zero
+    integers = np.clip(np.rint(values / steps), -127, 127).astype(np.int8)
+    return integers, {**attributes, _SCALE: scale}
 
 
 def _to_float32(dataset: h5py.Dataset) -> tuple[np.ndarray, dict[str, Any]]:

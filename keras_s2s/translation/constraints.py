@@ -1,4 +1,4 @@
-"""What the output for a text must begin with, must not say and must say, in words."""
+"""Constraints in words: what the output for a text must begin with, may not and must contain."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import numpy as np
 
 from keras_s2s.data.padding import padded
 from keras_s2s.search import Search
-from keras_s2s.search.constraints.phrases import check
+from keras_s2s.search.constraints import phrases
 from keras_s2s.text import Tokenizer
 
 
 class Constraints(NamedTuple):
-    """Wishes for the output of one text; the target tokenizer makes tokens of them.
+    """Constraints on the output for one text, in words.
 
-    A phrase is a sequence of tokens, wherever words begin and end: with subwords, what forbids
-    "dog" may forbid the beginning of "dogs", and leaves other ways to write "dog" out of smaller
-    pieces. What the vocabulary lacks needs no forbidding, and cannot be required.
+    The target tokenizer turns each phrase into a sequence of tokens, which is matched wherever
+    words begin and end. So with subwords, forbidding "dog" may also forbid the beginning of "dogs",
+    and does not forbid other ways to write "dog" in smaller pieces. Forbidding a phrase that the
+    vocabulary cannot express changes nothing; requiring one is an error.
 
     Attributes:
         prefix: text that the output begins with.
-        forbidden: phrases that may not appear.
-        required: phrases that must appear, in any order; they need a beam search.
+        forbidden: phrases that may not appear in the output.
+        required: phrases that must appear in the output, in any order; they need a beam search.
 
     Example:
     >>> Constraints(prefix="a", forbidden=["b c"])
@@ -35,22 +36,24 @@ class Constraints(NamedTuple):
     required: Sequence[str] = ()
 
 
-class Controls:
-    """What a search takes for each of some texts beside their ids: constraints, and noise.
+class SearchInputs:
+    """The inputs of a search beside the source ids of texts: constraints as ids, and noise.
 
     Constraints in words are checked here, for all texts and before the first batch. The search
     does not check them again.
 
     Args:
-        count: number of texts.
+        count: the number of texts.
         constraints: one `Constraints` for all texts, one for each, or None.
-        tokenizer: the target's.
-        search: the search that will take them.
+        tokenizer: the target tokenizer.
+        search: the search that takes the inputs.
 
     Raises:
-        TypeError: something that is no `Constraints`, or no text in one.
-        ValueError: not one for each text; words that have no tokens; demands that exclude each
-            other, or that do not fit the search's longest output.
+        TypeError: If an item of `constraints` is not a `Constraints`, or its phrases are not
+            strings.
+        ValueError: If the number of constraints is not the number of texts, if the vocabulary
+            cannot express a phrase, or if constraints exclude each other or do not fit the longest
+            output of the search.
     """
 
     def __init__(
@@ -60,73 +63,86 @@ class Controls:
         tokenizer: Tokenizer,
         search: Search,
     ) -> None:
-        each = _for_each(count, constraints)
-        self.arrays = _arrays(each, tokenizer)
-        check(self.arrays, search.max_length, tokenizer.end_id)
+        per_text = _one_per_text(count, constraints)
+        self.arrays = _id_arrays(per_text, tokenizer)
+        phrases.check(self.arrays, search.max_length, tokenizer.end_id)
         self.search = search
-        # Without a seed, draws that nobody can repeat; the same for all batches of a call.
+        # All batches of a call draw from one seed. If the search has none, it is a new one each
+        # time, and nobody can repeat the draws.
         seed = getattr(search, "seed", None)
         self.seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
 
-    def of(self, places: Sequence[int]) -> dict[str, np.ndarray]:
-        """The part of a batch: the texts at these places, cut to the longest phrases among them."""
-        chosen = list(places)
-        found = {name: _trimmed(ids[chosen]) for name, ids in self.arrays.items()}
+    def for_batch(self, places: Sequence[int]) -> dict[str, np.ndarray]:
+        """Returns the inputs for a batch of texts, no wider than the longest phrases among them.
+
+        Args:
+            places: the positions of the texts of the batch among all texts.
+
+        Returns:
+            The arrays by the names of the arguments of a search.
+        """
+        batch = list(places)
+        inputs = {name: _trimmed(ids[batch]) for name, ids in self.arrays.items()}
         if self.search.needs_noise:
             shape = (self.search.n_best, self.search.max_length)
-            # By the place of each text: batches and other texts change nothing.
-            draws = [np.random.default_rng([self.seed, place]) for place in chosen]
-            found["noise"] = np.stack([draw.random(shape, dtype="float32") for draw in draws])
-        return found
+            # A text's noise depends on its position alone, not on its batch or on other texts.
+            draws = [np.random.default_rng([self.seed, place]) for place in batch]
+            inputs["noise"] = np.stack([draw.random(shape, dtype="float32") for draw in draws])
+        return inputs
 
 
-def _for_each(count: int, constraints: Any) -> list[Constraints]:
+def _one_per_text(count: int, constraints: Any) -> list[Constraints]:
+    """Returns the checked constraints of each text."""
     if constraints is None:
         constraints = Constraints()
-    each = [constraints] * count if isinstance(constraints, Constraints) else list(constraints)
-    if len(each) != count:
+    per_text = [constraints] * count if isinstance(constraints, Constraints) else list(constraints)
+    if len(per_text) != count:
         raise ValueError(
-            f"`constraints` must be one for all {count} texts, or one for each; got {len(each)}."
+            f"`constraints` must be one for all {count} texts, or one for each; got "
+            f"{len(per_text)}. Give Constraints() for a text without any."
         )
-    for number, one in enumerate(each):
-        if not isinstance(one, Constraints):
+    for number, wish in enumerate(per_text):
+        if not isinstance(wish, Constraints):
             raise TypeError(
-                f"`constraints` must hold Constraints; got {type(one).__name__} for text {number}."
+                f"`constraints` must hold Constraints; got {type(wish).__name__} for text {number}."
             )
-        if not isinstance(one.prefix, str):
-            raise TypeError(f"`prefix` must be a string; got {one.prefix!r} for text {number}.")
+        if not isinstance(wish.prefix, str):
+            raise TypeError(f"`prefix` must be a string; got {wish.prefix!r} for text {number}.")
         for name in ("forbidden", "required"):
-            words = getattr(one, name)
+            words = getattr(wish, name)
             if isinstance(words, str) or not all(isinstance(word, str) for word in words):
                 raise TypeError(
                     f"`{name}` must be a list of strings; got {words!r} for text {number}."
                 )
-    return each
+    return per_text
 
 
-def _arrays(each: list[Constraints], tokenizer: Tokenizer) -> dict[str, np.ndarray]:
-    """The names that any text needs, each `(count, phrases, tokens)` or `(count, tokens)`."""
-    known: dict[str, list[int]] = {}
+def _id_arrays(per_text: list[Constraints], tokenizer: Tokenizer) -> dict[str, np.ndarray]:
+    """Returns the constraints as ids, without those that no text has.
 
-    def ids(word: str) -> list[int]:
-        if word not in known:
-            known[word] = tokenizer.encode([word])[0]
-        return known[word]
+    `prefix` is `(count, tokens)`, `forbidden` and `required` are `(count, phrases, tokens)`.
+    """
+    encoded: dict[str, list[int]] = {}
+
+    def ids_of(phrase: str) -> list[int]:
+        if phrase not in encoded:
+            encoded[phrase] = tokenizer.encode([phrase])[0]
+        return encoded[phrase]
 
     arrays: dict[str, np.ndarray] = {}
     unknown = tokenizer.unknown_id
     for name in ("prefix", "forbidden", "required"):
         rows: list[list[list[int]]] = []
-        for number, one in enumerate(each):
-            words = [one.prefix] if name == "prefix" else list(getattr(one, name))
-            phrases = [ids(word) for word in words]
-            for word, phrase in zip(words, phrases, strict=True):
-                if (not phrase and name != "prefix") or (unknown in phrase and name != "forbidden"):
+        for number, wish in enumerate(per_text):
+            texts = [wish.prefix] if name == "prefix" else list(getattr(wish, name))
+            id_rows = [ids_of(text) for text in texts]
+            for text, ids in zip(texts, id_rows, strict=True):
+                if (not ids and name != "prefix") or (unknown in ids and name != "forbidden"):
                     raise ValueError(
-                        f"Text {number}: `{name}` holds {word!r}, which the target vocabulary "
-                        "cannot say. Use words that it has, or leave this out."
+                        f"Text {number}: `{name}` holds {text!r}, which the target vocabulary "
+                        "cannot say. Use words that it has, or leave this phrase out."
                     )
-            rows.append([phrase for phrase in phrases if phrase and unknown not in phrase])
+            rows.append([ids for ids in id_rows if ids and unknown not in ids])
         if any(rows):
             arrays[name] = _phrase_array(rows)
     if "prefix" in arrays:
@@ -135,14 +151,14 @@ def _arrays(each: list[Constraints], tokenizer: Tokenizer) -> dict[str, np.ndarr
 
 
 def _phrase_array(rows: list[list[list[int]]]) -> np.ndarray:
-    """The phrases of each text as `(count, phrases, tokens)` int32, −1 behind each."""
+    """Returns the phrases of each text as `(count, phrases, tokens)` int32, −1 behind each."""
     most = max(map(len, rows))
     filled = [phrase for row in rows for phrase in [*row, *[[]] * (most - len(row))]]
     return padded(filled, pad_id=-1).reshape(len(rows), most, -1)
 
 
 def _trimmed(ids: np.ndarray) -> np.ndarray:
-    """Without what is padding in every row, but for one place of each axis."""
+    """Cuts off what is padding in every row, but leaves one position of each axis."""
     for axis in range(1, ids.ndim):
         others = tuple(a for a in range(ids.ndim) if a != axis)
         used = int((ids >= 0).any(axis=others).sum())

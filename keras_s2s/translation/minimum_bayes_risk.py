@@ -1,6 +1,7 @@
-"""Minimum Bayes risk: of several hypotheses, the one that agrees most with the others.
+"""Minimum Bayes risk: the choice of the hypothesis that agrees most with the others.
 
-Kumar & Byrne 2004; with samples as hypotheses, Eikema & Aziz 2020.
+Kumar & Byrne (2004) introduced it to machine translation; Eikema & Aziz (2020) choose among
+samples.
 """
 
 from __future__ import annotations
@@ -20,27 +21,35 @@ METRICS = ("chrf",)
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class MinimumBayesRisk:
-    """Orders the hypotheses of a text by how much they agree with one another.
+    """Orders the hypotheses of a text by how much each agrees with the others.
 
-    The expected utility of a hypothesis is the mean of its sentence chrF2 (0 to 100, sacreBLEU's)
-    against each of the others as reference; a text that occurs twice among them counts twice. A
-    lone hypothesis has the utility 100. Hypotheses come back best first, equals in the order they
-    had, each with its utility as `score`; nothing is dropped.
+    The expected utility of a hypothesis `h` among `n` hypotheses is
 
-    Many hypotheses make it worth while: a wide beam with as large an `n_best`, or samples. A
-    `Translator` takes it as `choice` and saves it.
+    ```
+    Σ chrF2(h, r) / (n − 1)      over all other hypotheses r, as references
+    ```
+
+    with sacreBLEU's sentence chrF2, 0 to 100. A text that occurs twice counts twice. A lone
+    hypothesis has the utility 100. Hypotheses are returned best first, each with its utility as
+    `score`. Those of equal utility keep their order, and none is dropped.
+
+    The choice is worthwhile among many hypotheses: from a wide beam with an equally large `n_best`,
+    or from samples. A `Translator` takes an instance as `choice`, and saves it.
 
     Args:
-        metric: 'chrf'.
+        metric: the utility, 'chrf'.
+
+    Raises:
+        ValueError: If `metric` is not 'chrf'.
 
     Example:
     >>> import numpy as np
     >>> from keras_s2s import Translation
-    >>> found = [
+    >>> hypotheses = [
     ...     Translation(text, 0.0, 0.0, [], np.zeros((0, 1)))
     ...     for text in ("one dog", "a big cat", "a big cat", "the big cat")
     ... ]
-    >>> [one.text for one in MinimumBayesRisk()(found)]
+    >>> [hypothesis.text for hypothesis in MinimumBayesRisk()(hypotheses)]
     ['a big cat', 'a big cat', 'the big cat', 'one dog']
     """
 
@@ -49,13 +58,13 @@ class MinimumBayesRisk:
         self.metric = metric
 
     def __call__(self, hypotheses: Sequence[Translation]) -> list[Translation]:
-        """The hypotheses of one text, ordered by utility."""
-        utilities = expected_utilities([each.text for each in hypotheses])
+        """Returns the hypotheses of one text, in falling order of utility."""
+        utilities = expected_utilities([hypothesis.text for hypothesis in hypotheses])
         scored = [
-            each._replace(score=utility)
-            for each, utility in zip(hypotheses, utilities, strict=True)
+            hypothesis._replace(score=utility)
+            for hypothesis, utility in zip(hypotheses, utilities, strict=True)
         ]
-        return sorted(scored, key=lambda each: -each.score)
+        return sorted(scored, key=lambda hypothesis: -hypothesis.score)
 
     def get_config(self) -> dict[str, Any]:
         return {"metric": self.metric}
@@ -66,7 +75,7 @@ class MinimumBayesRisk:
 
 
 def expected_utilities(texts: Sequence[str]) -> list[float]:
-    """The mean chrF2 of each text against the others.
+    """Computes the mean chrF2 of each text against the others, 0 to 100.
 
     Example:
     >>> expected_utilities(["ab", "ab", "cd"])
@@ -75,29 +84,33 @@ def expected_utilities(texts: Sequence[str]) -> list[float]:
     if len(texts) < 2:
         return [100.0] * len(texts)
     counts = Counter(texts)
-    table = chrf_table(list(counts))  # each text once: equal ones share their row
+    table = chrf_table(list(counts))  # equal texts share a row
     occurrences = np.array(list(counts.values()), "float64")
-    # A text is no judge of itself, its doubles are.
+    # A text is not compared with itself, but with its other occurrences.
     means = (table @ occurrences - table.diagonal()) / (len(texts) - 1)
     utility = dict(zip(counts, means.tolist(), strict=True))
     return [utility[text] for text in texts]
 
 
 def chrf_table(texts: Sequence[str]) -> np.ndarray:
-    """Sentence chrF2 `(N, N)` of each text, in rows, against each as reference.
+    """Computes the sentence chrF2 of each text against each text as reference.
 
-    sacreBLEU's n-grams and formula (orders 1 to 6, white space left out, beta 2, averaged over the
-    orders that both sides have), for all pairs at once: with 100 texts, 10,000 of them.
+    The n-grams and the formula are sacreBLEU's: orders 1 to 6, white space left out, beta 2,
+    averaged over the orders that both texts have. All pairs are computed at once, since 100 texts
+    make 10,000 pairs.
+
+    Returns:
+        `(N, N)` float64, 0 to 100, with texts in rows and references in columns.
     """
     from sacrebleu.metrics import CHRF
     from sacrebleu.metrics.helpers import extract_all_char_ngrams
 
-    each = [extract_all_char_ngrams(text, CHRF.CHAR_ORDER) for text in texts]
+    ngrams = [extract_all_char_ngrams(text, CHRF.CHAR_ORDER) for text in texts]
     precision = np.zeros((len(texts), len(texts)))
     recall = np.zeros_like(precision)
     orders = np.zeros_like(precision)
-    for grams in zip(*each, strict=True):  # of one order, for every text
-        counts = _count_table(grams)  # (N, G)
+    for of_order in zip(*ngrams, strict=True):  # the n-grams of one order, for every text
+        counts = _count_table(of_order)  # (N, G)
         totals = counts.sum(axis=1)
         matches = np.stack([np.minimum(counts, row).sum(axis=1) for row in counts])  # (N, N)
         both = np.outer(totals > 0, totals > 0)
@@ -112,10 +125,11 @@ def chrf_table(texts: Sequence[str]) -> np.ndarray:
     return table
 
 
-def _count_table(grams: Sequence[Counter[str]]) -> np.ndarray:
-    """How often each n-gram occurs in each text: `(texts, n-grams)`."""
-    columns = {gram: i for i, gram in enumerate(dict.fromkeys(g for each in grams for g in each))}
-    table = np.zeros((len(grams), len(columns)), "int32")
-    for row, each in zip(table, grams, strict=True):
-        row[[columns[gram] for gram in each]] = list(each.values())
+def _count_table(counters: Sequence[Counter[str]]) -> np.ndarray:
+    """Returns how often each n-gram occurs in each text, `(texts, n-grams)` int32."""
+    distinct = dict.fromkeys(gram for counter in counters for gram in counter)
+    columns = {gram: i for i, gram in enumerate(distinct)}
+    table = np.zeros((len(counters), len(columns)), "int32")
+    for row, counter in zip(table, counters, strict=True):
+        row[[columns[gram] for gram in counter]] = list(counter.values())
     return table

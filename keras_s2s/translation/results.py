@@ -1,6 +1,6 @@
-"""What a translator says of a text, and how a search result becomes it.
+"""The results of a translator: translations and alignments, made from the results of a search.
 
-Choosing among hypotheses, and words put in the place of unknown tokens, are `risk` and `unknowns`.
+`unknowns` and `minimum_bayes_risk` change and order translations afterwards.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from keras_s2s.search import SearchResult
 from keras_s2s.text import Tokenizer
 
-# Sorted by length together: enough that little is padded, few enough to hold in memory.
+# The number of batches whose texts are sorted by length together: enough for little padding, few
+# enough for memory to hold their results.
 _SORTED_BATCHES = 64
 
 
@@ -23,14 +24,14 @@ class Translation(NamedTuple):
 
     Attributes:
         text: the output.
-        score: what hypotheses are ranked by: the log-probability under the search's length penalty,
-            or the expected utility where a `MinimumBayesRisk` chose.
-        log_prob: sum of the tokens' natural log-probabilities, the end token's included.
+        score: the number that hypotheses are ranked by: the log-probability under the search's
+            length penalty, or the expected utility if a `MinimumBayesRisk` orders them.
+        log_prob: the sum of the tokens' natural log-probabilities, the end token's included.
         ids: the target ids, the end id last.
-        weights: `(len(ids), S)` float32, attention of each target token over the source ids, the
-            end id last.
+        weights: `(len(ids), S)` float32, the attention of each target token over the source ids,
+            the end id last.
         token_log_probs: the natural log-probability of each target token.
-        satisfied: whether all required phrases are in it.
+        satisfied: whether the hypothesis contains all required phrases.
     """
 
     text: str
@@ -43,10 +44,16 @@ class Translation(NamedTuple):
 
 
 class Alignment(NamedTuple):
-    """`S` source pieces, `T` target pieces, and how much each target piece looked at each source's.
+    """The attention between the pieces of a text and those of its translation.
 
-    `weights` is `(T, S)` float32; its rows sum to 1, or to less under monotonic or local-p
-    attention, and are zero in a model without attention. The last piece of both sides is the end's.
+    The last piece on both sides stands for the end token.
+
+    Attributes:
+        source: the `S` source pieces.
+        target: the `T` target pieces.
+        weights: `(T, S)` float32, the attention of each target piece over the source pieces. A row
+            sums to 1, or to less under monotonic or local-p attention; it is zero in a model
+            without attention.
     """
 
     source: list[str]
@@ -57,10 +64,15 @@ class Alignment(NamedTuple):
 def source_rows(
     texts: Sequence[str], tokenizer: Tokenizer, max_source_length: int
 ) -> list[list[int]]:
-    """Source ids of each text, the end id last; what is cut off is warned about.
+    """Returns the source ids of each text, the end id last; a cut text raises a warning.
+
+    Args:
+        texts: the source texts.
+        tokenizer: the source tokenizer.
+        max_source_length: the greatest number of ids, the end id counted.
 
     Raises:
-        TypeError: something among the texts that is not a string.
+        TypeError: If an item of `texts` is not a string.
     """
     for i, text in enumerate(texts):
         if not isinstance(text, str):
@@ -77,56 +89,57 @@ def source_rows(
     return [[*ids[:room], tokenizer.end_id] for ids in encoded]
 
 
-def in_batches(
+def decode_in_batches(
     rows: Sequence[list[int]],
     batch_size: int,
     search: Callable[[Sequence[int]], SearchResult],
     tokenizer: Tokenizer,
 ) -> Iterator[list[Translation]]:
-    """The hypotheses of each row of source ids, in order, found in batches of like lengths.
+    """Yields the hypotheses of each row of source ids in turn, from batches of similar lengths.
 
     Args:
         rows: source ids, the end id last.
-        batch_size: rows per batch.
-        search: from the places of a batch's rows to its result, as NumPy arrays.
-        tokenizer: the target's.
+        batch_size: the number of rows per batch.
+        search: a function from the positions of the rows of a batch to their result, as NumPy
+            arrays.
+        tokenizer: the target tokenizer.
     """
     for start in range(0, len(rows), _SORTED_BATCHES * batch_size):
         window = rows[start : start + _SORTED_BATCHES * batch_size]
         order = sorted(range(len(window)), key=lambda i: len(window[i]))
-        results: list[list[Translation]] = [[] for _ in window]
+        hypotheses: list[list[Translation]] = [[] for _ in window]
         for first in range(0, len(order), batch_size):
-            chosen = order[first : first + batch_size]
-            found = search([start + i for i in chosen])
-            for place, i in enumerate(chosen):
-                results[i] = translations(found, place, len(window[i]), tokenizer)
-        yield from results
+            batch = order[first : first + batch_size]
+            result = search([start + i for i in batch])
+            for row, i in enumerate(batch):
+                hypotheses[i] = translations(result, row, len(window[i]), tokenizer)
+        yield from hypotheses
 
 
 def translations(
-    found: SearchResult, place: int, source_length: int, tokenizer: Tokenizer
+    result: SearchResult, row: int, source_length: int, tokenizer: Tokenizer
 ) -> list[Translation]:
-    """The hypotheses of one text out of the result of its batch, best first.
+    """Reads the hypotheses of one text from the result of its batch, best first.
 
     Args:
-        found: a batch's result, as NumPy arrays.
-        place: the text's row in it.
-        source_length: number of its source ids, the end id counted.
-        tokenizer: the target's.
+        result: the result of a batch, as NumPy arrays.
+        row: the row of the text in the batch.
+        source_length: the number of its source ids, the end id counted.
+        tokenizer: the target tokenizer.
     """
-    kept = [n for n, length in enumerate(found.lengths[place]) if length > 0]
-    ids = [found.ids[place, n, : found.lengths[place, n]].tolist() for n in kept]
-    texts = tokenizer.decode(ids)
+    ranks = [rank for rank, length in enumerate(result.lengths[row]) if length > 0]
+    sequences = [result.ids[row, rank, : result.lengths[row, rank]].tolist() for rank in ranks]
+    texts = tokenizer.decode(sequences)
     return [
         Translation(
             text,
-            float(found.scores[place, n]),
-            float(found.log_probs[place, n]),
-            row,
-            # A copy, or each would keep the weights of its whole batch in memory.
-            found.weights[place, n, : len(row), :source_length].copy(),
-            found.token_log_probs[place, n, : len(row)].tolist(),
-            bool(found.satisfied[place, n]),
+            float(result.scores[row, rank]),
+            float(result.log_probs[row, rank]),
+            ids,
+            # A copy; a view would keep the weights of the whole batch in memory.
+            result.weights[row, rank, : len(ids), :source_length].copy(),
+            result.token_log_probs[row, rank, : len(ids)].tolist(),
+            bool(result.satisfied[row, rank]),
         )
-        for n, row, text in zip(kept, ids, texts, strict=True)
+        for rank, ids, text in zip(ranks, sequences, texts, strict=True)
     ]

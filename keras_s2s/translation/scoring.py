@@ -1,6 +1,7 @@
-"""Scores of given targets: how probable a model finds them, token by token.
+"""Scores of given targets: their log-probabilities under a model, token by token.
 
-How outputs compare with references is `scores`; searching is `search`.
+Nothing is decoded here, and nothing is compared with references; `keras_s2s.evaluation.metrics`
+does that.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from keras_s2s.system.checks import check_several
 
 
 class TargetScore(NamedTuple):
-    """What a model thinks of one target, given its source.
+    """The log-probability of one target, given its source.
 
     Attributes:
-        log_prob: sum of the tokens' natural log-probabilities, the end token's included.
-        token_log_probs: that of each token, as many as there are ids.
+        log_prob: the sum of the tokens' natural log-probabilities, the end token's included.
+        token_log_probs: the natural log-probability of each of the `ids`.
         ids: the target ids, the end id last.
-        perplexity: `exp(−log_prob / len(ids))`, 1 for a target that was sure to come.
+        perplexity: `exp(−log_prob / len(ids))`; 1 for a target of probability 1.
     """
 
     log_prob: float
@@ -35,11 +36,11 @@ class TargetScore(NamedTuple):
 
 
 class ScoringModel(keras.Model):
-    """Log-probabilities of given targets under a model, with its weights and none of its own.
+    """Computes the log-probabilities of given targets; it has no weights but those of the model.
 
-    Takes `{"source_ids": (B, S), "target_ids": (B, 1 + T)}`, the targets from the start id to the
-    end id, and gives `(B, T)` float32: `log_softmax(logits)[b, t, target_ids[b, t + 1]]`. What
-    stands at padding means nothing. The logits never leave the graph.
+    Its inputs are `{"source_ids": (B, S), "target_ids": (B, 1 + T)}`, with targets from the start
+    id to the end id. Its output is `(B, T)` float32, `log_softmax(logits)[b, t, target_ids[b, t +
+    1]]`. Values at padding have no meaning. The logits never leave the graph.
 
     Args:
         model: a `Seq2Seq` or an `Ensemble`.
@@ -82,42 +83,43 @@ def score_rows(
     pad_id: int,
     batch_size: int = 32,
 ) -> list[TargetScore]:
-    """Scores targets as ids, in batches of like lengths.
+    """Scores rows of target ids, in batches of similar lengths.
 
     Args:
         model: a `ScoringModel`.
-        sources: source ids, each row with its end id.
-        targets: as many rows of target ids, each with its end id.
-        start_id: what the decoder reads first.
-        pad_id: what fills rows up to the longest.
-        batch_size: pairs per batch.
+        sources: rows of source ids, the end id last.
+        targets: one row of target ids for each source, the end id last.
+        start_id: the id that the decoder reads first.
+        pad_id: the id that fills rows up to the longest.
+        batch_size: the number of pairs per batch.
 
     Returns:
-        A `TargetScore` for every pair, in order. It does not depend on the other pairs.
+        A `TargetScore` for each pair, in the order of the pairs. It does not depend on the other
+        pairs.
     """
     order = sorted(range(len(targets)), key=lambda i: (len(targets[i]), len(sources[i])))
-    found: dict[int, TargetScore] = {}
+    scores: dict[int, TargetScore] = {}
     for first in range(0, len(order), batch_size):
-        chosen = order[first : first + batch_size]
+        batch = order[first : first + batch_size]
         inputs = {
-            "source_ids": padded([sources[i] for i in chosen], pad_id),
-            "target_ids": padded([[start_id, *targets[i]] for i in chosen], pad_id),
+            "source_ids": padded([sources[i] for i in batch], pad_id),
+            "target_ids": padded([[start_id, *targets[i]] for i in batch], pad_id),
         }
         log_probs = np.asarray(model.predict_on_batch(inputs))
-        for i, row in zip(chosen, log_probs, strict=True):
+        for i, row in zip(batch, log_probs, strict=True):
             ids = list(targets[i])
             tokens = row[: len(ids)].tolist()
             total = math.fsum(tokens)
-            found[i] = TargetScore(total, tokens, ids, perplexity([total], [len(ids)]))
-    return [found[i] for i in range(len(targets))]
+            scores[i] = TargetScore(total, tokens, ids, perplexity([total], [len(ids)]))
+    return [scores[i] for i in range(len(targets))]
 
 
 def check_pairs(sources: Sequence[str], targets: Sequence[str]) -> None:
-    """Raises unless there is one target for each source.
+    """Checks that there is one target for each source.
 
     Raises:
-        TypeError: one string in place of a sequence.
-        ValueError: counts differ.
+        TypeError: If an argument is one string instead of a sequence.
+        ValueError: If there are not as many targets as sources.
     """
     check_several("sources", sources)
     check_several("targets", targets)
@@ -129,17 +131,17 @@ def check_pairs(sources: Sequence[str], targets: Sequence[str]) -> None:
 
 
 def perplexity(log_probs: Sequence[float], lengths: Sequence[int]) -> float:
-    """Perplexity per token of targets together.
+    """Computes the perplexity per token of several targets.
 
     Args:
-        log_probs: the log-probability of each target.
-        lengths: its number of tokens, the end token counted.
+        log_probs: the natural log-probability of each target.
+        lengths: the number of tokens of each target, the end token counted.
 
     Returns:
-        `exp(−Σ log_probs / Σ lengths)`; infinite where that is beyond a float.
+        `exp(−Σ log_probs / Σ lengths)`; infinity if that is too large for a float.
 
     Raises:
-        ValueError: there are no tokens.
+        ValueError: If the targets have no tokens.
 
     Example:
     >>> round(perplexity([-1.0, -3.0], [2, 2]), 3)  # e

@@ -1,4 +1,8 @@
-"""Translator: strings → ids → search → ids → strings. One `.keras` file holds all of it."""
+"""The translator: a trained model with its tokenizers and search, from texts to texts.
+
+A text becomes ids, the model and the search turn them into target ids, and these become text. One
+`.keras` file holds all of it.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,13 @@ from keras_s2s.models.precision import unmixed
 from keras_s2s.search import BeamSearch, Search, SearchResult
 from keras_s2s.system.checks import check_instance, check_several, check_size
 from keras_s2s.text import Tokenizer
-from keras_s2s.translation.constraints import Constraints, Controls
+from keras_s2s.translation.constraints import Constraints, SearchInputs
 from keras_s2s.translation.minimum_bayes_risk import MinimumBayesRisk
-from keras_s2s.translation.results import Alignment, Translation, in_batches, source_rows
+from keras_s2s.translation.results import Alignment, Translation, decode_in_batches, source_rows
 from keras_s2s.translation.scoring import ScoringModel, TargetScore, check_pairs, score_rows
 from keras_s2s.translation.unknowns import UnknownReplacement
 
-# What may be set to something else at any time, and its type.
+# Attributes that may be set again at any time, and their types.
 _SETTINGS = {
     "search": Search,
     "unknown_replacement": UnknownReplacement,
@@ -29,10 +33,13 @@ _SETTINGS = {
 _PARTS = ("source_tokenizer", "target_tokenizer", *_SETTINGS)
 
 
-class _Cache:
-    """Holds the compiled models. A plain object: Keras neither tracks nor saves it."""
+class _CompiledModels:
+    """The models that are compiled for this translator, once each.
 
-    model: InferenceModel | None = None
+    It is a plain object, so that Keras neither tracks nor saves what it holds.
+    """
+
+    inference: InferenceModel | None = None
     scoring: ScoringModel | None = None
 
 
@@ -40,21 +47,27 @@ class _Cache:
 class Translator(keras.Model):
     """A trained model with its tokenizers and search settings: text in, text out.
 
-    A source becomes `encode(text)[:max_source_length − 1] + [end]`; what is cut off is warned
-    about. Texts are batched by length and come back in their own order. `save("x.keras")` keeps
-    weights, tokenizers and search, and `keras.saving.load_model("x.keras")` gives them back, where
-    `import keras_s2s` has told Keras of the classes.
+    The source ids of a text are `encode(text)[:max_source_length − 1] + [end]`; a text that is cut
+    raises a warning. Texts of similar lengths share a batch, and outputs come back in the order of
+    the texts. `save("x.keras")` writes weights, tokenizers and search, and
+    `keras.saving.load_model("x.keras")` restores them, once `import keras_s2s` has registered the
+    classes with Keras.
 
     Args:
         model: a `Seq2Seq` or an `Ensemble`.
         source_tokenizer: a `Tokenizer` with the encoder's vocabulary size.
         target_tokenizer: a `Tokenizer` with the decoder's vocabulary size.
         search: a `Search`; `BeamSearch()` when omitted.
-        max_source_length: longest source in ids, the end id counted.
+        max_source_length: the greatest number of source ids, the end id counted.
         unknown_replacement: an `UnknownReplacement` for unknown tokens in outputs; None leaves
-            them.
+            them as they are.
         choice: a `MinimumBayesRisk` that orders the hypotheses of a text; None leaves them in the
             order of the search.
+
+    Raises:
+        ValueError: If a tokenizer and the model differ in vocabulary size, if `max_source_length`
+            is below 1, or if `unknown_replacement` is set for a model without attention.
+        TypeError: If `search`, `unknown_replacement` or `choice` has another type.
 
     Example:
     >>> from keras_s2s import CharTokenizer, Decoder, Encoder, Seq2Seq
@@ -92,8 +105,8 @@ class Translator(keras.Model):
             if tokenizer.vocabulary_size != size:
                 raise ValueError(
                     f"The {side} tokenizer has {tokenizer.vocabulary_size} ids, but the "
-                    f"{part} was made for {size}. Make the model with the tokenizer's "
-                    "vocabulary_size."
+                    f"{part} was made for {size}. Make the model with the vocabulary_size of the "
+                    "tokenizer."
                 )
         check_size("max_source_length", max_source_length)
         self.model = model
@@ -101,7 +114,7 @@ class Translator(keras.Model):
         self.target_tokenizer = target_tokenizer
         self.max_source_length = max_source_length
         self.supports_jit = False
-        self._cache = _Cache()
+        self._compiled_models = _CompiledModels()
         self.search = search or BeamSearch()
         self.unknown_replacement = unknown_replacement
         self.choice = choice
@@ -113,11 +126,11 @@ class Translator(keras.Model):
             if value is not None or name == "search":
                 check_instance(name, value, kind)
             if name == "search":
-                self._cache.model = None
+                self._compiled_models.inference = None
             if name == "unknown_replacement" and value is not None and not self.model.attends:
                 raise ValueError(
-                    "`unknown_replacement` goes by attention, and this model has none. Train one "
-                    "with attention, or leave it out."
+                    "`unknown_replacement` goes by attention, and this model has none. Train a "
+                    "model with attention, or set unknown_replacement=None."
                 )
         super().__setattr__(name, value)
 
@@ -126,7 +139,13 @@ class Translator(keras.Model):
             self.model.build()
 
     def inference_model(self, search: Search | None = None) -> InferenceModel:
-        """Source ids to a `SearchResult`, with this translator's weights, special ids, search."""
+        """Returns a model from source ids to a `SearchResult`.
+
+        It has the weights and special ids of this translator.
+
+        Args:
+            search: a `Search`; the translator's own when omitted.
+        """
         return InferenceModel(
             self.model,
             search or self.search,
@@ -136,16 +155,18 @@ class Translator(keras.Model):
         )
 
     def with_model(self, model: Decodable) -> Translator:
-        """A translator with another model; tokenizers and all settings are those of this one."""
+        """Returns a translator with another model and the tokenizers and settings of this one."""
         parts: dict[str, Any] = {name: getattr(self, name) for name in _PARTS}
         return Translator(model, max_source_length=self.max_source_length, **parts)
 
     def copy(self, *, mixed: bool = True) -> Translator:
-        """One with weights of its own, never compiled: saved, it takes no optimizer along.
+        """Returns a translator with a copy of the weights.
+
+        The copy is not compiled, so its file holds no optimizer.
 
         Args:
-            mixed: keep policies of mixed precision. They pay in training; without them outputs do
-                not hang on how a machine rounds bfloat16.
+            mixed: whether layers keep mixed-precision policies. These speed up training. Without
+                them outputs do not depend on how a machine rounds bfloat16.
         """
         config = self.model.get_config()
         model = type(self.model).from_config(config if mixed else unmixed(config))
@@ -154,23 +175,27 @@ class Translator(keras.Model):
         return self.with_model(model)
 
     def call(self, source_ids: Any) -> SearchResult:
-        """Source ids `(B, S)` to a `SearchResult`; for texts, call the translator itself."""
+        """Searches with source ids `(B, S)`, and returns a `SearchResult`.
+
+        To translate texts, call the translator itself.
+        """
         return self.inference_model().call(source_ids)
 
     def __call__(self, texts: Any, *args: Any, batch_size: int = 32, **kwargs: Any) -> Any:
         """Translates a text or a sequence of texts; ids are handled as by any Keras model.
 
         Args:
-            texts: a string, or a list, tuple or 1-D array of strings.
-            *args: passed on when `texts` are ids.
-            batch_size: sentences per batch.
-            **kwargs: passed on when `texts` are ids.
+            texts: a string; a list, tuple or 1-D array of strings; or source ids `(B, S)`.
+            *args: further arguments of a Keras model's call, for ids only.
+            batch_size: the number of sentences per batch.
+            **kwargs: further arguments of a Keras model's call, for ids only.
 
         Returns:
-            A string for a string, a list of strings for a sequence; for ids, what `call` returns.
+            A string for a string, a list of strings for a sequence of strings, and a `SearchResult`
+            for ids.
 
         Raises:
-            TypeError: neither strings nor ids, or strings mixed with something else.
+            TypeError: If `texts` are neither strings nor ids, or mix strings with other objects.
         """
         if isinstance(texts, str):
             return self.translate([texts], batch_size=batch_size)[0][0].text
@@ -181,7 +206,7 @@ class Translator(keras.Model):
         if "int" not in str(getattr(texts, "dtype", "")):
             raise TypeError(
                 "A translator takes a string, a list, tuple or array of strings, or ids as an "
-                f"integer array (B, S); got {type(texts).__name__}."
+                f"integer array (B, S); got {type(texts).__name__}. Decode bytes to strings first."
             )
         return super().__call__(texts, *args, **kwargs)
 
@@ -192,22 +217,22 @@ class Translator(keras.Model):
         batch_size: int = 32,
         constraints: Constraints | Sequence[Constraints] | None = None,
     ) -> list[list[Translation]]:
-        """Translates texts, with everything that is known of each hypothesis.
+        """Translates texts, and returns the hypotheses with scores, ids and attention weights.
 
         Args:
-            texts: any number of strings; an empty string is a source of its end token alone.
-            batch_size: sentences per batch; it changes the speed, not the result.
-            constraints: what outputs must begin with, must not say and must say: a `Constraints`
-                for all texts, or one for each.
+            texts: any number of strings; the source of an empty string is the end token alone.
+            batch_size: the number of sentences per batch; it affects the speed, not the result.
+            constraints: what outputs must begin with, may not contain and must contain: one
+                `Constraints` for all texts, or one for each.
 
         Returns:
-            For every text, in order, its hypotheses, best first: one for greedy search, up to
-            `n_best` for beam search.
+            A list of hypotheses for each text, in the order of the texts. The best hypothesis comes
+            first. Greedy search gives one, beam search up to `n_best`.
 
         Raises:
-            TypeError: one string, or something in the sequence that is not a string.
-            ValueError: `batch_size` below 1; constraints that no output can fulfil; a model whose
-                logits are not finite.
+            TypeError: If `texts` is one string, or holds something that is not a string.
+            ValueError: If `batch_size` is below 1, if no output can fulfil the constraints, or if
+                the model's logits are not finite.
         """
         return list(self.stream(texts, batch_size=batch_size, constraints=constraints))
 
@@ -218,39 +243,41 @@ class Translator(keras.Model):
         batch_size: int = 32,
         constraints: Constraints | Sequence[Constraints] | None = None,
     ) -> Iterator[list[Translation]]:
-        """The items of `translate`, each given out as soon as those before it are there.
+        """Yields the hypotheses of each text in turn, as soon as they are there.
 
-        For texts that are too many to hold all their alignments: at most 64 batches are kept at a
-        time. Arguments and errors are those of `translate`; texts are checked at once.
+        Use it for more texts than memory holds alignments of: at most 64 batches are kept at a
+        time. Arguments, items and errors are those of `translate`. All texts are checked in the
+        call, before the first item.
         """
         check_several("texts", texts)
         check_size("batch_size", batch_size)
         rows = self._source_rows(texts)
-        controls = Controls(len(rows), constraints, self.target_tokenizer, self.search)
-        # The search that the constraints were checked for, whatever is set before the last batch.
-        model = self._compiled_model()
+        inputs = SearchInputs(len(rows), constraints, self.target_tokenizer, self.search)
+        # Fixed here: constraints are checked for this search, and another one may be set before the
+        # last batch.
+        model = self._current_inference_model()
 
         def search(places: Sequence[int]) -> SearchResult:
             source_ids = padded([rows[place] for place in places])
-            return model.search_batch({"source_ids": source_ids, **controls.of(places)})
+            return model.search_batch({"source_ids": source_ids, **inputs.for_batch(places)})
 
-        outputs = in_batches(rows, batch_size, search, self.target_tokenizer)
-        return (self._finished(*pair) for pair in zip(texts, outputs, strict=True))
+        outputs = decode_in_batches(rows, batch_size, search, self.target_tokenizer)
+        return (self._processed(*pair) for pair in zip(texts, outputs, strict=True))
 
-    def _finished(self, source: str, hypotheses: list[Translation]) -> list[Translation]:
-        """Hypotheses of the search with what the settings make of them."""
+    def _processed(self, source: str, hypotheses: list[Translation]) -> list[Translation]:
+        """Applies `unknown_replacement` and `choice` to the hypotheses of one text."""
         replace = self.unknown_replacement
         if replace is not None:
-            sides = self.source_tokenizer, self.target_tokenizer
-            hypotheses = [replace(each, source, *sides) for each in hypotheses]
+            tokenizers = self.source_tokenizer, self.target_tokenizer
+            hypotheses = [replace(hypothesis, source, *tokenizers) for hypothesis in hypotheses]
         return hypotheses if self.choice is None else self.choice(hypotheses)
 
     def source_ids(self, texts: Sequence[str]) -> np.ndarray:
-        """Texts to padded source ids `(B, S)` int32, each row ending with the end id."""
+        """Returns the source ids of texts, `(B, S)` int32; the end id and padding end each row."""
         return padded(self._source_rows(texts))
 
     def align(self, text: str) -> Alignment:
-        """Translates one text; gives the pieces of both sides with the attention between them."""
+        """Translates one text, and returns the attention between its source and target pieces."""
         best = self.translate([text])[0][0]
         source = self.source_tokenizer
         ids = [*source.encode([text])[0][: self.max_source_length - 1], source.end_id]
@@ -259,27 +286,27 @@ class Translator(keras.Model):
     def score(
         self, sources: Sequence[str], targets: Sequence[str], *, batch_size: int = 32
     ) -> list[TargetScore]:
-        """How probable the model finds given targets, each as a whole: none is cut.
+        """Computes the log-probabilities of given targets under the model.
 
         Args:
-            sources: texts; long ones are cut as in translation.
-            targets: as many texts, one for each source.
-            batch_size: pairs per batch; it changes the speed, not the result.
+            sources: the source texts; long ones are cut as in translation.
+            targets: one target text for each source; none is cut.
+            batch_size: the number of pairs per batch; it affects the speed, not the result.
 
         Returns:
-            A `TargetScore` for every pair, in order.
+            A `TargetScore` for each pair, in the order of the pairs.
 
         Raises:
-            TypeError: one string, or something in a sequence that is not a string.
-            ValueError: counts differ, or `batch_size` below 1.
+            TypeError: If an argument is one string, or holds something that is not a string.
+            ValueError: If there are not as many targets as sources, or `batch_size` is below 1.
         """
         check_pairs(sources, targets)
         check_size("batch_size", batch_size)
-        if self._cache.scoring is None:
-            self._cache.scoring = ScoringModel(self.model)
+        if self._compiled_models.scoring is None:
+            self._compiled_models.scoring = ScoringModel(self.model)
         target = self.target_tokenizer
         return score_rows(
-            self._cache.scoring,
+            self._compiled_models.scoring,
             self._source_rows(sources),
             [[*ids, target.end_id] for ids in target.encode(targets)],
             start_id=target.start_id,
@@ -290,11 +317,11 @@ class Translator(keras.Model):
     def _source_rows(self, texts: Sequence[str]) -> list[list[int]]:
         return source_rows(texts, self.source_tokenizer, self.max_source_length)
 
-    def _compiled_model(self) -> InferenceModel:
-        """The inference model of the search that is set, the same until another is set."""
-        if self._cache.model is None:
-            self._cache.model = self.inference_model()
-        return self._cache.model
+    def _current_inference_model(self) -> InferenceModel:
+        """Returns the inference model, which stays the same until another search is set."""
+        if self._compiled_models.inference is None:
+            self._compiled_models.inference = self.inference_model()
+        return self._compiled_models.inference
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
@@ -309,6 +336,6 @@ class Translator(keras.Model):
         parts = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
             for name in ("model", *_PARTS)
-            if name in config  # files of earlier versions lack the newest
+            if name in config  # files of earlier versions lack later settings
         }
         return cls(**{**config, **parts})

@@ -1,7 +1,7 @@
-"""Unknown tokens of an output, replaced by what they looked at in the source.
+"""Replacement of unknown tokens in an output by the source words that they attended to.
 
-Luong et al. 2015, "Addressing the Rare Word Problem in Neural Machine Translation", with attention
-in place of trained pointers, as in Jean et al. 2015.
+The method is that of Luong et al. 2015, "Addressing the Rare Word Problem in Neural Machine
+Translation", with attention in place of trained pointers, as in Jean et al. 2015.
 """
 
 from __future__ import annotations
@@ -25,26 +25,28 @@ _WORD = re.compile(WORD_PATTERN)
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class UnknownReplacement:
-    """Puts, for each unknown token of an output, the source word it attended to most.
+    """Replaces each unknown token of an output by the source word that it attended to most.
 
     1.  The source is split into words at white space. A word's weight is the sum of the attention
-        weights of its tokens: one for a word tokenizer, its letters or pieces for the others. The
+        weights of its tokens: one token with a word tokenizer, letters or pieces with others. The
         end token and white space belong to no word.
-    2.  The word with the largest weight is looked up in the dictionary, as it is written; a word
-        that is not in it is copied. Where no word has any weight, the unknown token stays.
-    3.  Unknown tokens side by side that are no words of their own, as letters and pieces are not,
-        and that attend to one word stand for it once.
+    2.  The word with the largest weight is looked up in the dictionary, exactly as it is written. A
+        word that the dictionary lacks is copied. If no word has any weight, the unknown token
+        stays.
+    3.  Neighbouring unknown tokens that are only parts of words, such as letters or pieces, and
+        that attend to the same word are together replaced by it once.
 
-    The text of a `Translation` changes, its ids do not. A `Translator` takes it as
-    `unknown_replacement` and saves it, dictionary and all.
+    The text of a `Translation` changes, its ids do not. A `Translator` takes an instance as
+    `unknown_replacement`, and saves it with its dictionary.
 
     Args:
-        dictionary: source words to what replaces them; or the path of a file of lines
-            `source word<TAB>replacement`, of which the first of a word counts.
+        dictionary: a mapping from source words to their replacements, or the path of a file with a
+            line `source word<TAB>replacement` for each word, of which the first line of a word
+            counts. None copies all words.
 
     Raises:
-        TypeError: something else, or a mapping not of strings to strings.
-        CorpusError: a file that cannot be read as such.
+        TypeError: If `dictionary` is none of these, or maps something else than strings to strings.
+        CorpusError: If the file cannot be read as such lines.
 
     Example:
     >>> import numpy as np
@@ -58,11 +60,11 @@ class UnknownReplacement:
 
     def __init__(self, dictionary: Mapping[str, str] | str | os.PathLike[str] | None = None):
         if isinstance(dictionary, (str, os.PathLike)):
-            read: dict[str, str] = {}
+            replacements: dict[str, str] = {}
             for source, target in read_tsv(dictionary):
                 if source.strip():
-                    read.setdefault(source.strip(), target.strip())
-            dictionary = read
+                    replacements.setdefault(source.strip(), target.strip())
+            dictionary = replacements
         if dictionary is not None and not isinstance(dictionary, Mapping):
             raise TypeError(
                 f"`dictionary` must be a mapping, a path or None; got {type(dictionary).__name__}."
@@ -79,13 +81,14 @@ class UnknownReplacement:
         source_tokenizer: Tokenizer,
         target_tokenizer: Tokenizer,
     ) -> Translation:
-        """The translation with another text.
+        """Returns the translation with unknown tokens replaced in its text.
 
         Args:
-            translation: its weights are `(T, S)`; positions past the source's tokens are the end.
-            source: the text it is of.
-            source_tokenizer: what made the source ids.
-            target_tokenizer: what reads the target ids.
+            translation: a translation of `source`, with attention weights `(T, S)`. Positions
+                behind the tokens of the source stand for the end token.
+            source: the source text.
+            source_tokenizer: the tokenizer that made the source ids.
+            target_tokenizer: the tokenizer that decoded the target ids.
         """
         unknown_id = target_tokenizer.unknown_id
         if unknown_id not in translation.ids:
@@ -93,20 +96,21 @@ class UnknownReplacement:
         text = valid_text(source)
         words = [match.span() for match in _WORD.finditer(text)]
         # The last position is the end token, also where the source was cut.
-        kept = translation.weights.shape[1] - 1
-        owners = word_of_each(source_tokenizer.spans(text)[:kept], words)
+        source_length = translation.weights.shape[1] - 1
+        token_words = words_of_tokens(source_tokenizer.spans(text)[:source_length], words)
         surfaces = target_tokenizer.surfaces(translation.ids)
-        last: int | None = None  # the word the token before stands for, if it is unknown
+        last: int | None = None  # the word that replaced the token before, if it was unknown
         for t, token in enumerate(translation.ids):
             word = None
             if token == unknown_id:
-                word = most_attended(translation.weights[t], owners, len(words))
+                word = most_attended(translation.weights[t], token_words, len(words))
             if word is not None:
-                found = text[slice(*words[word])]
-                said = surfaces[t].strip()
-                before, _, behind = surfaces[t].partition(said) if said else ("", "", surfaces[t])
+                spelling = text[slice(*words[word])]
+                mark = surfaces[t].strip()
+                before, _, behind = surfaces[t].partition(mark) if mark else ("", "", surfaces[t])
+                replacement = before + self.dictionary.get(spelling, spelling) + behind
                 again = word == last and not before
-                surfaces[t] = "" if again else before + self.dictionary.get(found, found) + behind
+                surfaces[t] = "" if again else replacement
             last = word
         return translation._replace(text="".join(surfaces))
 
@@ -118,16 +122,20 @@ class UnknownReplacement:
         return cls(**config)
 
 
-def word_of_each(
+def words_of_tokens(
     spans: Sequence[tuple[int, int]], words: Sequence[tuple[int, int]]
 ) -> list[int | None]:
-    """For each token the word it is of: the one it shares most with; None where it shares nothing.
+    """Finds the word that each token belongs to.
 
     Args:
-        spans: where each token comes from, in order.
-        words: where the words are, in order.
+        spans: the part of the text that each token comes from, `(begin, end)`, in order.
+        words: the part of the text that each word takes, `(begin, end)`, in order.
+
+    Returns:
+        For each token the position of the word with which it shares the most characters, or None
+        if it shares none.
     """
-    found: list[int | None] = []
+    token_words: list[int | None] = []
     first = 0
     for begin, end in spans:
         while first < len(words) and words[first][1] <= begin:
@@ -136,18 +144,24 @@ def word_of_each(
         for number in range(first, len(words)):
             if words[number][0] >= max(end, begin + 1):
                 break
-            # What comes from no character of its own is of the word it stands in.
+            # A token that comes from no character belongs to the word that it stands in.
             shared = max(min(end, words[number][1]) - max(begin, words[number][0]), begin == end)
             if shared > most:
                 best, most = number, shared
-        found.append(best)
-    return found
+        token_words.append(best)
+    return token_words
 
 
-def most_attended(weights: np.ndarray, owners: Sequence[int | None], words: int) -> int | None:
-    """The word whose tokens have most of one target token's weights `(S,)`; the first of equals."""
+def most_attended(weights: np.ndarray, token_words: Sequence[int | None], words: int) -> int | None:
+    """Returns the source word that one target token attended to most, or None without any weight.
+
+    Args:
+        weights: `(S,)`, the attention weights of the target token.
+        token_words: the word that each source token belongs to, or None.
+        words: the number of words. Of words with equal weight the first one is returned.
+    """
     sums = np.zeros(words)
-    for weight, owner in zip(weights, owners, strict=False):
-        if owner is not None:
-            sums[owner] += weight
+    for weight, word in zip(weights, token_words, strict=False):
+        if word is not None:
+            sums[word] += weight
     return int(sums.argmax()) if sums.any() else None

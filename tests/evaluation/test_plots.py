@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from keras_s2s.evaluation import plots
+from keras_s2s.evaluation import figures, plots
 from keras_s2s.evaluation.plots import plot_alignment, plot_learning_curve, plot_lines
 
 SIGNATURES = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -108,7 +108,7 @@ def test_a_title_wider_than_the_cells_widens_the_picture() -> None:
 
 def test_large_alignments_lower_the_resolution() -> None:
     figure = plot_alignment(["a"], names(800), np.ones((800, 1)))
-    assert max(figure.get_size_inches()) * figure.dpi <= plots.LONGEST_SIDE + 1
+    assert max(figure.get_size_inches()) * figure.dpi <= figures.LONGEST_SIDE + 1
 
 
 def test_tokens_that_look_like_formulas_or_lack_glyphs_are_drawn_without_a_warning(

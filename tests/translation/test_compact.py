@@ -128,7 +128,15 @@ def test_what_cannot_be_is_said(files: tuple[Path, Path], tmp_path: Path) -> Non
     assert not (tmp_path / "x.keras").exists()
 
 
-@pytest.mark.parametrize("first", ["precision", "combination", "construction", "export.quality"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "models.precision",
+        "translation.combination",
+        "training.construction",
+        "export.parity.quality",
+    ],
+)
 def test_models_load_whichever_module_comes_first(first: str, files: tuple[Path, Path]) -> None:
     code = (
         f"import keras_s2s.{first}\nfrom keras_s2s.translation.archive import load_translator\n"

@@ -12,7 +12,7 @@ from keras_s2s.search import (
     SamplingSearch,
 )
 from keras_s2s.search.constraints import phrases
-from keras_s2s.translation.constraints import Constraints, Controls
+from keras_s2s.translation.constraints import Constraints, SearchInputs
 from keras_s2s.translation.translator import Translator
 from support.translators import texts, tiny_translator
 
@@ -225,26 +225,26 @@ def test_a_model_of_nan_is_named() -> None:
         translator(TEXTS)
 
 
-def test_controls_of_a_batch_are_no_wider_than_its_own() -> None:
+def test_inputs_of_a_batch_are_no_wider_than_its_own() -> None:
     tokenizer = tiny_translator("char", "word").target_tokenizer
     wishes = [Constraints(forbidden=["the cat", "dog"]), Constraints(forbidden=["cat"])]
-    controls = Controls(2, wishes, tokenizer, BEAM)
-    assert controls.of([0, 1])["forbidden"].shape == (2, 2, 2)
-    assert controls.of([1])["forbidden"].shape == (1, 1, 1)
+    inputs = SearchInputs(2, wishes, tokenizer, BEAM)
+    assert inputs.for_batch([0, 1])["forbidden"].shape == (2, 2, 2)
+    assert inputs.for_batch([1])["forbidden"].shape == (1, 1, 1)
 
 
 def test_constraints_are_checked_once_for_all_batches(
     to_words: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[list[str]] = []
-    check_together = phrases._check_together
+    check_compatible = phrases._check_compatible
 
     def counting(known: dict[str, np.ndarray], max_length: int) -> None:
         if known:
             checked.append(sorted(known))
-        check_together(known, max_length)
+        check_compatible(known, max_length)
 
-    monkeypatch.setattr(phrases, "_check_together", counting)
+    monkeypatch.setattr(phrases, "_check_compatible", counting)
     wish = Constraints(prefix="the", forbidden=["dog"], required=["cat"])
     searching(to_words, BEAM).translate(TEXTS, constraints=wish, batch_size=2)
 

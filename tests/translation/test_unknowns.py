@@ -14,7 +14,7 @@ from keras_s2s.text import CharTokenizer, WordTokenizer, train_tokenizer
 from keras_s2s.translation.archive import load_translator
 from keras_s2s.translation.results import Translation
 from keras_s2s.translation.translator import Translator
-from keras_s2s.translation.unknowns import UnknownReplacement, word_of_each
+from keras_s2s.translation.unknowns import UnknownReplacement, words_of_tokens
 from support.translators import LINES, tiny_translator
 
 SOURCE = WordTokenizer(["we", "saw", "in"])
@@ -108,9 +108,9 @@ def test_token_is_of_the_word_it_shares_most_with() -> None:
         ((1, 1), 0),  # from no character of its own, where a word begins
         ((4, 4), None),
     ):
-        assert word_of_each([span], words) == [expected], span
-    assert word_of_each([(0, 3), (3, 4), (4, 6), (6, 9)], words) == [0, 0, 1, 1]
-    assert word_of_each([(0, 1)], []) == [None]
+        assert words_of_tokens([span], words) == [expected], span
+    assert words_of_tokens([(0, 3), (3, 4), (4, 6), (6, 9)], words) == [0, 0, 1, 1]
+    assert words_of_tokens([(0, 1)], []) == [None]
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
@@ -119,7 +119,7 @@ def test_pieces_are_mapped_to_words(kind: Any) -> None:
     text = "the 中文 cat"
     spans = pieces.spans(text)
     words = [(0, 3), (4, 6), (7, 10)]
-    owners = word_of_each(spans, words)
+    owners = words_of_tokens(spans, words)
     (ids,) = pieces.encode([text])
     assert len(owners) == len(ids)
     # The unknown token is the second word.

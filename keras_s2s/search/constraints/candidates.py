@@ -117,9 +117,9 @@ def forced_tokens(t: Any, request: Request) -> Any:
     forced = ops.where(t + 1 >= request.longest, request.end_id, -1)
     if request.prefix is not None:
         last = ops.shape(request.prefix)[1] - 1
-        given = ops.take(request.prefix, ops.minimum(t, last), axis=1)[:, None]
-        begins = ops.logical_and(given >= 0, ops.logical_and(t <= last, t + 1 < request.longest))
-        forced = ops.where(begins, given, forced)
+        token = ops.take(request.prefix, ops.minimum(t, last), axis=1)[:, None]
+        begins = ops.logical_and(token >= 0, ops.logical_and(t <= last, t + 1 < request.longest))
+        forced = ops.where(begins, token, forced)
     return request.by_row(ops.cast(forced, "int32"))
 
 

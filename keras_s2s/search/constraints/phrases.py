@@ -1,4 +1,8 @@
-"""Prefixes and phrases of a call: checked before the search, matched within it."""
+"""Prefixes and phrases, as ids: their checks before a search, and their match within it.
+
+A prefix is an array `(B, P)`, and phrases are an array `(B, phrases, tokens)`. Each row has −1
+behind its ids.
+"""
 
 from __future__ import annotations
 
@@ -9,44 +13,48 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-# Required phrases of which every order is tried, to find out whether they can fit.
+# The greatest number of required phrases for which every order is tried, to find the shortest
+# output that holds all of them.
 MOST_ORDERED = 5
 
 
 def checked(
-    given: dict[str, Any],
+    constraints: dict[str, Any],
     batch_size: Any,
     max_length: int,
     end_id: int,
     refused_id: int | None = None,
 ) -> tuple[dict[str, Any], int]:
-    """Prefixes and phrases as int32 tensors, and the highest id known among them.
+    """Checks prefixes and phrases, and returns them as tensors.
 
-    Shapes are checked always; ids, and whether all can hold at once, where the values are known:
-    NumPy arrays and lists.
+    Shapes are always checked. Ids, and whether one output can fulfil everything, are checked where
+    the values are known, in NumPy arrays and lists.
 
     Args:
-        given: `prefix` `(B, P)`, `forbidden` and `required` `(B, phrases, tokens)`, or None.
+        constraints: `prefix` `(B, P)`, `forbidden` and `required` `(B, phrases, tokens)`, each an
+            array, a list, a tensor or None.
         batch_size: `B`.
-        max_length: longest output, the end token counted.
+        max_length: the longest output, the end token counted.
         end_id: the end token, which no phrase may hold.
-        refused_id: a token that the search never chooses, so that no phrase can be required of it.
+        refused_id: a token that the search never chooses, so that no required phrase may hold it;
+            None if there is no such token.
 
     Returns:
-        The same names, each a tensor or None; and the highest id known, −1 where none is.
+        The constraints by the same names, each an int32 tensor or None; and the highest id among
+        the known values, −1 if no value is known.
 
     Raises:
-        ValueError: a wrong shape, ids that cannot be, or demands that exclude each other.
+        ValueError: If a shape or an id is wrong, or if no output can fulfil all constraints.
     """
-    known: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     tensors: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in constraints.items():
         tensors[name] = None
         if value is None:
             continue
         shape = tuple(getattr(value, "shape", np.shape(value)))
         rank = 2 if name == "prefix" else 3
-        if len(shape) != rank or _differ(shape[0], batch_size):
+        if len(shape) != rank or _sizes_differ(shape[0], batch_size):
             axes = "(B, tokens)" if rank == 2 else "(B, phrases, tokens)"
             raise ValueError(
                 f"`{name}` must be ids of shape {axes} with B={batch_size}, and -1 behind those of "
@@ -55,51 +63,54 @@ def checked(
         if 0 in shape[1:]:
             continue
         if isinstance(value, (np.ndarray, list, tuple)):
-            known[name] = np.asarray(value)
+            arrays[name] = np.asarray(value)
         tensors[name] = ops.cast(value, "int32")
         if name == "prefix" and isinstance(shape[1], int) and shape[1] >= max_length:
             raise ValueError(
                 f"`prefix` must leave room for the end token within max_length={max_length}; got "
                 f"{shape[1]} tokens. Search with a larger max_length."
             )
-    return tensors, check(known, max_length, end_id, refused_id)
+    return tensors, check(arrays, max_length, end_id, refused_id)
 
 
 def check(
-    known: dict[str, np.ndarray], max_length: int, end_id: int, refused_id: int | None = None
+    arrays: dict[str, np.ndarray], max_length: int, end_id: int, refused_id: int | None = None
 ) -> int:
     """Checks the ids of prefixes and phrases, and whether an output can fulfil all of them.
 
     Args:
-        known: as `checked` takes them, but arrays all.
-        max_length: longest output, the end token counted.
+        arrays: the constraints as for `checked`, as arrays and without those that are None.
+        max_length: the longest output, the end token counted.
         end_id: the end token, which no phrase may hold.
-        refused_id: as `checked` takes it.
+        refused_id: as for `checked`.
 
     Returns:
-        The highest id, −1 where there is none.
+        The highest id, −1 if there is none.
 
     Raises:
-        ValueError: If ids cannot be, or if no output can fulfil the demands.
+        ValueError: If an id is wrong, or if no output can fulfil all constraints.
     """
-    for name, ids in known.items():
+    for name, ids in arrays.items():
         _check_ids(name, ids, end_id)
-    if refused_id is not None and "required" in known and (known["required"] == refused_id).any():
+    if refused_id is not None and "required" in arrays and (arrays["required"] == refused_id).any():
         raise ValueError(
             f"`required` must not hold the unknown id, {refused_id}, in a search with "
             "allow_unknown=False. Leave it out, or allow it."
         )
-    _check_together(known, max_length)
-    return max((int(ids.max()) for ids in known.values() if ids.size), default=-1)
+    _check_compatible(arrays, max_length)
+    return max((int(ids.max()) for ids in arrays.values() if ids.size), default=-1)
 
 
-def _differ(size: Any, batch_size: Any) -> bool:
+def _sizes_differ(size: Any, batch_size: Any) -> bool:
+    """Returns whether two sizes are known and differ; within a graph they may be tensors."""
     return isinstance(size, int) and isinstance(batch_size, int) and size != batch_size
 
 
 def _check_ids(name: str, ids: np.ndarray, end_id: int) -> None:
     if ids.dtype.kind not in "iu":
-        raise ValueError(f"`{name}` must hold integer ids; got {ids.dtype} values.")
+        raise ValueError(
+            f"`{name}` must hold integer ids; got {ids.dtype} values. Encode text to ids first."
+        )
     gaps = (ids[..., :-1] < 0) & (ids[..., 1:] >= 0)
     if (ids < -1).any() or gaps.any():
         bad = np.argwhere((ids < -1).any(axis=-1) | gaps.any(axis=-1))[0]
@@ -114,74 +125,84 @@ def _check_ids(name: str, ids: np.ndarray, end_id: int) -> None:
         )
 
 
-def _check_together(known: dict[str, np.ndarray], max_length: int) -> None:
-    """Refuses what no output can fulfil."""
-    rows = max((len(ids) for ids in known.values()), default=0)
+def _check_compatible(arrays: dict[str, np.ndarray], max_length: int) -> None:
+    """Checks that an output can fulfil all constraints of each sentence.
 
-    def of(name: str, row: int) -> list[list[int]]:
-        if name not in known:
+    Raises:
+        ValueError: If prefix and required phrases do not fit `max_length`, or hold a forbidden one.
+    """
+    rows = max((len(ids) for ids in arrays.values()), default=0)
+
+    def phrases_of(name: str, row: int) -> list[list[int]]:
+        if name not in arrays:
             return []
-        ids = np.atleast_2d(known[name][row])
+        ids = np.atleast_2d(arrays[name][row])
         return [phrase[phrase >= 0].tolist() for phrase in ids if (phrase >= 0).any()]
 
     for row in range(rows):
-        required, prefixes = of("required", row), of("prefix", row)
-        begun = prefixes[0] if prefixes else []
-        needed = _least_length(begun, required) + 1
-        if needed > max_length:
+        required, prefixes = phrases_of("required", row), phrases_of("prefix", row)
+        prefix = prefixes[0] if prefixes else []
+        length = _least_length(prefix, required) + 1
+        if length > max_length:
             raise ValueError(
-                f"Sentence {row}: prefix and required phrases need {needed} tokens, the end token "
+                f"Sentence {row}: prefix and required phrases need {length} tokens, the end token "
                 f"counted, but max_length={max_length}. Search with a larger max_length, or "
                 "require less."
             )
-        for banned in of("forbidden", row):
-            for name, wanted in [("prefix", begun), *(("required", x) for x in required)]:
-                if _holds(wanted, banned):
+        for forbidden in phrases_of("forbidden", row):
+            for name, phrase in [("prefix", prefix), *(("required", ids) for ids in required)]:
+                if _contains(phrase, forbidden):
                     raise ValueError(
-                        f"Sentence {row}: `{name}` asks for {wanted}, of which `forbidden` forbids "
-                        f"{banned}. Drop one of the two."
+                        f"Sentence {row}: `{name}` asks for {phrase}, of which `forbidden` forbids "
+                        f"{forbidden}. Drop one of the two."
                     )
 
 
-def _least_length(begun: list[int], required: list[list[int]]) -> int:
-    """Tokens of the shortest sequence that begins with `begun` and holds all phrases.
+def _least_length(prefix: list[int], required: list[list[int]]) -> int:
+    """Returns the length of the shortest sequence with this prefix that holds all phrases.
 
-    Phrases may share tokens. Of more than five, whose orders are many, a lower bound.
+    Phrases may share tokens. For more than `MOST_ORDERED` phrases, which have too many orders to
+    try, the result is only a lower bound.
     """
     distinct = [list(ids) for ids in dict.fromkeys(map(tuple, required))]
-    phrases = [
+    separate = [
         ids
         for ids in distinct
-        if not _holds(begun, ids) and not any(_holds(x, ids) for x in distinct if x != ids)
+        if not _contains(prefix, ids)
+        and not any(_contains(other, ids) for other in distinct if other != ids)
     ]
-    if len(phrases) > MOST_ORDERED:
-        return max(_least_length(begun, [ids]) for ids in phrases)
+    if len(separate) > MOST_ORDERED:
+        return max(_least_length(prefix, [ids]) for ids in separate)
 
-    def joined(order: Sequence[list[int]]) -> int:
-        said = list(begun)
+    def joined_length(order: Sequence[list[int]]) -> int:
+        sequence = list(prefix)
         for ids in order:
-            shared = next(n for n in range(len(ids), -1, -1) if said[len(said) - n :] == ids[:n])
-            said += ids[shared:]
-        return len(said)
+            shared = next(
+                n for n in range(len(ids), -1, -1) if sequence[len(sequence) - n :] == ids[:n]
+            )
+            sequence += ids[shared:]
+        return len(sequence)
 
-    return min(map(joined, itertools.permutations(phrases)))
+    return min(map(joined_length, itertools.permutations(separate)))
 
 
-def _holds(ids: list[int], phrase: list[int]) -> bool:
-    spans = range(len(ids) - len(phrase) + 1)
-    return any(ids[start : start + len(phrase)] == phrase for start in spans)
+def _contains(ids: list[int], phrase: list[int]) -> bool:
+    """Returns whether a sequence holds a phrase, token after token."""
+    starts = range(len(ids) - len(phrase) + 1)
+    return any(ids[start : start + len(phrase)] == phrase for start in starts)
 
 
 def begun(phrases: Any, said: Any, t: Any) -> Any:
-    """Whether the last tokens are the beginning of a phrase.
+    """Finds the beginnings of phrases with which each hypothesis ends.
 
     Args:
-        phrases: `(R, C, M)` int32, −1 behind each.
+        phrases: `(R, C, M)` int32, −1 behind the tokens of each phrase.
         said: `(R, L)` int32, the tokens so far.
-        t: how many they are.
+        t: the number of these tokens, an int32 scalar.
 
     Returns:
-        `(R, C, M)` bool: at `p`, the last `p` tokens equal the phrase's first `p`. True at 0.
+        `(R, C, M)` bool, True at `p` if the last `p` tokens of the hypothesis are the first `p` of
+        the phrase. It is always True at 0.
     """
     count = ops.shape(phrases)[-1]
     last = last_said(said, t, count)  # (R, M)
@@ -194,12 +215,12 @@ def begun(phrases: Any, said: Any, t: Any) -> Any:
 
 
 def last_said(said: Any, t: Any, count: Any) -> Any:
-    """The last `count` of the first `t` tokens, `(R, count)` int32; −1 before the first."""
+    """Returns the last `count` of the first `t` tokens, `(R, count)` int32; −1 before the first."""
     places = t - count + ops.arange(count, dtype="int32")
     tokens = ops.take(said, ops.maximum(places, 0), axis=1)
     return ops.where(places[None] >= 0, tokens, -1)
 
 
 def sizes(phrases: Any) -> Any:
-    """Tokens of each phrase: `(…, M)` to `(…)` int32; 0 for one that is not there."""
+    """Counts the tokens of phrases, `(…, M)` to `(…)` int32; a phrase without tokens has size 0."""
     return ops.sum(ops.cast(phrases >= 0, "int32"), axis=-1)

@@ -1,10 +1,8 @@
 """Penalties: the scores by which a beam search ranks hypotheses of different lengths.
 
-| file | holds |
-|---|---|
-| `length.py` | `LengthPenalty`, the penalties by name, `named_penalty`, `length_penalty` |
-| `toolkits.py` | the length penalties of other toolkits, one class for each formula |
-| `coverage.py` | `CoveragePenalty` and `GNMTCoverage`, which look at the attention weights |
+- `length`: `LengthPenalty`, the penalties by name, `named_penalty` and `length_penalty`.
+- `toolkits`: the length penalties of other toolkits, one class for each formula.
+- `coverage`: `CoveragePenalty` and `GNMTCoverage`, which look at the attention weights.
 
 A new length penalty is one subclass of `LengthPenalty` under `@named_penalty("its_name")`.
 """

@@ -1,8 +1,6 @@
 """State: the hypotheses that the loop of a search carries from step to step.
 
-| file | holds |
-|---|---|
-| `hypotheses.py` | `Hypotheses`, the loop's state, from its start to the result |
-| `history.py` | `History`, the tokens of every step, and how sequences are read back |
-| `prediction.py` | `Prediction`, the model's logits of a step; a fast choice of the largest |
+- `hypotheses`: `Hypotheses`, the state of the loop, from its start to the result.
+- `history`: `History`, the tokens of every step, and how sequences are read back from it.
+- `prediction`: `Prediction`, the model's logits of a step, and a fast choice of the largest ones.
 """

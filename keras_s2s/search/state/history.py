@@ -41,12 +41,12 @@ def blank(
     weights: Any = ()
     if source_length is not None:
         weights = ops.zeros((*shape, source_length), dtype="float32")
-    own: Any = ()
+    unmoved: Any = ()
     if parents:
-        own = ops.broadcast_to(ops.arange(rows, dtype="int32")[None], shape)
+        unmoved = ops.broadcast_to(ops.arange(rows, dtype="int32")[None], shape)
     return History(
         tokens=ops.full(shape, pad_id, dtype="int32"),
-        parents=own,
+        parents=unmoved,
         log_probs=ops.zeros(shape, dtype="float32"),
         weights=weights,
     )
@@ -101,12 +101,12 @@ def _rows_through(parents: Any, steps: int, count: Any, rows: Any) -> Any:
     """Returns the row after each step of the sequences that end in `rows`, `(L, N)` int32."""
     if isinstance(parents, tuple):
         return ops.broadcast_to(rows[None], (steps, ops.shape(rows)[0]))
-    own = ops.arange(count, dtype="int32")[None]
+    unmoved = ops.arange(count, dtype="int32")[None]
     offsets = ops.arange(steps, dtype="int32")[:, None] * count
     # through[t] leads from a row after the step t + reach to the row after t.
-    through, reach = ops.concatenate([parents[1:], own], axis=0), 1
+    through, reach = ops.concatenate([parents[1:], unmoved], axis=0), 1
     while reach < steps:
-        beyond = ops.broadcast_to(own, (reach, count))
+        beyond = ops.broadcast_to(unmoved, (reach, count))
         further = ops.concatenate([through[reach:], beyond], axis=0)
         through = ops.take(ops.reshape(through, (-1,)), offsets + further, axis=0)
         # JAX loses the shape when it takes from an empty array.

@@ -18,7 +18,7 @@ from keras_s2s.search.state.prediction import Prediction
 
 
 class Hypotheses(NamedTuple):
-    """The state of the loop: `R` rows, in which the `W` hypotheses of a sentence stand in a row.
+    """The state of the loop: `R` rows, in which the `W` hypotheses of a sentence are neighbours.
 
     A field that a search does not need is `()`.
     """

@@ -1,9 +1,7 @@
 """The beam search of TensorFlow Addons, number for number, for models that were tuned with it.
 
-| file | holds |
-|---|---|
-| `search.py` | `TFABeamSearch`, its arguments and results |
-| `beams.py` | the state of its loop, one step of it, and how sequences are read back |
+- `search`: `TFABeamSearch`, with its arguments and results.
+- `beams`: the state of its loop, one step of it, and how sequences are read back.
 """
 
 from keras_s2s.search.tfa.search import TFABeamSearch, TFAResult

@@ -17,7 +17,7 @@ LOWEST = -3.4028234663852886e38
 
 
 class Beams(NamedTuple):
-    """The state of the loop: `R = B·K` rows, in which the beams of a sentence stand in a row."""
+    """The state of the loop: `R = B·K` rows, in which the beams of a sentence are neighbours."""
 
     log_probs: Any  # (R,) float32
     finished: Any  # (R,) bool
