@@ -8,4 +8,4 @@ class ExportError(RuntimeError):
 
 
 class ParityError(ExportError):
-    """An artefact does not give the outputs that Keras gives; the message lists each such artefact."""
+    """An artefact does not give the outputs of Keras. The message lists every such artefact."""

@@ -22,8 +22,8 @@ def settings_of(translator: Translator, search: Search) -> dict[str, Any]:
         search: the search inside the graph.
 
     Returns:
-        The library and its version, the special ids, the longest source and target, the search, both
-        tokenizers and the number of parameters, by name.
+        The library and its version, the special ids, the longest source and target, the search,
+        both tokenizers and the number of parameters, by name.
     """
     target = translator.target_tokenizer
     return {

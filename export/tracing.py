@@ -114,8 +114,8 @@ def ids_function(translator: Translator, search: Search, spec: IdsSpec) -> Any:
 def without_cudnn(model: keras.Model) -> Iterator[None]:
     """Keeps Keras' own LSTM and GRU layers of a model to plain operations while it is traced.
 
-    Where TensorFlow sees a GPU, `use_cudnn="auto"` traces such a layer as `CudnnRNNV3`, which no CPU
-    can run. The graph would load on the trainer's machine and nowhere else.
+    Where TensorFlow sees a GPU, `use_cudnn="auto"` traces such a layer as `CudnnRNNV3`, which no
+    CPU can run. The graph would load on the trainer's machine and nowhere else.
 
     Args:
         model: the model to trace. Its layers are restored afterwards.

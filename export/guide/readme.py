@@ -123,7 +123,7 @@ docker run --rm {ports} -v "$PWD/serving:/models" {IMAGE}:{facts.server}.0 \\
 
 `{MODELS}` serves version {version} under the label `{LABEL}`. `batching_params.pbtxt` in the
 version's folder tells the server how to merge requests. Before the model becomes available, the
-server runs a warm-up request for every signature, alone and in the largest batch. Metrics for
+server runs warm-up requests for every signature, alone and in the largest batch. Metrics for
 Prometheus are at `:{REST_PORT}{METRICS}`."""
 
 
@@ -276,8 +276,8 @@ def _latency(facts: Facts) -> str:
             "## Latency",
             "",
             "Milliseconds for a whole batch from text to text: the median of several runs on "
-            f"{facts.machine} at the time of the export. Other work on the machine slowed these "
-            "runs too.",
+            f"{facts.machine} at the time of the export. The figures include the effect of other "
+            "work on the machine.",
             "",
             f"| | {head} |",
             f"|---|{'---|' * len(SIZES)}",
