@@ -1,4 +1,4 @@
-"""What a file says about its origin: versions, special ids, lengths, search, tokenizers."""
+"""The metadata of an exported file: library version, special ids, lengths, search, tokenizers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from keras_s2s.translation.translator import Translator
 
 
 def settings_of(translator: Translator, search: Search) -> dict[str, Any]:
-    """Settings as JSON types.
+    """Returns the settings of an exported graph as JSON types.
 
     Args:
-        translator: what is exported.
+        translator: the translator to export.
         search: the search inside the graph.
+
+    Returns:
+        The library and its version, the special ids, the longest source and target, the search,
+        both tokenizers and the number of parameters, by name.
     """
     target = translator.target_tokenizer
     return {
@@ -39,13 +43,15 @@ def settings_of(translator: Translator, search: Search) -> dict[str, Any]:
 
 
 def search_settings(search: Search) -> dict[str, Any]:
-    """Class and options of a search."""
-    described = keras.saving.serialize_keras_object(search)
-    return {"kind": described["class_name"], **_plain(described["config"])}
+    """Returns the class of a search, as `kind`, and its options."""
+    serialized = keras.saving.serialize_keras_object(search)
+    return {"kind": serialized["class_name"], **_without_registration(serialized["config"])}
 
 
 def tokenizer_settings(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Class, size and a SHA-256 of the whole configuration, which tells two tokenizers apart.
+    """Returns the class, size and SHA-256 of a tokenizer.
+
+    The SHA-256 covers the whole configuration, so it tells two tokenizers apart.
 
     Example:
         >>> from keras_s2s import CharTokenizer
@@ -61,10 +67,10 @@ def tokenizer_settings(tokenizer: Tokenizer) -> dict[str, Any]:
     }
 
 
-def _plain(config: Any) -> Any:
-    """Serialized objects inside a configuration as their class and options."""
+def _without_registration(config: Any) -> Any:
+    """Reduces the serialized objects inside a configuration to their class and options."""
     if isinstance(config, dict) and {"class_name", "config"} <= set(config):
-        return {"kind": config["class_name"], **_plain(config["config"])}
+        return {"kind": config["class_name"], **_without_registration(config["config"])}
     if isinstance(config, dict):
-        return {name: _plain(value) for name, value in config.items()}
+        return {name: _without_registration(value) for name, value in config.items()}
     return config

@@ -1,7 +1,7 @@
 """The inference graphs as TensorFlow functions, and how they are traced for export.
 
-Owns what surrounds the search at the boundary: masks from lengths, dtypes, truncation, the end id.
-Writing files is the work of `saved_model` and `onnx`.
+This module owns the boundary of the search: masks from lengths, dtypes, and rows and positions that
+a graph cannot do without. The rooms `saved_model` and `onnx` write the files.
 """
 
 from __future__ import annotations
@@ -19,11 +19,19 @@ from keras_s2s.translation.translator import Translator
 
 
 def masked_ids(translator: Translator, input_ids: tf.Tensor, input_lengths: tf.Tensor) -> tf.Tensor:
-    """Source ids `(B, S)` int32 with the pad id behind the lengths alone.
+    """Returns source ids in which the pad id stands behind each row's length and nowhere else.
 
-    Ids that are none of the vocabulary read as the unknown one, the pad id before the end of a row
-    too, so that real positions always stand before padding. There is at least one position, and at
+    Ids outside the vocabulary become the unknown id. So does the pad id before the end of a row, so
+    that real positions always stand before padding. The result has at least one position and at
     least one row: an LSTM of ONNX Runtime crashes the process on an empty batch (seen in 1.32).
+
+    Args:
+        translator: the model and its special ids.
+        input_ids: `(B, S)`, int32 or int64.
+        input_lengths: `(B,)`, int32 or int64, the number of ids of each row.
+
+    Returns:
+        `(max(B, 1), max(S, 1))`, int32.
     """
     pad_id, size = translator.model.pad_id, translator.model.source_vocabulary_size
     known = (input_ids >= 0) & (input_ids < size) & (input_ids != pad_id)
@@ -35,7 +43,7 @@ def masked_ids(translator: Translator, input_ids: tf.Tensor, input_lengths: tf.T
 
 
 def _at_least_one(source_ids: tf.Tensor, pad_id: int) -> tf.Tensor:
-    # An encoder cannot run over no position at all; an empty batch of texts has none.
+    # An encoder needs at least one position, and an empty batch of texts has none.
     missing = tf.maximum(1 - tf.shape(source_ids)[1], 0)
     return tf.pad(source_ids, [[0, 0], [0, missing]], constant_values=pad_id)
 
@@ -43,15 +51,15 @@ def _at_least_one(source_ids: tf.Tensor, pad_id: int) -> tf.Tensor:
 def search_ids(
     translator: Translator, search: Search, source_ids: tf.Tensor, *, keep_weights: bool = False
 ) -> SearchResult:
-    """As `translator.inference_model(search)`, but keeps attention weights on request alone.
+    """Decodes as `translator.inference_model(search)` does, with attention weights only on request.
 
     Args:
         translator: the model and its special ids.
-        search: how to decode.
-        source_ids: `(B, S)` int32, padded with the pad id; a source length of 0 counts as one
-            position of it.
-        keep_weights: whether the result has attention weights. In an exported loop that nobody
-            reads them from they would be state for nothing.
+        search: the search that decodes.
+        source_ids: `(B, S)` int32, padded with the pad id. A source of length 0 is read as one pad
+            id.
+        keep_weights: whether the result has attention weights. An exported loop whose weights
+            nobody reads would carry them as useless state.
 
     Returns:
         A `SearchResult`; without `keep_weights` its weights are None.
@@ -74,14 +82,19 @@ def search_ids(
 
 
 def ids_function(translator: Translator, search: Search, spec: IdsSpec) -> Any:
-    """Source ids and lengths to target ids, lengths and scores, as declared by `spec`.
+    """Returns the function from source ids and lengths to target ids, lengths and scores.
 
-    The mask comes from the lengths alone: servers that pad a batch may pad it with any id. Within
-    the lengths an id that is none, padding included, is read as unknown: one bad row must not fail
-    the batch that a server merged it into.
+    The mask comes from the lengths alone, because a server may pad a batch with any id. Within the
+    lengths, the pad id and ids outside the vocabulary are read as unknown, because one bad row must
+    not fail the batch that a server merged it into.
+
+    Args:
+        translator: the model and its special ids.
+        search: the search that decodes.
+        spec: the declaration of the function's inputs and outputs.
 
     Returns:
-        A `tf.function` with one signature, that of `spec`.
+        A `tf.function` with one signature, which is that of `spec`.
     """
     dtype = tf.as_dtype(spec.dtype)
 
@@ -99,13 +112,13 @@ def ids_function(translator: Translator, search: Search, spec: IdsSpec) -> Any:
 
 @contextmanager
 def without_cudnn(model: keras.Model) -> Iterator[None]:
-    """Within it, Keras' own LSTM and GRU layers anywhere in a model keep to plain operations.
+    """Keeps Keras' own LSTM and GRU layers of a model to plain operations while it is traced.
 
-    Where TensorFlow sees a GPU, `use_cudnn="auto"` traces them as `CudnnRNNV3`, which no CPU can
-    run; the graph would load on the trainer's machine and nowhere else.
+    Where TensorFlow sees a GPU, `use_cudnn="auto"` traces such a layer as `CudnnRNNV3`, which no
+    CPU can run. The graph would load on the trainer's machine and nowhere else.
 
     Args:
-        model: what is traced; its layers are as they were afterwards.
+        model: the model to trace. Its layers are restored afterwards.
     """
     layers = [layer for layer in model._flatten_layers() if hasattr(layer, "use_cudnn")]
     before = [layer.use_cudnn for layer in layers]

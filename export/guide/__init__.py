@@ -1,9 +1,7 @@
-"""The guide: the README of an exported folder.
+"""The guide: the pages of an exported folder that people read.
 
-- `facts`: Gathers what the README of an export tells, and writes it: an example, answers,
-  timings.
-- `parity_table`: The parity run to read: `parity.md`.
-- `readme`: The README of an exported folder: how to run this model, with its names, a sentence,
-  its output.
-- `snippets`: Ten lines each of Python, JavaScript and C++ that run an exported ONNX model.
+- `readme`: the README, which says how to run this model and shows what it answers.
+- `facts`: the facts that the README tells, gathered from a finished export.
+- `snippets`: its programs in Python, JavaScript and C++ that run the ONNX model.
+- `parity_table`: the parity run as the page `parity.md`.
 """

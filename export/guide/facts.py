@@ -1,4 +1,4 @@
-"""Gathers what the README of an export tells, and writes it: an example, answers, timings."""
+"""Gathers the facts for the README of an export, such as an example and timings, and writes it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from keras_s2s.export.specs.signatures import TEXT
 from keras_s2s.system.machine import cores, processor
 
 TEXT_MODELS = ("onnx/model.onnx", "onnx/model.int8.onnx")
-# Settings of a search that do nothing.
+# The values at which a setting of a search has no effect.
 OFF: dict[str, Any] = {
     "min_length": (0.0, 0.0),
     "allow_unknown": True,
@@ -37,32 +37,25 @@ def write_readme(
     parity: ParityReport,
     tasks: Mapping[str, Task],
 ) -> None:
-    """Writes `README.md` beside what was exported.
+    """Writes `README.md` into the folder that holds the exported artefacts.
 
     Args:
-        plan: what was exported.
-        runtimes: for the folder that holds the artefacts.
-        parity: the parity run.
-        tasks: its tasks; that of text to text has the example.
+        plan: the plan of the export.
+        runtimes: the runtimes of the folder with the artefacts.
+        parity: the finished parity run.
+        tasks: the tasks of the parity run by name; the task from text to text has the example.
     """
     task = tasks[SERVED_TASKS[TEXT]]
-    sentences = task.sources[len(AWKWARD) + 1 : task.samples[1][0]]  # one more is over-long
-    place = example(sentences, task.expected[len(AWKWARD) + 1 :])
+    ordinary = len(AWKWARD) + 1  # the awkward texts and an over-long one come first
+    sentences = task.sources[ordinary : task.samples[1][0]]
+    translations = task.expected[ordinary:]
+    place = example(sentences, translations)
     text = sentences[place]
     translator, served = plan.translator, "serving" in plan.formats
-    batches = batches_of(sentences)
-    latencies = {}
-    if served:
-        latencies["TensorFlow, the SavedModel as a server runs it"] = measured(
-            runtimes.folder / plan.path, batches
-        )
-    for model in TEXT_MODELS if plan.onnx else ():
-        if (runtimes.folder / model).exists():
-            latencies[f"ONNX Runtime, `{model}`"] = measured(runtimes.folder / model, batches)
     facts = Facts(
         name=plan.name,
         text=text,
-        translation=task.expected[len(AWKWARD) + 1 + place],
+        translation=translations[place],
         ids=source_rows(translator, [text])[0],
         search=in_words(search_settings(translator.search)),
         server=plan.server,
@@ -72,15 +65,44 @@ def write_readme(
         onnx=sorted(file.name for file in (runtimes.folder / "onnx").glob("*.onnx")),
         extensions=needs_extensions(translator),
         triton="triton" in plan.formats,
-        latencies=latencies,
+        latencies=latencies(plan, runtimes, sentences),
         machine=f"{cores()} cores of {processor()}, {platform.system()}",
         parity=verdict(parity),
     )
     (runtimes.folder / README).write_text(guide(facts), encoding="utf-8")
 
 
+def latencies(
+    plan: ExportPlan, runtimes: Runtimes, sentences: Sequence[str]
+) -> dict[str, list[float]]:
+    """Measures how long the exported models from text to text take.
+
+    Args:
+        plan: the plan of the export.
+        runtimes: the runtimes of the folder with the artefacts.
+        sentences: the texts to translate.
+
+    Returns:
+        The median seconds of a batch, one for each size in `latency.SIZES`, by the model's name.
+    """
+    batches = batches_of(sentences)
+    seconds = {}
+    if "serving" in plan.formats:
+        seconds["TensorFlow, the SavedModel as a server runs it"] = measured(
+            runtimes.folder / plan.path, batches
+        )
+    for model in TEXT_MODELS if plan.onnx else ():
+        if (runtimes.folder / model).exists():
+            seconds[f"ONNX Runtime, `{model}`"] = measured(runtimes.folder / model, batches)
+    return seconds
+
+
 def example(texts: Sequence[str], translations: Sequence[str]) -> int:
-    """The place of a text to show: the first that can be printed and becomes something."""
+    """Returns the index of the text that the README shows as its example.
+
+    It is the first text that can be printed and has a translation that can be printed, neither of
+    them blank; the first of all when there is none.
+    """
     for place, pair in enumerate(zip(texts, translations, strict=False)):
         if all(text.strip() and text.isprintable() for text in pair):
             return place
@@ -88,25 +110,25 @@ def example(texts: Sequence[str], translations: Sequence[str]) -> int:
 
 
 def in_words(settings: Mapping[str, Any]) -> str:
-    """A search in a line: its class, and the settings that do something.
+    """Describes a search in one line by its class and the settings that have an effect.
 
     Example:
         >>> in_words({"kind": "BeamSearch", "width": 5, "n_best": 1, "no_repeat_ngram": 0})
         'BeamSearch (width 5, n best 1)'
     """
-    told = [
+    effective = [
         f"{name.replace('_', ' ')} {in_words(value) if isinstance(value, Mapping) else value}"
         for name, value in settings.items()
         if name != "kind" and value not in (None, OFF.get(name))
     ]
-    return settings["kind"] + (f" ({', '.join(told)})" if told else "")
+    return settings["kind"] + (f" ({', '.join(effective)})" if effective else "")
 
 
 def verdict(parity: ParityReport) -> str:
-    """The parity run in one sentence."""
+    """Sums up the parity run in one sentence."""
     artefacts = {comparison.artefact for comparison in parity.comparisons} - {"keras"}
     return (
         f"On {parity.sentences['count']} sentences, in batches of 1, 7 and 32, each of "
-        f"{len(artefacts)} ways to run this model gave the tokens that Keras gives, and scores "
-        f"within {parity.largest_score_difference:.0e}."
+        f"{len(artefacts)} ways to run this model gave the tokens that Keras gives and scores "
+        f"that differ by at most {parity.largest_score_difference:.0e}."
     )

@@ -1,8 +1,8 @@
-"""The README of an exported folder: how to run this model, with its names, a sentence, its output.
+"""The README of an exported folder: how to run this model, with its names and a real example.
 
-What stands in a code block with an answer below it is run by
-`tests/export/guide/test_readme.py`: curl and gRPC
-against a server's rules over TensorFlow's C API, the rest is in `snippets`.
+`tests/export/guide/test_readme.py` runs every code block that has an answer below it. Lines for
+curl and gRPC run against a server's rules over TensorFlow's C API. The programs for ONNX Runtime
+are in `snippets`.
 """
 
 from __future__ import annotations
@@ -28,23 +28,24 @@ IMAGE = "tensorflow/serving"
 
 @dataclass(frozen=True)
 class Facts:
-    """What the README tells.
+    """The facts that the README tells.
 
     Attributes:
         name: the model's name.
-        text: a source.
-        translation: what the model gives for it.
-        ids: the ids of that source, the end id last.
+        text: the source text of the example.
+        translation: the model's translation of the example.
+        ids: the ids of the example's source text, the end id last.
         search: class and settings of the search, in words.
-        server: the oldest TensorFlow Serving that loads the SavedModel.
-        version: of the SavedModel, or None where there is none.
-        specs: the declarations of its signatures.
-        session: what serves it, for answers to requests.
-        onnx: names of the ONNX files; empty where there are none.
+        server: the oldest version of TensorFlow Serving that loads the SavedModel.
+        version: the version of the SavedModel, or None without a SavedModel.
+        specs: the declarations of the SavedModel's signatures by name.
+        session: the running SavedModel that answers the requests of the README.
+        onnx: the names of the ONNX files; empty without ONNX files.
         extensions: whether the text model needs onnxruntime-extensions.
-        triton: whether there is a repository for Triton.
-        latencies: by what was timed, the seconds of batches of `latency.SIZES`.
-        machine: where that was.
+        triton: whether there is a model repository for Triton.
+        latencies: the seconds of a batch for each size in `latency.SIZES`, by the name of the model
+            that was timed.
+        machine: the machine on which the latencies were measured.
         parity: the verdict of the parity run, one sentence.
     """
 
@@ -66,7 +67,14 @@ class Facts:
 
 
 def guide(facts: Facts) -> str:
-    """The README as Markdown."""
+    """Returns the README as Markdown.
+
+    Args:
+        facts: the facts to tell.
+
+    Raises:
+        ExportError: If the SavedModel does not answer a request that the README shows.
+    """
     sections = [_opening(facts)]
     if facts.version is not None and facts.session is not None:
         sections += [_serving(facts, facts.version), _requests(facts, facts.session)]
@@ -90,7 +98,7 @@ def _opening(facts: Facts) -> str:
 
 # {facts.name}
 
-A sequence-to-sequence model, exported for machines that never see Keras. Search: {facts.search}.
+A sequence-to-sequence model, exported to run without Keras. It decodes with {facts.search}.
 
 {fence(facts.text)}
 
@@ -105,7 +113,7 @@ def _serving(facts: Facts, version: int) -> str:
 ## TensorFlow Serving
 
 `serving/{facts.name}/{version}/` is a SavedModel for TensorFlow Serving {facts.server} or newer.
-In this folder:
+Start the server in this folder:
 
 ```bash
 docker run --rm {ports} -v "$PWD/serving:/models" {IMAGE}:{facts.server}.0 \\
@@ -113,54 +121,60 @@ docker run --rm {ports} -v "$PWD/serving:/models" {IMAGE}:{facts.server}.0 \\
   --enable_batching --enable_per_model_batching_parameters
 ```
 
-`{MODELS}` serves version {version} under the label `{LABEL}`; `batching_params.pbtxt` in the
-version's folder merges requests; warm-up requests for every signature, alone and in the largest
-batch, run before the model is available; metrics for Prometheus are at
-`:{REST_PORT}{METRICS}`."""
+`{MODELS}` serves version {version} under the label `{LABEL}`. `batching_params.pbtxt` in the
+version's folder tells the server how to merge requests. Before the model becomes available, the
+server runs warm-up requests for every signature, alone and in the largest batch. Metrics for
+Prometheus are at `:{REST_PORT}{METRICS}`."""
 
 
 def _requests(facts: Facts, session: Servable) -> str:
-    """Curl lines, each with the answer of a server."""
+    """Returns the section with lines for curl, each with the answer of a server."""
     server = RestServer(session, facts.name, facts.version or 1, LABEL)
     path = f"/v1/models/{facts.name}"
     texts = [facts.text]
     ids = {"input_ids": list(facts.ids), "input_lengths": len(facts.ids)}
-    asked: list[tuple[str, str, dict[str, Any]]] = [
-        ("A text, or many:", path, {"instances": texts}),
+    requests: list[tuple[str, str, dict[str, Any]]] = [
+        ("Translate one text or many:", path, {"instances": texts}),
         (
-            "The same in columns, at the version with the label:",
+            "The same request in the columnar format, to the version with the label:",
             f"{path}/labels/{LABEL}",
             {"inputs": {"text": texts}},
         ),
         (
-            "Several hypotheses, best first, with their scores:",
+            "Several translations of each text, best first, with their scores:",
             path,
             {"signature_name": "beam", "instances": texts},
         ),
         (
-            "Ids, for a tokenizer of one's own:",
+            "Ids instead of text, for callers with their own tokenizer:",
             path,
             {"signature_name": "ids", "instances": [ids]},
         ),
     ]
     blocks = ["## Over REST"]
-    for title, address, body in asked:
+    for title, address, body in requests:
         content = json.dumps(body, ensure_ascii=False)
         code, answer = server.answer("POST", f"{address}:predict", content.encode())
         if code != 200:
-            raise ExportError(f"A server would answer {code} to {content}: {answer.decode()}")
-        shown = json.dumps(json.loads(answer), ensure_ascii=False)
+            raise ExportError(
+                f"A server must answer the README's request {content} with 200; it answers {code}: "
+                f"{answer.decode()}"
+            )
+        response = json.dumps(json.loads(answer), ensure_ascii=False)
         line = curl(f"{address}:predict", content)
-        blocks.append(f"{title}\n\n```bash\n{line}\n```\n\n```json\n{shown}\n```")
-    drawn = json.dumps({"signature_name": "alignments", "instances": texts}, ensure_ascii=False)
+        blocks.append(f"{title}\n\n```bash\n{line}\n```\n\n```json\n{response}\n```")
+    alignments = json.dumps(
+        {"signature_name": "alignments", "instances": texts}, ensure_ascii=False
+    )
     blocks.append(f"""\
-What each target token looked at, to draw it or to mark words, is the signature `alignments`:
+The signature `alignments` tells how much attention each target token paid to each source token,
+for instance to draw a heat map or to mark words:
 
 ```bash
-{curl(f"{path}:predict", drawn)}
+{curl(f"{path}:predict", alignments)}
 ```
 
-Whether the model is available, and its signatures:
+Ask whether the model is available, and for its signatures:
 
 ```bash
 curl -s http://localhost:{REST_PORT}{path}
@@ -170,16 +184,21 @@ curl -s http://localhost:{REST_PORT}{path}/metadata
 
 
 def curl(path: str, body: str) -> str:
-    """A line for a shell that sends JSON."""
-    quoted = body.replace("'", "'\\''")
-    return f"curl -s http://localhost:{REST_PORT}{path} -d '{quoted}'"
+    """Returns a shell command that sends JSON to the REST port.
+
+    Args:
+        path: the path of the address, with its leading slash.
+        body: the JSON to send.
+    """
+    argument = body.replace("'", "'\\''")
+    return f"curl -s http://localhost:{REST_PORT}{path} -d '{argument}'"
 
 
 def _grpc(facts: Facts) -> str:
     return f"""\
 ## Over gRPC
 
-With `pip install tensorflow-serving-api`:
+After `pip install tensorflow-serving-api`:
 
 ```python
 import grpc, tensorflow as tf
@@ -198,27 +217,27 @@ print(tf.make_ndarray(answer.outputs["translation"])[0].decode())
 
 
 def _signatures(facts: Facts) -> str:
-    parts = ["## Signatures", "The batch comes first in every input and output."]
+    parts = ["## Signatures", "The first axis of every input and output is the batch."]
     for name, spec in facts.specs.items():
         parts.append(f"`{name}`: {spec.meaning}\n\n{spec.table()}")
     return "\n\n".join(parts)
 
 
 def _files(facts: Facts) -> str:
-    known = {
+    meanings = {
         "model.onnx": "text to text, with the n-best list, scores, tokens and alignments",
-        "model.ids.onnx": "ids to ids, the same search",
-        "greedy.ids.onnx": "ids to ids, greedy search",
-        "beam.ids.onnx": "ids to ids, beam search",
-        "encoder.onnx": "the encoder alone, for a search of one's own",
-        "decoder_step.onnx": "one step of the decoder, to go with it",
+        "model.ids.onnx": "ids to ids, with the same search",
+        "greedy.ids.onnx": "ids to ids, with greedy search",
+        "beam.ids.onnx": "ids to ids, with beam search",
+        "encoder.onnx": "the encoder alone, for callers with their own search",
+        "decoder_step.onnx": "one step of the decoder, to use with the encoder",
     }
     rows = []
     for name in facts.onnx:
         whole = name.replace(".int8.onnx", ".onnx")
-        meaning = known.get(whole, "")
+        meaning = meanings.get(whole, "")
         rows.append(f"| `onnx/{name}` | {meaning}{', int8' if whole != name else ''} |")
-    return "\n".join(["## ONNX files", "", "| file | what |", "|---|---|", *rows])
+    return "\n".join(["## ONNX files", "", "| file | content |", "|---|---|", *rows])
 
 
 def _triton(facts: Facts) -> str:
@@ -230,7 +249,7 @@ def _triton(facts: Facts) -> str:
     return f"""\
 ## Triton
 
-`triton/` is a model repository with the text-to-text ONNX model.{extra}
+`triton/` is a model repository with the ONNX model from text to text.{extra}
 
 ```bash
 docker run --rm -p 8000:8000 -v "$PWD/triton:/models" \\
@@ -256,9 +275,9 @@ def _latency(facts: Facts) -> str:
         [
             "## Latency",
             "",
-            "Milliseconds for a whole batch, text in and text out: the median of several runs on "
-            f"{facts.machine} when this was exported. Other work on the machine is in these "
-            "figures.",
+            "Milliseconds for a whole batch from text to text: the median of several runs on "
+            f"{facts.machine} at the time of the export. The figures include the effect of other "
+            "work on the machine.",
             "",
             f"| | {head} |",
             f"|---|{'---|' * len(SIZES)}",
@@ -271,8 +290,8 @@ def _parity(facts: Facts) -> str:
     return f"""\
 ## Proof
 
-{facts.parity} All of it is in [parity.md](parity.md),
-for programs in `parity.json`. To prove it once more, with `pip install 'keras-s2s[onnx]'`:
+{facts.parity} The whole comparison is in [parity.md](parity.md), and in `parity.json` for
+programs. To prove it once more, after `pip install 'keras-s2s[onnx]'`:
 
 ```bash
 keras-s2s verify .

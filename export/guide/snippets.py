@@ -1,6 +1,6 @@
-"""Ten lines each of Python, JavaScript and C++ that run an exported ONNX model.
+"""Short programs in Python, JavaScript and C++ that run an exported ONNX model.
 
-`tests/export/guide/test_readme.py` runs all of them as they stand in the README of an exported
+`tests/export/guide/test_readme.py` runs each program as it stands in the README of an exported
 folder.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 
 def python(text: str, translation: str, *, extensions: bool) -> str:
-    """A section with the lines in Python, and what they print.
+    """Returns the README section with a Python program and the text that it prints.
 
     Args:
-        text: a source.
-        translation: what the model gives for it.
+        text: a source text.
+        translation: the model's translation of it.
         extensions: whether the model needs onnxruntime-extensions.
     """
     packages, imports, register = "onnxruntime numpy", "import onnxruntime", ""
@@ -26,7 +26,7 @@ def python(text: str, translation: str, *, extensions: bool) -> str:
     return f"""\
 ## ONNX Runtime in Python
 
-`onnx/model.onnx` takes texts and gives texts, tokenizers and search inside. With
+`onnx/model.onnx` translates texts into texts; tokenizers and search are inside it. After
 `pip install {packages}`:
 
 ```python
@@ -44,15 +44,22 @@ print(translations[0])
 
 
 def javascript(text: str, translation: str, ids: Sequence[int], *, extensions: bool) -> str:
-    """A section with the lines in JavaScript, and what they print.
+    """Returns the README section with a JavaScript program and the text that it prints.
 
-    There is no SentencePiece in ONNX Runtime for JavaScript; such a model is run from ids to ids.
+    ONNX Runtime for JavaScript has no SentencePiece, so the program runs a model that needs it from
+    ids to ids.
+
+    Args:
+        text: a source text.
+        translation: the model's translation of it.
+        ids: the ids of the source text, the end id last.
+        extensions: whether the model needs onnxruntime-extensions, and with it SentencePiece.
     """
-    install = "With `npm install onnxruntime-node`, or `onnxruntime-web` in a browser:"
+    install = "After `npm install onnxruntime-node`, or with `onnxruntime-web` in a browser:"
     if extensions:
         opening = (
-            "ONNX Runtime for JavaScript has no SentencePiece: tokenize elsewhere, and run the "
-            f"model from ids to ids.\n{install}"
+            "ONNX Runtime for JavaScript has no SentencePiece. Tokenize elsewhere and run the "
+            f"model from ids to ids. {install}"
         )
         answer = ""
         body = f"""\
@@ -83,7 +90,13 @@ import * as ort from "onnxruntime-node";
 
 
 def cpp(text: str, translation: str, *, extensions: bool) -> str:
-    """A section with the lines in C++, and what they print."""
+    """Returns the README section with a C++ program and the text that it prints.
+
+    Args:
+        text: a source text.
+        translation: the model's translation of it.
+        extensions: whether the model needs onnxruntime-extensions.
+    """
     register = ""
     if extensions:
         register = '  options.RegisterCustomOpsLibrary(ORT_TSTR("libortextensions.so"));\n'
@@ -103,9 +116,9 @@ int main() {{
   Ort::AllocatorWithDefaultOptions allocator;
   auto text = Ort::Value::CreateTensor(allocator, shape, 1, ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING);
   text.FillStringTensor(texts, 1);
-  const char *inputs[] = {{"text"}}, *outputs[] = {{"translation"}};
-  auto found = session.Run(Ort::RunOptions{{}}, inputs, &text, 1, outputs, 1);
-  std::cout << found[0].GetStringTensorElement(0) << std::endl;
+  const char *input_names[] = {{"text"}}, *output_names[] = {{"translation"}};
+  auto outputs = session.Run(Ort::RunOptions{{}}, input_names, &text, 1, output_names, 1);
+  std::cout << outputs[0].GetStringTensorElement(0) << std::endl;
 }}
 ```
 
@@ -113,10 +126,10 @@ int main() {{
 
 
 def fence(text: str) -> str:
-    """A text as a block of its own."""
+    """Returns a text as a fenced block of Markdown."""
     return f"```text\n{text}\n```"
 
 
 def quoted(text: str) -> str:
-    """A string literal of Python, JavaScript and C++ alike."""
+    """Returns a text as a string literal that Python, JavaScript and C++ read alike."""
     return json.dumps(text, ensure_ascii=False)

@@ -26,8 +26,10 @@ from keras_s2s.export.onnx.parts import Pieces, pieces_of
 from keras_s2s.export.onnx.quantization import OPERATORS
 from keras_s2s.export.onnx.specs import encoder_spec, step_spec
 from keras_s2s.export.onnx.tokenizers import FIRST_OPSET, add_pieces, decode_model, encode_model
+from keras_s2s.export.specs.declaration import Declaration
 from keras_s2s.export.specs.plan import IdsGraph
-from keras_s2s.export.specs.spec import DTYPES, Declaration, TextSpec, Value
+from keras_s2s.export.specs.spec import TextSpec
+from keras_s2s.export.specs.value import DTYPES, Value
 from keras_s2s.export.tracing import ids_function
 from keras_s2s.search import BeamSearch, Search
 from keras_s2s.system.version import __version__

@@ -13,9 +13,11 @@ from onnx import helper
 
 from keras_s2s.export.onnx.loops.search import controls, is_composed
 from keras_s2s.export.onnx.parts import NEW, Pieces
+from keras_s2s.export.specs.declaration import Declaration
 from keras_s2s.export.specs.plan import IdsGraph
 from keras_s2s.export.specs.signatures import spec_of_ids, spec_of_text
-from keras_s2s.export.specs.spec import Axis, Declaration, TextSpec, Value
+from keras_s2s.export.specs.spec import TextSpec
+from keras_s2s.export.specs.value import Axis, Value
 from keras_s2s.search import Search
 from keras_s2s.translation.translator import Translator
 

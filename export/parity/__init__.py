@@ -1,16 +1,12 @@
 """Parity: exported models compared with Keras, output for output.
 
-- `comparison`: Compares exported artefacts with Keras, output for output.
-- `expectation`: What was compared, kept beside an export: the artefacts, their inputs, what Keras
-  gave for them.
-- `quality`: What 8 bits cost and gain: size, time, and outputs held against references.
-- `record`: The record of an export: the file by which its folder is verified.
-- `reference`: What Keras gives: the outputs that exported artefacts must give, and how close a
-  call was.
-- `report`: What a parity run found: per artefact and batch size, how many outputs were equal,
-  which not.
-- `sentences`: The texts that exported artefacts are compared on.
-- `tasks/`: Tasks: what exported models are asked, and how their answers are judged.
-- `verification`: Verifies an exported folder again: everything that was proven when it was
-  exported.
+- `sentences`: the texts that exported artefacts translate for the comparison.
+- `reference`: the outputs of Keras, and how close a decision between two outputs was.
+- `tasks/`: sources with their expected outputs, and how the outputs of an artefact are judged.
+- `comparison`: runs artefacts on tasks and compares their outputs with those of Keras.
+- `report`: the result of a parity run, as records and as JSON.
+- `quality`: size, speed and scores of an int8 model beside those of its float32 model.
+- `expectation`: the artefacts, inputs and expected outputs of an export, kept beside it.
+- `record`: the file that keeps them, and whether a folder has it.
+- `verification`: verifies an exported folder again with the help of that file.
 """

@@ -1,8 +1,9 @@
 """Compares exported artefacts with Keras, output for output.
 
 Every artefact runs from its file: a SavedModel as a server loads it, an ONNX model in a program
-that never imports TensorFlow. Tokens and texts must be equal, scores within `TOLERANCE`; the
-batches differ in size, in composition and in length from what was traced.
+that never imports TensorFlow. Tokens and texts must be equal, and scores and attention weights must
+agree within `TOLERANCE`. The batches differ in size, in composition and in length from those that
+the graphs were traced with.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.parity.reference import source_rows, translations
+from keras_s2s.export.parity.reference import best_texts, source_rows
 from keras_s2s.export.parity.report import SHOWN, Comparison
 from keras_s2s.export.parity.tasks.ids import IdsTask
-from keras_s2s.export.parity.tasks.n_best import DetailsTask
+from keras_s2s.export.parity.tasks.n_best import NBestTask
 from keras_s2s.export.parity.tasks.task import Task
 from keras_s2s.export.parity.tasks.text import TextTask
 from keras_s2s.export.runtimes.artefacts import BATCH_SIZES, Artefact, Run
@@ -25,10 +26,9 @@ from keras_s2s.export.specs.signatures import spec_of_ids, spec_of_text
 from keras_s2s.export.specs.spec import IdsSpec, TextSpec
 from keras_s2s.translation.translator import Translator
 
-BATCHES = 256  # of each size, at most
-TOLERANCE = (
-    1e-4  # relative for scores above one; sums over a sentence were seen to differ by some 1e-6
-)
+BATCHES = 256  # at most, of each size
+# Relative for scores above one. Sums over a sentence were seen to differ by some 1e-6.
+TOLERANCE = 1e-4
 SEED = 0
 
 
@@ -39,19 +39,19 @@ def compare(
     progress: Callable[[str], None] = lambda message: None,
     tasks: dict[str, Task] | None = None,
 ) -> list[Comparison]:
-    """Runs every artefact on the texts and on samples of its spec, and compares with Keras.
+    """Runs every artefact on texts and on random samples, and compares its outputs with Keras.
 
     Args:
-        translator: gives the expected outputs, at batch 32.
-        artefacts: what to compare.
-        texts: sources; graphs of ids receive their ids.
-        progress: is told what is done next.
-        tasks: the tasks that artefacts name; those made here for the others are added, so that a
-            caller can keep them.
+        translator: the translator that gives the expected outputs, in batches of 32.
+        artefacts: the artefacts to compare.
+        texts: source texts; a graph from ids to ids receives their ids.
+        progress: a function that is called with a description of each next step.
+        tasks: the tasks that artefacts name. A task that is made here for an artefact that names
+            none is added, so that the caller can keep it.
 
     Returns:
-        For Keras itself at batch 1 and 7, and for every artefact, one comparison per batch size,
-        and for artefacts one for the samples, an empty batch among them.
+        One comparison per batch size: 1 and 7 for Keras itself, and the sizes of each artefact.
+        Every artefact has one more comparison, for the samples, an empty batch among them.
     """
     progress(f"Translating {len(texts)} sentences with Keras")
     tasks = {} if tasks is None else tasks
@@ -59,7 +59,7 @@ def compare(
         tasks["text"] = TextTask.of(translator, texts, spec_of_text(translator))
     text_task = tasks["text"]
     keras_itself = Artefact("keras", _keras_run(translator), encode=_as_is)
-    found = _compared(text_task, keras_itself, len(texts), BATCH_SIZES[:-1], samples=False)
+    comparisons = _comparisons(text_task, keras_itself, len(texts), BATCH_SIZES[:-1], samples=False)
     for artefact in artefacts:
         progress(f"Comparing {artefact.name}")
         task: Task = text_task
@@ -73,18 +73,26 @@ def compare(
             rows = source_rows(translator, texts)
             task = tasks[artefact.name] = IdsTask.of(translator, rows, spec, search)
         elif isinstance(artefact.spec, TextSpec):
-            task = tasks[artefact.name] = DetailsTask.of(translator, texts, artefact.spec)
-        found += compare_on(task, artefact)
-    return found
+            task = tasks[artefact.name] = NBestTask.of(translator, texts, artefact.spec)
+        comparisons += compare_on(task, artefact)
+    return comparisons
 
 
 def compare_on(task: Task, artefact: Artefact) -> list[Comparison]:
-    """Compares one artefact with what a task expects: every batch size, then the samples."""
-    sentences = task.samples[1][0]  # the samples come last
-    return _compared(task, artefact, sentences, artefact.sizes, samples=True)
+    """Compares the outputs of one artefact with those that a task expects.
+
+    Args:
+        task: the task with its sources and expected outputs.
+        artefact: the artefact to compare.
+
+    Returns:
+        One comparison per batch size of the artefact, then one for the samples of the task.
+    """
+    sentences = task.samples[1][0]  # the sources that come before the samples
+    return _comparisons(task, artefact, sentences, artefact.sizes, samples=True)
 
 
-def _compared(
+def _comparisons(
     task: Task, artefact: Artefact, sentences: int, sizes: Sequence[int], *, samples: bool
 ) -> list[Comparison]:
     batches: list[tuple[Comparison, list[int]]] = []
@@ -104,15 +112,15 @@ def _compared(
     except ExportError as error:
         comparisons[0].objections.append(str(error))
         return comparisons[:1]
-    for (comparison, places), given, returned in zip(batches, inputs, outputs, strict=True):
-        _compare_batch(task, comparison, places, given, returned)
+    for (comparison, places), fed, returned in zip(batches, inputs, outputs, strict=True):
+        _compare_batch(task, comparison, places, fed, returned)
     return comparisons
 
 
 def _compare_batch(
-    task: Task, comparison: Comparison, places: list[int], given: Arrays, returned: Arrays
+    task: Task, comparison: Comparison, places: list[int], fed: Arrays, returned: Arrays
 ) -> None:
-    if objections := task.spec.objections(given, returned):
+    if objections := task.spec.objections(fed, returned):
         comparison.sentences += len(places)
         comparison.objections += objections
         return
@@ -121,7 +129,14 @@ def _compare_batch(
 
 
 def compare_row(task: Task, comparison: Comparison, place: int, received: Any) -> None:
-    """Adds to a comparison what came out for one source."""
+    """Adds the output for one source to a comparison.
+
+    Args:
+        task: the task with its sources and expected outputs.
+        comparison: the comparison to add to.
+        place: the index of the source in the task.
+        received: the output of the artefact for this source.
+    """
     comparison.sentences += 1
     if not task.equal(place, received):
         if len(comparison.mismatches) < SHOWN:
@@ -131,17 +146,17 @@ def compare_row(task: Task, comparison: Comparison, place: int, received: Any) -
     for difference in task.score_differences(place, received):
         largest = comparison.largest_score_difference or 0.0
         comparison.largest_score_difference = max(largest, difference)
-        _object(comparison, "scores", difference)
+        _check_tolerance(comparison, "scores", difference)
     for difference in task.alignment_differences(place, received):
         largest = comparison.largest_alignment_difference or 0.0
         comparison.largest_alignment_difference = max(largest, difference)
-        _object(comparison, "alignments", difference)
+        _check_tolerance(comparison, "alignments", difference)
 
 
-def _object(comparison: Comparison, what: str, difference: float) -> None:
-    if not difference <= TOLERANCE:  # NaN is not
+def _check_tolerance(comparison: Comparison, quantity: str, difference: float) -> None:
+    if not difference <= TOLERANCE:  # a NaN is not within it either
         comparison.objections.append(
-            f"{what} must be within {TOLERANCE:g}; one differs by {difference:g}"
+            f"{quantity} must be within {TOLERANCE:g}; one differs by {difference:g}"
         )
 
 
@@ -150,7 +165,7 @@ def _keras_run(translator: Translator) -> Run:
         outputs: list[Arrays] = []
         for batch in batches:
             texts = batch["text"].tolist()
-            outputs.append({"translation": _as_is(translations(translator, texts, len(texts)))})
+            outputs.append({"translation": _as_is(best_texts(translator, texts, len(texts)))})
         return outputs
 
     return run

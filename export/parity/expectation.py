@@ -1,6 +1,7 @@
-"""What was compared, kept beside an export: the artefacts, their inputs, what Keras gave for them.
+"""The expectation of an export: its artefacts, their inputs, and the outputs that Keras gave.
 
-With it an exported folder can be verified again, on another machine, without the model.
+It is kept beside the export. With it, an exported folder can be verified again on another machine,
+without the model.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from keras_s2s.export.specs.plan import ExportPlan
 from keras_s2s.export.specs.signatures import ALIGNMENTS, BEAM, IDS, TEXT
 from keras_s2s.system.files import write_json
 
-# The task of each signature; that of text to text is shared with ONNX models.
+# The task of each signature. The ONNX models from text to text share the first one.
 SERVED_TASKS = {TEXT: "text", BEAM: "served beam", IDS: "served ids", ALIGNMENTS: "alignments"}
-# What runs each of them.
+# The runtimes that run each signature.
 SERVED_BY = ("Python", "C API", "merged requests", "REST rows", "REST columns")
 
 
 class Expectation(NamedTuple):
-    """What an export must give.
+    """The artefacts of an export and the outputs that they must give.
 
     Attributes:
-        artefacts: where each is, what runs it, and the name of its task.
+        artefacts: for each artefact its path and runtime, and the name of its task.
         tasks: the tasks by name.
-        server: the oldest TensorFlow Serving that is to load the SavedModels.
+        server: the oldest version of TensorFlow Serving that must load the SavedModels.
     """
 
     artefacts: list[tuple[Origin, str]]
@@ -41,13 +42,13 @@ class Expectation(NamedTuple):
     server: str
 
 
-def tasks_of(plan: ExportPlan, texts: Sequence[str], wanted: Collection[str]) -> dict[str, Task]:
-    """What Keras gives for the signatures of a SavedModel.
+def tasks_of(plan: ExportPlan, texts: Sequence[str], names: Collection[str]) -> dict[str, Task]:
+    """Returns the tasks of the signatures of a SavedModel, with the outputs that Keras gives.
 
     Args:
-        plan: the translator, the signatures, and the search of the signature `beam`.
-        texts: the sentences.
-        wanted: names out of `SERVED_TASKS`; the others are not computed.
+        plan: the plan of the export.
+        texts: the source texts.
+        names: the names of the tasks to make, out of `SERVED_TASKS`.
     """
     translator, specs = plan.translator, plan.signatures
     makers = {
@@ -58,46 +59,57 @@ def tasks_of(plan: ExportPlan, texts: Sequence[str], wanted: Collection[str]) ->
         ),
         SERVED_TASKS[ALIGNMENTS]: lambda: AlignmentsTask.of(translator, texts, specs[ALIGNMENTS]),
     }
-    return {name: make() for name, make in makers.items() if name in wanted}
+    return {name: make() for name, make in makers.items() if name in names}
 
 
 def write_expected(
     path: Path, artefacts: Sequence[Artefact], tasks: Mapping[str, Task], server: str
 ) -> None:
-    """Writes what was compared; artefacts that cannot be found again are left out."""
-    found = [
+    """Writes the expectation of an export.
+
+    Args:
+        path: the file to write.
+        artefacts: the artefacts of the export; one without an origin is left out, because nobody
+            could find it again.
+        tasks: the tasks of the parity run by name.
+        server: the oldest version of TensorFlow Serving that must load the SavedModels.
+    """
+    entries = [
         {"origin": list(artefact.origin), "task": task_name(artefact)}
         for artefact in artefacts
         if artefact.origin is not None
     ]
-    used = {entry["task"] for entry in found}
-    described = {name: task.to_json() for name, task in tasks.items() if name in used}
-    content = {"server": server, "artefacts": found, "tasks": described}
-    # ASCII, since texts that are no UTF-8 are among them.
+    names = {entry["task"] for entry in entries}
+    described = {name: task.to_json() for name, task in tasks.items() if name in names}
+    content = {"server": server, "artefacts": entries, "tasks": described}
+    # ASCII, because some of the texts are not valid UTF-8.
     write_json(path, content, indent=None, ensure_ascii=True, allow_nan=False)
 
 
 def read_expected(folder: Path) -> Expectation:
-    """What `write_expected` wrote into an exported folder.
+    """Reads the expectation that `write_expected` wrote into an exported folder.
+
+    Args:
+        folder: a folder that an export wrote.
 
     Raises:
-        FileNotFoundError: If it is not there.
-        ExportError: If it is damaged.
+        FileNotFoundError: If the file is missing.
+        ExportError: If the file is damaged.
     """
     path = expected_file(folder)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        artefacts = [(Origin(*entry["origin"]), entry["task"]) for entry in found["artefacts"]]
-        tasks = {name: Task.from_json(task) for name, task in found["tasks"].items()}
-        server = found["server"]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        artefacts = [(Origin(*entry["origin"]), entry["task"]) for entry in content["artefacts"]]
+        tasks = {name: Task.from_json(task) for name, task in content["tasks"].items()}
+        server = content["server"]
     except (KeyError, TypeError, ValueError) as error:
         raise ExportError(f"{path} cannot be read: {error!r}. Export once more.") from error
     return Expectation(artefacts, tasks, server)
 
 
 def task_name(artefact: Artefact) -> str:
-    """The name of an artefact's task."""
+    """Returns the name of the task that an artefact is compared on."""
     if artefact.task is not None:
         return artefact.task
-    plain = artefact.ids is None and artefact.spec is None
-    return SERVED_TASKS[TEXT] if plain else artefact.name
+    plain_text = artefact.ids is None and artefact.spec is None
+    return SERVED_TASKS[TEXT] if plain_text else artefact.name

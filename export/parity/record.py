@@ -1,25 +1,29 @@
 """The record of an export: the file by which its folder is verified.
 
-`expectation` writes and reads it. Whether it is there is known here without loading anything.
+`expectation` writes and reads the record. This module tells whether a folder has one, and imports
+nothing else for it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-EXPECTED = "parity.expected.json"  # what was compared, and what Keras gave for it
+EXPECTED = "parity.expected.json"  # the inputs of the comparison and the outputs of Keras
 
 
 def expected_file(folder: Path) -> Path:
-    """The file by which an exported folder is verified.
+    """Returns the path of the record in an exported folder.
+
+    Args:
+        folder: a folder that an export wrote.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If the folder has no record.
     """
     path = folder / EXPECTED
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: there is nothing to hold the export against. Name the folder that "
-            "`keras-s2s export` wrote, or export once more."
+            f"{path} is missing, so there are no expected outputs to compare the export with. Name "
+            "the folder that `keras-s2s export` wrote, or export once more."
         )
     return path

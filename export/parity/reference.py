@@ -1,9 +1,10 @@
-"""What Keras gives: the outputs that exported artefacts must give, and how close a call was."""
+"""The outputs of Keras, which exported artefacts must give, and how close a decision was."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import keras
@@ -18,12 +19,13 @@ BATCH_SIZE = 32
 
 
 class Hypotheses(NamedTuple):
-    """What a search found for one sentence.
+    """The hypotheses that a search returns for one sentence, best first.
 
     Attributes:
-        ids: per hypothesis, best first, the target ids with the end id last.
-        scores: what they are ranked by.
-        alignments: per hypothesis the attention weights `(length, S)`; empty where none were kept.
+        ids: the target ids of each hypothesis, the end id last.
+        scores: the score that ranks each hypothesis.
+        alignments: the attention weights of each hypothesis, `(T, S)` float32; empty when the
+            search kept none.
     """
 
     ids: list[list[int]]
@@ -32,11 +34,11 @@ class Hypotheses(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """How much better Keras thinks one output is than another; near zero, rounding decides.
+    """How much Keras prefers one output to another. Near zero, rounding decides.
 
     Attributes:
-        score: difference of the scores of the whole outputs.
-        token: difference of the log-probabilities of the first tokens that differ.
+        score: the difference of the scores of the whole outputs.
+        token: the difference of the log-probabilities of the first tokens that differ.
     """
 
     score: float
@@ -44,47 +46,65 @@ class Gap(NamedTuple):
 
 
 def source_rows(translator: Translator, texts: Sequence[str]) -> list[list[int]]:
-    """Source ids of each text, cut to the limit, the end id last."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*source tokens")  # cut on purpose
+    """Returns the source ids of each text, cut to the translator's limit, the end id last."""
+    with _quiet_cuts():
         ids = translator.source_ids(texts)
     pad_id = translator.source_tokenizer.pad_id
     return [row[row != pad_id].tolist() for row in ids]
 
 
-def translations(translator: Translator, texts: Sequence[str], batch_size: int) -> list[str]:
-    """What the translator gives for texts."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*source tokens")
+def best_texts(translator: Translator, texts: Sequence[str], batch_size: int) -> list[str]:
+    """Returns the translator's best target text for each source text."""
+    with _quiet_cuts():
         translated: list[str] = translator(list(texts), batch_size=batch_size)
     return translated
 
 
-def quiet_translations(
+def n_best_translations(
     translator: Translator, texts: Sequence[str], batch_size: int
 ) -> list[list[Translation]]:
-    """What the translator gives for texts, with all that is known of each hypothesis."""
+    """Returns the translator's hypotheses for each source text, best first."""
+    with _quiet_cuts():
+        return translator.translate(texts, batch_size=batch_size)
+
+
+@contextmanager
+def _quiet_cuts() -> Iterator[None]:
+    """Silences the warning that a source is cut: the over-long text is cut on purpose."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*source tokens")
-        return translator.translate(texts, batch_size=batch_size)
+        yield
 
 
 def hypotheses(
     translator: Translator, search: Search, rows: Sequence[Sequence[int]]
 ) -> list[Hypotheses]:
-    """What `translator.inference_model(search)` gives for source ids."""
+    """Returns the hypotheses of `translator.inference_model(search)` for source ids.
+
+    Args:
+        translator: the model and its special ids.
+        search: the search that decodes.
+        rows: the source ids of each sentence, the end id last.
+    """
     model = translator.inference_model(search)
-    found: list[Hypotheses] = []
+    sentences: list[Hypotheses] = []
     for first in range(0, len(rows), BATCH_SIZE):
         result = model.predict_on_batch(padded(rows[first : first + BATCH_SIZE], dtype="int64"))
-        found += unpadded(result.ids, result.lengths, result.scores, result.weights)
-    return found
+        sentences += unpadded(result.ids, result.lengths, result.scores, result.weights)
+    return sentences
 
 
 def unpadded(
     ids: np.ndarray, lengths: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
 ) -> list[Hypotheses]:
-    """Hypotheses of a batch out of arrays (B, N, L), (B, N), (B, N) and (B, N, L, S)."""
+    """Returns the hypotheses of each sentence of a batch, cut to their lengths.
+
+    Args:
+        ids: target ids `(B, K, L)`.
+        lengths: ids per hypothesis `(B, K)`, the end id counted.
+        scores: scores `(B, K)`.
+        weights: attention weights `(B, K, L, S)`, or None.
+    """
     return [
         Hypotheses(
             [row[:length].tolist() for row, length in zip(rows, counts, strict=True)],
@@ -104,14 +124,18 @@ def gap(
     expected: Sequence[int],
     received: Sequence[int],
 ) -> Gap | None:
-    """How much Keras prefers `expected` to `received`; None when there is nothing to compare.
+    """Returns how much Keras prefers one output to another.
 
     Args:
-        translator: the model.
-        search: gives the length penalty; other controls it has are not counted.
+        translator: the model and its special ids.
+        search: the search whose length penalty scores the outputs; its other controls do not count.
         source: source ids, the end id last.
-        expected: target ids, the end id last.
-        received: other target ids, the end id last.
+        expected: target ids of the output of Keras, the end id last.
+        received: target ids of the other output, the end id last.
+
+    Returns:
+        The gap; None if both outputs are the same, or if one is empty or has ids outside the
+        vocabulary.
     """
     size = translator.target_tokenizer.vocabulary_size
     outputs = [list(ids) for ids in (expected, received)]
@@ -124,19 +148,19 @@ def gap(
     ]
     both = zip(*outputs, strict=False)
     place = next((t for t, (a, b) in enumerate(both) if a != b), None)
-    if place is None:  # one goes on where the other stops; it must have ended without the end id
+    if place is None:  # the longer output begins with the shorter one, which lacks an end id
         return Gap(scores[0] - scores[1], float("inf"))
     first, second = (ids[place] for ids in outputs)
     return Gap(scores[0] - scores[1], float(tables[0][place, first] - tables[0][place, second]))
 
 
 def _log_probs(translator: Translator, source: Sequence[int], target: Sequence[int]) -> np.ndarray:
-    """Log-probabilities (T, V) of every token at every position of a target."""
-    before = [translator.target_tokenizer.start_id, *target[:-1]]
-    # At least two positions, one of them padding: Keras warns of a softmax over one.
+    """Returns the log-probabilities `(T, V)` float32 of every token at every target position."""
+    prefix = [translator.target_tokenizer.start_id, *target[:-1]]
+    # One position of padding makes at least two: Keras warns about a softmax over a single one.
     source = [*source, translator.source_tokenizer.pad_id]
     logits = translator.model.predict_on_batch(
-        {"source_ids": np.array([source], "int32"), "target_ids": np.array([before], "int32")}
+        {"source_ids": np.array([source], "int32"), "target_ids": np.array([prefix], "int32")}
     )[0].astype("float32")
     shifted = logits - logits.max(axis=-1, keepdims=True)
     table: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
@@ -144,6 +168,7 @@ def _log_probs(translator: Translator, source: Sequence[int], target: Sequence[i
 
 
 def _score(search: Search, log_prob: float, length: int, source_length: int) -> float:
+    """Returns a beam search's score of an output; other searches score by log-probability."""
     if not isinstance(search, BeamSearch):
         return float(log_prob)
     lengths, source_lengths = np.array([length], "int32"), np.array([source_length], "int32")

@@ -1,4 +1,7 @@
-"""What a parity run found: per artefact and batch size, how many outputs were equal, which not."""
+"""The result of a parity run: how many outputs were equal, and which outputs differ.
+
+There is one comparison for every artefact at every batch size.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-SHOWN = 10  # mismatches kept of one comparison; their number is always kept
+SHOWN = 10  # mismatches that a comparison keeps; it always counts all of them
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """An output that is not what Keras gives.
+    """An output that differs from the output of Keras.
 
     Attributes:
-        source: the text, or the source ids.
-        expected: what Keras gives.
-        received: what the artefact gave.
-        score_gap: how much better Keras scores its own output; None when the other could not be
-            scored.
+        source: the source text, or the source ids.
+        expected: the output of Keras.
+        received: the output of the artefact.
+        score_gap: how much better Keras scores its own output than the artefact's; None when the
+            artefact's output cannot be scored.
         token_gap: the same for the first token that differs.
-        near_tie: whether a gap is small enough for rounding to decide; it is a mismatch all the
-            same.
+        near_tie: whether a gap is so small that rounding may have decided. A near tie is a mismatch
+            nevertheless.
     """
 
     source: Any
@@ -35,18 +38,22 @@ class Mismatch:
 
 @dataclass
 class Comparison:
-    """One artefact at one batch size.
+    """The comparison of one artefact with Keras at one batch size.
 
     Attributes:
-        artefact: path in the output folder, or "keras" for Keras at another batch size.
-        batch_size: sentences per batch; None for the spec's samples, batches of several shapes.
-        sentences: sentences compared.
-        equal: of these, how many gave the same tokens or text.
-        largest_score_difference: over all sentences with equal tokens; None where there are no
-            scores.
-        objections: departures from the declaration, scores that differ, failures to run.
-        mismatches: the first of the outputs that differ.
-        largest_alignment_difference: as that of scores, of attention weights.
+        artefact: the artefact's path in the output folder, or "keras" for Keras at another batch
+            size.
+        batch_size: number of sentences per batch; None for the random samples, which are batches of
+            several shapes.
+        sentences: number of sentences compared.
+        equal: number of sentences whose tokens or text are equal.
+        largest_score_difference: the largest difference of scores over all sentences with equal
+            tokens; None without scores.
+        objections: departures from the declaration, numbers outside the tolerance, and failures to
+            run.
+        mismatches: the first outputs that differ.
+        largest_alignment_difference: the largest difference of attention weights over all sentences
+            with equal tokens; None without alignments.
     """
 
     artefact: str
@@ -60,7 +67,7 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether every output was equal and nothing objected to."""
+        """Whether every output is equal and there are no objections."""
         return self.equal == self.sentences and not self.objections
 
     def __str__(self) -> str:
@@ -79,12 +86,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """All comparisons of one export.
+    """The comparisons of all artefacts of one export.
 
     Attributes:
-        sentences: how many texts there were, and where they came from.
-        comparisons: one per artefact and batch size.
-        about: versions, machine, settings.
+        sentences: the number of texts, as `count`, and how many of them the caller gave, as
+            `given`.
+        comparisons: one comparison per artefact and batch size.
+        about: versions, machine and settings of the run, by name.
         seconds: how long the run took.
     """
 
@@ -100,16 +108,18 @@ class ParityReport:
 
     @property
     def largest_score_difference(self) -> float:
-        """Over all comparisons."""
+        """The largest difference of scores over all comparisons; 0.0 without scores."""
         differences = [comparison.largest_score_difference for comparison in self.comparisons]
-        return max((d for d in differences if d is not None), default=0.0)
+        return max(
+            (difference for difference in differences if difference is not None), default=0.0
+        )
 
     def failures(self) -> list[str]:
-        """One line per comparison that failed."""
+        """Returns one line of text for each comparison that failed."""
         return [str(comparison) for comparison in self.comparisons if not comparison.passed]
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON types, without the infinities and NaN that JSON lacks."""
+        """Returns the report as JSON types; infinities and NaN, unknown to JSON, become strings."""
         return {
             "passed": self.passed,
             **self.about,

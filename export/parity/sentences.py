@@ -1,4 +1,4 @@
-"""The texts that exported artefacts are compared on."""
+"""The texts that exported artefacts translate for the comparison with Keras."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from keras_s2s.export.specs.signatures import spec_of_text
 from keras_s2s.text import valid_text
 from keras_s2s.translation.translator import Translator
 
-LEAST = 100  # sentences, below which random ones are added
+LEAST = 100  # ordinary sentences; random ones are added up to this number
 
-# What reaches a server sooner or later. The last but one are bytes that are no UTF-8, as Python
-# spells them.
+# Texts that reach a server sooner or later. The last one is bytes that are not valid UTF-8, as
+# Python spells them.
 AWKWARD = (
     "",
     " ",
@@ -30,22 +30,22 @@ AWKWARD = (
 def parity_sentences(
     translator: Translator, given: Sequence[str] | None, seed: int = 0
 ) -> list[str]:
-    """Awkward texts first, then the given ones, then random ones up to `LEAST` ordinary ones.
+    """Returns awkward texts, then an over-long one, then the given ones, then random ones.
 
     Args:
-        translator: its source tokenizer gives the random ones, its longest source the one that is
-            cut.
-        given: the caller's; None gives random ones alone.
-        seed: of the random ones.
+        translator: the translator whose source tokenizer gives the random texts and whose longest
+            source decides which text is over-long.
+        given: the caller's own texts, or None.
+        seed: seed of the random texts.
 
     Returns:
-        At least `LEAST` texts and the awkward ones, among them an empty one and one longer than the
-        limit.
+        The awkward texts, among them an empty one; one text that is longer than the translator's
+        limit; and at least `LEAST` ordinary ones.
     """
     given = [valid_text(text) for text in given or []]
     longest = translator.max_source_length
     spec = spec_of_text(translator)
-    # Drawn pieces may read as text that splits into fewer of them, hence four times the limit.
+    # The text of random pieces may split into fewer pieces again, hence four times the limit.
     too_long = spec.sample(1, 4 * longest, seed)["text"].tolist()
     missing = max(0, LEAST - len(given))
     drawn = spec.sample(missing, min(longest, 30), seed + 1)["text"].tolist()

@@ -1,7 +1,7 @@
 """Verifies an exported folder again: everything that was proven when it was exported.
 
-Needs no Keras model: the inputs and what Keras gave for them stand in the folder. With the model
-it is asked once more.
+Verification needs no Keras model, because the folder holds the inputs and the outputs that Keras
+gave. With the model, it also compares the outputs that Keras gives now.
 """
 
 from __future__ import annotations
@@ -30,27 +30,29 @@ def verify_export(
     server: str | None = None,
     progress: Progress | None = None,
 ) -> ParityReport:
-    """Verifies what `export_translator` published.
+    """Verifies the folder that `export_translator` published.
 
-    1. Every SavedModel: operators and attributes against a TensorFlow Serving, and the warm-up
-       requests, replayed.
-    2. Every artefact, in every runtime: outputs for the stored inputs, in batches of 1, 7 and 32
-       and of other shapes, against what Keras gave.
-    3. With a translator: what Keras gives now against what it gave.
+    1. With a translator, the outputs that Keras gives now are compared with those it gave.
+    2. The operators and attributes of every SavedModel are checked against a version of TensorFlow
+       Serving, and its warm-up requests are replayed.
+    3. Every artefact runs in every runtime on the stored inputs, in batches of 1, 7 and 32 and of
+       other shapes. Its outputs are compared with those that Keras gave.
 
     Args:
         folder: the exported folder.
-        translator: the model that was exported, to ask Keras again.
-        server: version of TensorFlow Serving; the one it was exported for when omitted.
-        progress: called with what is done next.
+        translator: the translator that was exported, to compute the outputs of Keras again; None
+            to rely on the stored outputs.
+        server: version of TensorFlow Serving to check against; the version that the folder was
+            exported for when omitted.
+        progress: a function that is called with a description of each next step.
 
     Returns:
-        A report; `passed` tells whether all is as it was.
+        A report, whose `passed` tells whether everything is still equal.
 
     Raises:
-        FileNotFoundError: If the folder does not hold what an export wrote.
-        ExportError: If that is damaged.
-        ValueError: If nothing is known of that server.
+        FileNotFoundError: If the folder holds no record of an export.
+        ExportError: If the record is damaged.
+        ValueError: If `server` is no known version of TensorFlow Serving.
     """
     folder = Path(folder)
     expected = read_expected(folder)
@@ -61,9 +63,9 @@ def verify_export(
     comparisons: list[Comparison] = []
     if translator is not None:
         tell("Asking Keras again")
-        comparisons += _keras(expected, translator)
+        comparisons += _compare_keras(expected, translator)
     with runtimes_below(folder) as runtimes:
-        comparisons += _versions(expected, runtimes, tell)
+        comparisons += _check_saved_models(expected, runtimes, tell)
         for origin, task in expected.artefacts:
             tell(f"Comparing {origin}")
             comparisons += compare_on(expected.tasks[task], runtimes.artefact(origin, task))
@@ -71,19 +73,21 @@ def verify_export(
     return ParityReport({"count": count, "given": count}, comparisons, {}, 0.0)
 
 
-def _keras(expected: Expectation, translator: Translator) -> Iterator[Comparison]:
-    """What Keras gives, compared with what it gave."""
+def _compare_keras(expected: Expectation, translator: Translator) -> Iterator[Comparison]:
+    """Compares the outputs that Keras gives now with those that it gave."""
     for name, task in expected.tasks.items():
         comparison = Comparison(f"keras ({name})", BATCH_SIZE)
-        for place, found in enumerate(task.again(translator).expected):
-            compare_row(task, comparison, place, found)
+        for place, output in enumerate(task.recomputed(translator).expected):
+            compare_row(task, comparison, place, output)
         yield comparison
 
 
-def _versions(expected: Expectation, runtimes: Runtimes, tell: Progress) -> Iterator[Comparison]:
-    """Operators and warm-up requests of every SavedModel."""
-    served = {origin.path for origin, _ in expected.artefacts if origin.runtime in SERVED_BY}
-    for path in sorted(served):
+def _check_saved_models(
+    expected: Expectation, runtimes: Runtimes, tell: Progress
+) -> Iterator[Comparison]:
+    """Checks the operators and the warm-up requests of every SavedModel."""
+    paths = {origin.path for origin, _ in expected.artefacts if origin.runtime in SERVED_BY}
+    for path in sorted(paths):
         tell(f"Checking {path}")
         folder = runtimes.folder / path
         yield _checked(
@@ -101,7 +105,7 @@ def _warm_up(runtimes: Runtimes, path: str) -> None:
 
 
 def _checked(name: str, check: Callable[[], object]) -> Comparison:
-    """A check that raises ExportError or not, as a comparison."""
+    """Runs a check that raises an error when it fails, and returns the result as a comparison."""
     comparison = Comparison(name, None)
     try:
         check()

@@ -1,7 +1,8 @@
 """Publication: an export as one transaction, from a translator to its published folder.
 
-- `export`: Export as one call: a translator in, verified artefacts in their folders out.
-- `places`: Where exports go, and what may not be overwritten there.
-- `preconditions`: What must hold before an export does any work.
-- `staging`: Folders that appear whole or not at all.
+- `export`: `export_translator`, which plans, writes, proves and publishes an export.
+- `preconditions`: the conditions that must hold before an export does any work.
+- `places`: the folders of an export, and the checks that they are free.
+- `proof`: the proof of an export: the parity run with Keras, and the measurement of int8.
+- `staging`: folders that appear whole or not at all.
 """

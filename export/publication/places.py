@@ -1,9 +1,11 @@
-"""Where exports go, and what may not be overwritten there."""
+"""The folders of an export in its output folder, and the checks that they are free."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from keras_s2s.export.guide.readme import MARK, README
 from keras_s2s.system.checks import check_size
@@ -11,11 +13,58 @@ from keras_s2s.system.checks import check_size
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
-def model_name(output: Path, name: str | None) -> str:
-    """The model's name: the folder's when None.
+class Places(NamedTuple):
+    """The folders that an export publishes; a format that is not exported has None.
+
+    Attributes:
+        saved_model: the version folder for TensorFlow Serving.
+        onnx: the folder of the ONNX models.
+        triton: the folder of the model repository for Triton.
+        version: the number of this version of the model, with or without a SavedModel.
+    """
+
+    saved_model: Path | None
+    onnx: Path | None
+    triton: Path | None
+    version: int
+
+
+def places_of(
+    output: Path, name: str, version: int | None, formats: Collection[str], *, force: bool
+) -> Places:
+    """Returns the folders of an export and checks that each of them is free.
+
+    Args:
+        output: the output folder of the export.
+        name: the model's name.
+        version: the version number; one more than the highest existing one when None.
+        formats: the formats to export.
+        force: whether the folders may exist.
 
     Raises:
-        ValueError: If it cannot be one.
+        ValueError: If `version` is no version number.
+        FileExistsError: If a folder would be overwritten without `force`, or a README that no
+            export wrote.
+    """
+    saved_model = version_folder(output, name, version, force)
+    onnx, triton = (
+        other_folder(output, kind, force) if kind in formats else None
+        for kind in ("onnx", "triton")
+    )
+    check_readme(output)
+    number = int(saved_model.name)
+    return Places(saved_model if "serving" in formats else None, onnx, triton, number)
+
+
+def model_name(output: Path, name: str | None) -> str:
+    """Returns the model's name, which is that of the output folder unless one is given.
+
+    Args:
+        output: the output folder of the export.
+        name: the name that the caller gave, or None.
+
+    Raises:
+        ValueError: If the name has other characters than a model's name may have.
     """
     if name is None:
         name = output.resolve().name
@@ -28,19 +77,21 @@ def model_name(output: Path, name: str | None) -> str:
 
 
 def version_folder(output: Path, name: str, version: int | None, force: bool) -> Path:
-    """Where a SavedModel goes: `OUTPUT/serving/NAME/VERSION`, as TensorFlow Serving wants it.
+    """Returns the folder of a SavedModel, `OUTPUT/serving/NAME/VERSION`.
+
+    TensorFlow Serving expects this layout.
 
     Args:
-        output: the export's folder.
+        output: the output folder of the export.
         name: the model's name.
-        version: its number; one more than the highest there is when None.
+        version: the version number; one more than the highest existing one when None.
         force: whether a version that exists may be named.
 
     Returns:
-        The folder; it may exist only with `force`.
+        The folder, which exists only with `force`.
 
     Raises:
-        ValueError: If the version cannot be one.
+        ValueError: If `version` is no version number.
         FileExistsError: If the version exists and `force` is not given.
     """
     model = output / "serving" / name
@@ -61,15 +112,15 @@ def version_folder(output: Path, name: str, version: int | None, force: bool) ->
 
 
 def other_folder(output: Path, kind: str, force: bool) -> Path:
-    """Where what has no versions goes: `OUTPUT/onnx`, `OUTPUT/triton`.
+    """Returns the folder of a format without versions, `OUTPUT/onnx` or `OUTPUT/triton`.
 
     Args:
-        output: the export's folder.
+        output: the output folder of the export.
         kind: the folder's name.
         force: whether the folder may exist.
 
     Raises:
-        FileExistsError: If it exists and `force` is not given.
+        FileExistsError: If the folder exists and `force` is not given.
     """
     folder = output / kind
     if folder.exists() and not force:
@@ -81,7 +132,14 @@ def other_folder(output: Path, kind: str, force: bool) -> Path:
 
 
 def check_readme(output: Path) -> None:
-    """Raises FileExistsError for a README that somebody wrote."""
+    """Checks that a README in the output folder, if there is one, was written by an export.
+
+    Args:
+        output: the output folder of the export.
+
+    Raises:
+        FileExistsError: If somebody else wrote the README.
+    """
     readme = output / README
     if readme.exists() and MARK not in readme.read_text(encoding="utf-8", errors="replace"):
         raise FileExistsError(

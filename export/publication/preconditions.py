@@ -1,4 +1,4 @@
-"""What must hold before an export does any work."""
+"""The conditions that must hold before an export does any work."""
 
 from __future__ import annotations
 
@@ -10,28 +10,46 @@ FORMATS = ("serving", "onnx", "triton")
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Raises ValueError for formats that there are not, or not without another."""
+    """Checks the formats of an export.
+
+    Args:
+        formats: names of formats.
+
+    Raises:
+        ValueError: If there is no format, an unknown one, or 'triton' without 'onnx'.
+    """
     unknown = [name for name in formats if name not in FORMATS]
     if isinstance(formats, str) or unknown or not formats:
         raise ValueError(
             f"`formats` must be one or more of {', '.join(map(repr, FORMATS))}; got {formats!r}."
         )
     if "triton" in formats and "onnx" not in formats:
-        raise ValueError("The format 'triton' holds the ONNX model: add 'onnx' to the formats.")
+        raise ValueError(
+            "The format 'triton' holds the ONNX model: add 'onnx' to the formats; got "
+            f"{list(formats)}."
+        )
 
 
 def check_settings(translator: Translator) -> None:
-    """Raises ValueError for settings that exported graphs do not have."""
+    """Checks that an exported graph can do everything that the translator does.
+
+    Args:
+        translator: the translator to export.
+
+    Raises:
+        ValueError: If its search draws at random, or if it replaces unknown words or chooses among
+            hypotheses.
+    """
     if translator.search.needs_noise:
         raise ValueError(
-            "`translator.search` draws its outputs, and an exported graph that draws cannot be "
-            f"proven equal to Keras; it is {type(translator.search).__name__}. Set it to a "
+            "`translator.search` must not draw its outputs at random, because such a graph cannot "
+            f"be proven equal to Keras; it is {type(translator.search).__name__}. Set it to a "
             "GreedySearch or a BeamSearch to export."
         )
     for name in ("unknown_replacement", "choice"):
         if getattr(translator, name) is not None:
             raise ValueError(
-                f"`translator.{name}` is not part of exported graphs, which would give other texts "
-                f"than the translator; it is {type(getattr(translator, name)).__name__}. Set it to "
-                "None to export."
+                f"`translator.{name}` is not part of exported graphs, so they would give other "
+                f"texts than the translator; it is {type(getattr(translator, name)).__name__}. Set "
+                "it to None to export."
             )

@@ -1,9 +1,9 @@
 """Folders that appear whole or not at all.
 
-Everything is written to a temporary folder inside the output folder, and moved to its place by a
-rename. A process that is killed leaves a temporary folder, never half an artefact; the next export
-clears it away. The name begins with a dot and is no number, so neither TensorFlow Serving nor a
-person takes it for a version.
+An export writes everything to a temporary folder inside the output folder and renames it into
+place. A process that is killed leaves a temporary folder, but never half an artefact; the next
+export removes that folder. The folder's name begins with a dot and is no number, so neither
+TensorFlow Serving nor a person takes it for a version.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ PREFIX = ".tmp"
 
 @contextmanager
 def staging(output: Path) -> Iterator[Path]:
-    """A temporary folder inside `output`, gone at the end; those of dead processes go first."""
+    """Gives a temporary folder inside the output folder and removes it at the end.
+
+    Temporary folders that dead processes of this machine left are removed first.
+
+    Args:
+        output: the output folder, which is made if it does not exist.
+    """
     output.mkdir(parents=True, exist_ok=True)
     _clear_stale(output)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{_host()}-{os.getpid()}-", dir=output))
@@ -32,14 +38,15 @@ def staging(output: Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, place: Path, temporary: Path) -> None:
-    """Renames a finished folder to its place; what stood there moves to `temporary` first.
+    """Renames a finished folder to its place.
 
-    Between the two renames there is nothing at `place`; at no time is there a part of it.
+    A folder that is already there moves to `temporary` first. Between the two renames nothing is at
+    `place`; a part of a folder is never there.
 
     Args:
-        folder: what to publish.
-        place: where to; on the same file system.
-        temporary: a folder that is about to be cleared.
+        folder: the finished folder.
+        place: the path to publish at, on the same file system.
+        temporary: a folder that is about to be removed.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.exists():
@@ -50,7 +57,7 @@ def publish(folder: Path, place: Path, temporary: Path) -> None:
 def _clear_stale(output: Path) -> None:
     for folder in output.glob(f"{PREFIX}-*-*-*"):
         host, process = folder.name.removeprefix(f"{PREFIX}-").rsplit("-", 2)[:2]
-        # Of processes on other machines nothing is known.
+        # Nobody here can tell whether a process on another machine is alive.
         if host == _host() and process.isdigit() and not _alive(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -64,6 +71,6 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it lives and belongs to someone else
+    except PermissionError:  # it is alive and belongs to someone else
         return True
     return True

@@ -1,7 +1,7 @@
-"""The plan of an export: what it will hold, decided once.
+"""The plan of an export: which graphs it will hold, decided once.
 
-It is made when the preconditions hold, and handed to whoever writes, compares or describes: none of
-them asks the translator again what a graph declares or how it searches.
+The plan is made as soon as the preconditions hold. Whoever writes, compares or describes the export
+receives it, so nobody asks the translator again what a graph declares or how it searches.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from keras_s2s.translation.translator import Translator
 
 
 class IdsGraph(NamedTuple):
-    """An ONNX model from ids to ids.
+    """A planned ONNX model from source ids to target ids.
 
     Attributes:
-        spec: its declaration.
-        search: the search inside.
+        spec: the declaration of the model.
+        search: the search inside the model.
     """
 
     spec: IdsSpec
@@ -30,11 +30,12 @@ class IdsGraph(NamedTuple):
 
 
 class OnnxPlan(NamedTuple):
-    """The ONNX models that have a search inside.
+    """The planned ONNX models that have a search inside.
 
     Attributes:
         text: the declaration of the model from text to text, which has the translator's own search.
-        ids: the models from ids to ids by file name, that with the translator's own search first.
+        ids: the models from ids to ids by file name; the one with the translator's own search comes
+            first.
     """
 
     text: TextSpec
@@ -43,16 +44,16 @@ class OnnxPlan(NamedTuple):
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """What an export will hold.
+    """Everything that an export will hold.
 
     Attributes:
-        translator: what is exported.
+        translator: the translator to export.
         beam: the search of the signature `beam`.
-        server: the oldest TensorFlow Serving that is to load the SavedModel.
+        server: the oldest version of TensorFlow Serving that must load the SavedModel.
         name: the model's name.
-        version: number of this version of it.
-        formats: what is made of it: 'serving', 'onnx', 'triton'.
-        onnx: the ONNX models; None where there are none.
+        version: the number of this version of the model.
+        formats: the formats to write: 'serving', 'onnx', 'triton'.
+        onnx: the ONNX models; None when the format 'onnx' is not exported.
     """
 
     translator: Translator
@@ -65,7 +66,7 @@ class ExportPlan:
 
     @property
     def path(self) -> str:
-        """Where the SavedModel goes below the output folder, as TensorFlow Serving wants it."""
+        """The SavedModel's path below the output folder, as TensorFlow Serving expects it."""
         return f"serving/{self.name}/{self.version}"
 
     @cached_property
@@ -80,5 +81,5 @@ class ExportPlan:
 
     @cached_property
     def text(self) -> TextSpec:
-        """The declaration of a graph from text to text, which all that is exported can do."""
+        """The declaration of a graph from text to text, a task that every format can do."""
         return spec_of_text(self.translator)

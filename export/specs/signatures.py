@@ -1,7 +1,7 @@
-"""The signatures of an exported SavedModel: names, dtypes and axes of each, declared once.
+"""The four signatures of an exported SavedModel: their names, dtypes and axes, declared once.
 
-Every output has the batch first and at least one axis, so that TensorFlow Serving can merge and
-split requests; numbers are int32 or float32 and finite, so that JSON can carry them.
+The first axis of every output is the batch, so that TensorFlow Serving can merge and split
+requests. Numbers are int32 or float32 and finite, so that JSON can carry them.
 """
 
 from __future__ import annotations
@@ -10,43 +10,36 @@ from dataclasses import replace
 
 import numpy as np
 
-from keras_s2s.export.specs.spec import (
-    Axis,
-    GraphSpec,
-    IdsSpec,
-    TextSpec,
-    Value,
-    ids_spec,
-    text_spec,
-)
+from keras_s2s.export.specs.spec import GraphSpec, IdsSpec, TextSpec, ids_spec, text_spec
+from keras_s2s.export.specs.value import Axis, Value
 from keras_s2s.search import BeamSearch, Search
 from keras_s2s.system.checks import check_optional_size
 from keras_s2s.text import Tokenizer
 from keras_s2s.translation.translator import Translator
 
-TEXT = "serving_default"  # the name that servers look for when a request names none
+TEXT = "serving_default"  # what a server runs when a request names no signature
 BEAM = "beam"
 IDS = "ids"
 ALIGNMENTS = "alignments"
 
-WIDTH = 5  # of the beam, for a translator whose own search has none
+WIDTH = 5  # beam width for a translator whose own search has no beam
 
-# The score where there is no hypothesis. REST would write minus infinity as a bare word that no
-# JSON parser takes.
+# The score of a missing hypothesis. REST would write minus infinity as a bare word, which no JSON
+# parser accepts.
 LOWEST = float(np.finfo(np.float32).min)
 SCORES = (
-    "What hypotheses are ranked by: log-probability under the length penalty; the lowest float32 "
-    "where there is no such hypothesis."
+    "Scores that rank the hypotheses: log-probabilities under the length penalty; the lowest "
+    "float32 for a missing hypothesis."
 )
 
 
 def beam_search(search: Search, width: int | None) -> Search:
-    """The search of the signature `beam`, which gives all its hypotheses.
+    """Returns the search of the signature `beam`, which returns all its hypotheses.
 
     Args:
-        search: the translator's own; its settings are kept.
-        width: hypotheses per sentence; None for the own width of a beam search, and `WIDTH` for
-            any other.
+        search: the translator's own search, whose settings are kept.
+        width: number of hypotheses per sentence. None keeps the width of a beam search, and gives
+            any other search the width `WIDTH`.
     """
     if width is None:
         width = search.width if isinstance(search, BeamSearch) else WIDTH
@@ -54,10 +47,14 @@ def beam_search(search: Search, width: int | None) -> Search:
 
 
 def checked_beam(translator: Translator, width: int | None) -> Search:
-    """The search of the signature `beam`.
+    """Returns the search of the signature `beam` after checking its width.
+
+    Args:
+        translator: the translator to export.
+        width: number of hypotheses per sentence, or None; see `beam_search`.
 
     Raises:
-        ValueError: If there is none of that width.
+        ValueError: If `width` is no positive integer, or exceeds the number of target ids.
     """
     check_optional_size("beam", width)
     size = translator.target_tokenizer.vocabulary_size
@@ -70,10 +67,10 @@ def checked_beam(translator: Translator, width: int | None) -> Search:
 
 
 def signature_specs(translator: Translator, beam: Search) -> dict[str, GraphSpec]:
-    """The declaration of every signature, by name.
+    """Returns the declaration of every signature, by name.
 
     Args:
-        translator: whose tokenizers and search they are for.
+        translator: the translator whose tokenizer and search the signatures use.
         beam: the search of the signature `beam`.
     """
     tokenizer = translator.source_tokenizer
@@ -86,7 +83,14 @@ def signature_specs(translator: Translator, beam: Search) -> dict[str, GraphSpec
 
 
 def spec_of_ids(translator: Translator, name: str, search: Search, dtype: str = "int64") -> IdsSpec:
-    """The declaration of `ids_function` for a translator and a search."""
+    """Returns the declaration of `tracing.ids_function` for a translator and a search.
+
+    Args:
+        translator: the translator to export.
+        name: name of the graph.
+        search: the search inside the graph.
+        dtype: dtype of ids and lengths.
+    """
     return ids_spec(
         name,
         translator.source_tokenizer,
@@ -97,19 +101,27 @@ def spec_of_ids(translator: Translator, name: str, search: Search, dtype: str = 
 
 
 def spec_of_text(translator: Translator) -> TextSpec:
-    """The declaration of a graph from text to text for a translator."""
+    """Returns the declaration of a graph from text to text for a translator."""
     return text_spec("text", translator.source_tokenizer)
 
 
 def spec_of_served_ids(translator: Translator) -> IdsSpec:
-    """The declaration of `ids`: as that of the ONNX models, in int32 and with finite scores."""
+    """Returns the declaration of the signature `ids`.
+
+    It differs from the ONNX models from ids to ids in two ways: ids and lengths are int32, and
+    scores are finite.
+    """
     spec = spec_of_ids(translator, IDS, translator.search, dtype="int32")
     *others, scores = spec.outputs
     return replace(spec, outputs=(*others, replace(scores, meaning=SCORES)))
 
 
 def beam_spec(tokenizer: Tokenizer, *, n_best: int) -> TextSpec:
-    """Declares `beam`: text to its `n_best` translations, best first.
+    """Declares the signature `beam`: from text to its `n_best` translations, best first.
+
+    Args:
+        tokenizer: the source tokenizer.
+        n_best: number of hypotheses per sentence.
 
     Example:
         >>> from keras_s2s import CharTokenizer
@@ -128,7 +140,7 @@ def beam_spec(tokenizer: Tokenizer, *, n_best: int) -> TextSpec:
                 "lengths",
                 "int32",
                 (batch, hypotheses),
-                "Ids per hypothesis, the end id counted; 0 where there is no such hypothesis.",
+                "Ids per hypothesis, the end id counted; 0 for a missing hypothesis.",
             ),
         ),
         tokenizer=tokenizer,
@@ -136,7 +148,12 @@ def beam_spec(tokenizer: Tokenizer, *, n_best: int) -> TextSpec:
 
 
 def alignments_spec(tokenizer: Tokenizer, *, max_length: int) -> TextSpec:
-    """Declares `alignments`: text to its translation and what each target token looked at."""
+    """Declares the signature `alignments`: from text to its translation and attention weights.
+
+    Args:
+        tokenizer: the source tokenizer.
+        max_length: longest target in ids, the end id counted.
+    """
     batch, source = Axis("batch"), Axis("source_length")
     target = Axis("target_length", max_length)
     return TextSpec(
@@ -149,19 +166,19 @@ def alignments_spec(tokenizer: Tokenizer, *, max_length: int) -> TextSpec:
                 "tokens",
                 "string",
                 (batch, target),
-                "Target tokens as they read, the end token last, then empty strings.",
+                "Target tokens as text, the end token last, then empty strings.",
             ),
             Value(
                 "weights",
                 "float32",
                 (batch, target, source),
-                "How much each target token looked at each source token; zero behind both ends.",
+                "Attention weight of each target token on each source token; zero in padding.",
             ),
             Value(
                 "source_tokens",
                 "string",
                 (batch, source),
-                "Source tokens as they read, the end token last, then empty strings.",
+                "Source tokens as text, the end token last, then empty strings.",
             ),
         ),
         tokenizer=tokenizer,

@@ -1,8 +1,7 @@
-"""Tasks: what exported models are asked, and how their answers are judged.
+"""Tasks: sources with the outputs expected for them, and how an artefact's outputs are judged.
 
-- `ids`: Tasks from source ids to target ids.
-- `n_best`: The task of text-to-text graphs that tell details: n-best, scores, pieces, alignments.
-- `task`: What artefacts are compared on: what every task is. `text_tasks` and `ids_tasks` hold
-  them.
-- `text`: Tasks from text: to the best text, to several with scores, to one with its alignments.
+- `task`: the base class of all tasks, with the differences of scores and of attention weights.
+- `text`: from text to the best text, to several texts with scores, or to one with its alignments.
+- `n_best`: from text to the n-best list with scores, tokens and alignments.
+- `ids`: from source ids to target ids.
 """

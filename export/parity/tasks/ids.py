@@ -1,4 +1,4 @@
-"""Tasks from source ids to target ids."""
+"""The task from source ids to target ids."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from keras_s2s.translation.translator import Translator
 
 
 class IdsTask(Task):
-    """Source ids to target ids of all hypotheses, with any search."""
+    """From source ids to the target ids of all hypotheses, with any search."""
 
     kind = "ids"
     spec: IdsSpec
@@ -38,37 +38,44 @@ class IdsTask(Task):
         spec: IdsSpec,
         search: Search,
     ) -> IdsTask:
-        """What Keras gives with a search for rows of ids, the end id last."""
+        """Returns the task on rows of ids and on samples of its declaration.
+
+        Args:
+            translator: the translator that gives the expected outputs.
+            rows: the source ids of each sentence, the end id last.
+            spec: the declaration of the graph.
+            search: the search inside the graph.
+        """
         sources, samples = [*rows], [list[int]()]
         for seed, (batch, source_length) in enumerate(SAMPLES):
-            drawn = spec.sample(batch, source_length, SEED + seed)
+            sample = spec.sample(batch, source_length, SEED + seed)
             samples.append(list(range(len(sources), len(sources) + batch)))
-            pairs = zip(drawn["input_ids"], drawn["input_lengths"], strict=True)
+            pairs = zip(sample["input_ids"], sample["input_lengths"], strict=True)
             sources += [ids[:length].tolist() for ids, length in pairs]
         judge = Judge(translator, search)
-        return cls(spec, sources, samples, cls.keras(judge, sources, spec), judge)
+        return cls(spec, sources, samples, cls.keras_outputs(judge, sources, spec), judge)
 
     @classmethod
-    def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
-        found = hypotheses(judge.translator, judge.search, sources)
+    def keras_outputs(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
+        outputs = hypotheses(judge.translator, judge.search, sources)
         if any(value.name == "alignments" for value in spec.outputs):
-            return found
-        return [each._replace(alignments=()) for each in found]
+            return outputs
+        return [output._replace(alignments=()) for output in outputs]
 
     @classmethod
-    def _expected_from_json(cls, found: Any) -> Hypotheses:
-        ids, scores, alignments = found
-        weights = [np.array(each, np.float32).reshape(len(each), -1) for each in alignments]
+    def _expected_from_json(cls, fields: Any) -> Hypotheses:
+        ids, scores, alignments = fields
+        weights = [np.array(rows, np.float32).reshape(len(rows), -1) for rows in alignments]
         return Hypotheses(ids, [float(score) for score in scores], weights)
 
     def to_json(self) -> dict[str, Any]:
         expected = [
             [
-                found.ids,
-                [_plain(score) for score in found.scores],
-                [weights.tolist() for weights in found.alignments],
+                output.ids,
+                [_json_number(score) for score in output.scores],
+                [weights.tolist() for weights in output.alignments],
             ]
-            for found in self.expected
+            for output in self.expected
         ]
         return {**super().to_json(), "expected": expected}
 
@@ -76,10 +83,10 @@ class IdsTask(Task):
         rows = [self.sources[place] for place in places]
         ids = padded(rows, dtype="int64")
         lengths = np.array([len(row) for row in rows], self.spec.dtype)
-        # A server may pad with anything; the lengths alone must count.
-        anything = np.random.default_rng(SEED).integers(1, 4, size=ids.shape)
+        # A server may pad with any id, so only the lengths may count.
+        padding = np.random.default_rng(SEED).integers(1, 4, size=ids.shape)
         real = np.arange(ids.shape[1]) < lengths[:, np.newaxis]
-        ids = np.where(real, ids, anything).astype(self.spec.dtype)
+        ids = np.where(real, ids, padding).astype(self.spec.dtype)
         return {"input_ids": ids, "input_lengths": lengths}
 
     def rows(self, outputs: Arrays) -> list[Any]:
@@ -93,13 +100,13 @@ class IdsTask(Task):
 
     def mismatch(self, place: int, received: Any) -> Mismatch:
         source, expected = self.sources[place], self.expected[place]
-        near: dict[str, Any] = {}
+        gap_fields: dict[str, Any] = {}
         if self.judge is not None:
             pairs = zip(expected.ids, received.ids, strict=False)
             different = next((pair for pair in pairs if pair[0] != pair[1]), None)
             if different is not None:
-                near = self._near(gap(*self.judge, source, *different))
-        return Mismatch(source, expected.ids, received.ids, **near)
+                gap_fields = self._gap_fields(gap(*self.judge, source, *different))
+        return Mismatch(source, expected.ids, received.ids, **gap_fields)
 
     def score_differences(self, place: int, received: Any) -> list[float]:
         return relative_differences(self.expected[place].scores, received.scores)
@@ -109,5 +116,5 @@ class IdsTask(Task):
         return weight_differences(expected, received) if expected else []
 
 
-def _plain(score: float) -> float | str:
+def _json_number(score: float) -> float | str:
     return score if np.isfinite(score) else str(score)  # JSON has no infinity

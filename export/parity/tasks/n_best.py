@@ -1,4 +1,4 @@
-"""The task of text-to-text graphs that tell details: n-best, scores, pieces, alignments."""
+"""The task from text to the n-best list, with its scores, tokens and alignments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_s2s.export.parity.reference import BATCH_SIZE, quiet_translations, source_rows
+from keras_s2s.export.parity.reference import BATCH_SIZE, n_best_translations, source_rows
 from keras_s2s.export.parity.report import Mismatch
 from keras_s2s.export.parity.tasks.task import (
     Judge,
@@ -16,7 +16,7 @@ from keras_s2s.export.parity.tasks.task import (
     relative_differences,
     weight_differences,
 )
-from keras_s2s.export.parity.tasks.text import TextTask, drawn, searching
+from keras_s2s.export.parity.tasks.text import TextTask, task_with_samples, translator_of
 from keras_s2s.export.specs.arrays import Arrays, Encode
 from keras_s2s.export.specs.spec import GraphSpec, TextSpec
 from keras_s2s.translation.translator import Translator
@@ -24,37 +24,38 @@ from keras_s2s.translation.translator import Translator
 TEXTS = ("translation", "translations", "source_tokens", "target_tokens")
 
 
-class DetailsTask(Task):
-    """Text to text with details, held against `Translator.translate`.
+class NBestTask(Task):
+    """From text to all hypotheses, compared with those of `Translator.translate`.
 
-    What is expected of a source is a dict of the `TEXTS`, `scores` and `weights`, the hypotheses in
-    lists; where there are fewer than places, there are fewer in the lists.
+    The expected output of a source is a dict of the `TEXTS`, `scores` and `weights`, with the
+    hypotheses in lists. A source with fewer hypotheses than the graph has places for has shorter
+    lists.
     """
 
-    kind = "details"
+    kind = "details"  # stands in exported files
 
     @classmethod
-    def of(cls, translator: Translator, texts: Sequence[str], spec: TextSpec) -> DetailsTask:
-        """What Keras gives with the translator's own search."""
-        return drawn(cls, spec, texts, Judge(translator, translator.search))
+    def of(cls, translator: Translator, texts: Sequence[str], spec: TextSpec) -> NBestTask:
+        """Returns the task on texts and on samples, with the translator's own search."""
+        return task_with_samples(cls, spec, texts, Judge(translator, translator.search))
 
     @classmethod
-    def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
-        translator = searching(judge)
-        found = quiet_translations(translator, sources, BATCH_SIZE)
+    def keras_outputs(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
+        translator = translator_of(judge)
+        n_best_lists = n_best_translations(translator, sources, BATCH_SIZE)
         rows = source_rows(translator, sources)
         aligned = any(value.name == "alignments" for value in spec.outputs)
         target = translator.target_tokenizer
         return [
             {
-                "translation": hypotheses[0].text,
-                "translations": [each.text for each in hypotheses],
+                "translation": n_best[0].text,
+                "translations": [hypothesis.text for hypothesis in n_best],
                 "source_tokens": translator.source_tokenizer.pieces(row),
-                "target_tokens": [target.pieces(each.ids) for each in hypotheses],
-                "scores": [each.score for each in hypotheses],
-                "weights": [each.weights.tolist() for each in hypotheses] if aligned else [],
+                "target_tokens": [target.pieces(hypothesis.ids) for hypothesis in n_best],
+                "scores": [hypothesis.score for hypothesis in n_best],
+                "weights": [h.weights.tolist() for h in n_best] if aligned else [],
             }
-            for row, hypotheses in zip(rows, found, strict=True)
+            for row, n_best in zip(rows, n_best_lists, strict=True)
         ]
 
     def inputs(self, places: Sequence[int], encode: Encode) -> Arrays:
@@ -63,11 +64,11 @@ class DetailsTask(Task):
     def rows(self, outputs: Arrays) -> list[Any]:
         texts = {name: as_text(outputs[name]) for name in TEXTS}
         weights = outputs.get("alignments")
-        found = []
+        sentences = []
         for row, lengths in enumerate(outputs["lengths"].tolist()):
             scores = outputs["scores"][row].tolist()
             real = [n for n, score in enumerate(scores) if score != -np.inf]
-            found.append(
+            sentences.append(
                 {
                     "translation": texts["translation"][row],
                     "translations": [texts["translations"][row][n] for n in real],
@@ -79,7 +80,7 @@ class DetailsTask(Task):
                     else [weights[row, n, : lengths[n]] for n in real],
                 }
             )
-        return found
+        return sentences
 
     def equal(self, place: int, received: Any) -> bool:
         return all(received[name] == self.expected[place][name] for name in TEXTS)
@@ -87,7 +88,7 @@ class DetailsTask(Task):
     def mismatch(self, place: int, received: Any) -> Mismatch:
         expected = self.expected[place]
         if expected["translation"] != received["translation"]:
-            best = [each["translation"] for each in self.expected]
+            best = [output["translation"] for output in self.expected]
             task = TextTask(self.spec, self.sources, self.samples, best, self.judge)
             return task.mismatch(place, received["translation"])
         different = {name: expected[name] for name in TEXTS if expected[name] != received[name]}
@@ -98,5 +99,5 @@ class DetailsTask(Task):
         return relative_differences(self.expected[place]["scores"], received["scores"])
 
     def alignment_differences(self, place: int, received: Any) -> list[float]:
-        expected = [np.array(each, np.float32) for each in self.expected[place]["weights"]]
+        expected = [np.array(weights, np.float32) for weights in self.expected[place]["weights"]]
         return weight_differences(expected, received["weights"]) if expected else []

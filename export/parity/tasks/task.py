@@ -1,8 +1,9 @@
-"""What artefacts are compared on: what every task is. `text_tasks` and `ids_tasks` hold them.
+"""The base class of all tasks, with the differences of scores and of attention weights.
 
-A task owns sources, what Keras gives for them, and how an artefact's outputs are read and held
-against that. It can be written to a file and read back without the model, so that an exported
-folder can be verified where there is no Keras model any more.
+A task owns its sources and the outputs that Keras gives for them. It knows how to read an
+artefact's outputs and how to compare them with those of Keras. A task can be written to a file and
+read back without the model, so that an exported folder can be verified where the Keras model is no
+longer at hand. The tasks themselves are in `text`, `n_best` and `ids`.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from keras_s2s.export.specs.spec import GraphSpec, spec_from_json
 from keras_s2s.search import Search
 from keras_s2s.translation.translator import Translator
 
-SAMPLES = ((1, 1), (3, 2), (5, 41))  # batch and source length, none of them met in tracing
-NEAR = 1e-4  # a gap that rounding may decide
+SAMPLES = ((1, 1), (3, 2), (5, 41))  # batch and source length; no graph is traced with these
+NEAR = 1e-4  # the largest gap that rounding may decide
 SEED = 0
 
 
 class Judge(NamedTuple):
-    """Who can say how close a call was: Keras with a search."""
+    """A translator and a search with which Keras can say how close a decision was."""
 
     translator: Translator
     search: Search
@@ -39,9 +40,12 @@ class Task(abc.ABC):
 
     Attributes:
         spec: the declaration of the graphs that do this task.
-        sources: the sentences, then the samples of the spec.
-        samples: of each sample, the places of its rows in `sources`.
-        expected: what Keras gives for each source.
+        sources: the sentences, then the rows of the random samples of `spec`.
+        samples: for each sample, the indices of its rows in `sources`; the first sample is an empty
+            batch.
+        expected: the output of Keras for each source.
+        judge: the translator and the search that gave `expected`; None for a task that was read
+            from a file.
     """
 
     kind: ClassVar[str]
@@ -67,57 +71,65 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def inputs(self, places: Sequence[int], encode: Encode) -> Arrays:
-        """A batch of the sources at these places."""
+        """Returns a batch of the sources at these indices.
+
+        Args:
+            places: indices in `sources`.
+            encode: the function that turns strings into the array that a runtime takes.
+        """
 
     @abc.abstractmethod
     def rows(self, outputs: Arrays) -> list[Any]:
-        """The outputs of a batch, sentence by sentence."""
+        """Returns the outputs of a batch sentence by sentence, in the form of `expected`."""
 
     @abc.abstractmethod
     def equal(self, place: int, received: Any) -> bool:
-        """Whether the tokens or the text are those that Keras gives."""
+        """Returns whether the tokens or the text are those that Keras gives."""
 
     def mismatch(self, place: int, received: Any) -> Mismatch:
-        """What differs, and how close a call it was."""
+        """Returns what differs, and how close the decision between the two outputs was."""
         return Mismatch(self.sources[place], self.expected[place], received)
 
     def score_differences(self, place: int, received: Any) -> list[float]:
-        """By how much the numbers differ, relative to those above one."""
+        """Returns the differences of the scores; those of scores above one are relative."""
         return []
 
     def alignment_differences(self, place: int, received: Any) -> list[float]:
-        """The largest difference of attention weights of each hypothesis, where there are any."""
+        """Returns the largest difference of attention weights of each hypothesis, if it has any."""
         return []
 
     @classmethod
     @abc.abstractmethod
-    def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
-        """What Keras gives for sources, as much as a declaration asks for."""
+    def keras_outputs(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
+        """Returns the output of Keras for each source, in the detail that `spec` declares."""
 
-    def again(self, translator: Translator) -> Task:
-        """The same task with what a translator gives now, with the search it was made with."""
+    def recomputed(self, translator: Translator) -> Task:
+        """Returns the same task with the outputs that a translator gives now, by `search`."""
         judge = Judge(translator, self.search)
         return type(self)(
             self.spec,
             self.sources,
             self.samples,
-            self.keras(judge, self.sources, self.spec),
+            self.keras_outputs(judge, self.sources, self.spec),
             judge,
         )
 
     @property
     def search(self) -> Search:
-        """The search it was made with.
+        """The search that the task was made with.
 
         Raises:
-            ValueError: If none is known.
+            ValueError: If the task was made without a judge.
         """
         if self._search is None:
-            raise ValueError(f"Nothing is known of the search of the task {self.kind!r}.")
+            raise ValueError(
+                f"The search of this task of the kind {self.kind!r} is unknown, because the task "
+                "was made without a judge. Make it with `of`."
+            )
         return self._search
 
     def to_json(self) -> dict[str, Any]:
-        """All but the translator, as JSON types."""
+        """Returns everything but the translator as JSON types."""
         return {
             "kind": self.kind,
             "spec": self.spec.to_json(),
@@ -128,45 +140,49 @@ class Task(abc.ABC):
         }
 
     @staticmethod
-    def from_json(found: Mapping[str, Any]) -> Task:
-        """The task that `to_json` described.
+    def from_json(fields: Mapping[str, Any]) -> Task:
+        """Returns the task that `to_json` described.
 
         Raises:
-            ValueError: If there is no task of that kind.
+            ValueError: If the kind of the task is unknown.
         """
-        kind = Task.kinds.get(found["kind"])
+        kind = Task.kinds.get(fields["kind"])
         if kind is None:
             raise ValueError(
-                f"A task must be one of {', '.join(map(repr, Task.kinds))}; got {found['kind']!r}. "
-                "The export was written by another version of this library."
+                f"A task must be one of {', '.join(map(repr, Task.kinds))}; got "
+                f"{fields['kind']!r}. Another version of this library wrote the export; verify it "
+                "with that version, or export once more."
             )
-        expected = [kind._expected_from_json(each) for each in found["expected"]]
-        task = kind(spec_from_json(found["spec"]), found["sources"], found["samples"], expected)
-        task._search = keras.saving.deserialize_keras_object(found["search"])
+        expected = [kind._expected_from_json(output) for output in fields["expected"]]
+        task = kind(spec_from_json(fields["spec"]), fields["sources"], fields["samples"], expected)
+        task._search = keras.saving.deserialize_keras_object(fields["search"])
         return task
 
     @classmethod
-    def _expected_from_json(cls, found: Any) -> Any:
-        return found
+    def _expected_from_json(cls, fields: Any) -> Any:
+        return fields
 
-    def _near(self, difference: Gap | None) -> dict[str, Any]:
-        if difference is None:
+    def _gap_fields(self, gap: Gap | None) -> dict[str, Any]:
+        """Returns a gap as the fields of a `Mismatch`."""
+        if gap is None:
             return {}
         return {
-            "score_gap": difference.score,
-            "token_gap": difference.token,
-            "near_tie": min(abs(difference.score), abs(difference.token)) <= NEAR,
+            "score_gap": gap.score,
+            "token_gap": gap.token,
+            "near_tie": min(abs(gap.score), abs(gap.token)) <= NEAR,
         }
 
 
 def weight_differences(expected: Sequence[Any], received: Sequence[Any]) -> list[float]:
-    """Of each hypothesis, by how much attention weights `(T, S)` differ at most.
+    """Returns the largest difference of the attention weights `(T, S)` of each hypothesis.
 
-    A batch is as wide as its longest source, so one may be wider than the other.
+    A batch is as wide as its longest source, so `S` may differ. Weights that only one side has must
+    be zero, and count with their absolute value.
     """
     differences = []
-    for each, other in zip(expected, received, strict=True):
-        a, b = np.asarray(each, np.float32), np.asarray(other, np.float32)
+    for expected_weights, received_weights in zip(expected, received, strict=True):
+        a = np.asarray(expected_weights, np.float32)
+        b = np.asarray(received_weights, np.float32)
         width = min(a.shape[-1], b.shape[-1])
         parts = (a[:, width:], b[:, width:], a[:, :width] - b[:, :width])
         differences.append(float(max(np.abs(part).max(initial=0.0) for part in parts)))
@@ -174,10 +190,10 @@ def weight_differences(expected: Sequence[Any], received: Sequence[Any]) -> list
 
 
 def relative_differences(expected: Sequence[float], received: Sequence[float]) -> list[float]:
-    """Differences of scores, relative to those above one.
+    """Returns the differences of scores; those of scores above one in size are relative.
 
-    Where there is no hypothesis the score is minus infinity, or the lowest number in graphs that
-    are served over JSON.
+    The score of a missing hypothesis is minus infinity, or the lowest float32 in graphs that are
+    served over JSON. Both count as equal.
     """
     pairs = [
         (a if a > LOWEST else LOWEST, b if b >= LOWEST or b != b else LOWEST)
@@ -187,7 +203,7 @@ def relative_differences(expected: Sequence[float], received: Sequence[float]) -
 
 
 def as_text(array: np.ndarray) -> list[Any]:
-    """Strings of any shape as nested lists; bytes that are no UTF-8 are escaped."""
+    """Returns an array of strings as nested lists, with bytes that are not UTF-8 escaped."""
     if array.ndim > 1:
         return [as_text(row) for row in array]
     return [
@@ -197,10 +213,14 @@ def as_text(array: np.ndarray) -> list[Any]:
 
 
 def with_samples(spec: GraphSpec, texts: Sequence[str]) -> tuple[list[str], list[list[int]]]:
-    """Texts and, behind them, those of a text graph's samples, with the places of each sample."""
+    """Returns texts followed by those of random samples, and the indices of each sample.
+
+    Args:
+        spec: the declaration of a graph that takes text.
+        texts: source texts.
+    """
     sources, samples = list(texts), [list[int]()]
     for seed, (batch, source_length) in enumerate(SAMPLES):
-        drawn = spec.sample(batch, source_length, SEED + seed)["text"].tolist()
         samples.append(list(range(len(sources), len(sources) + batch)))
-        sources += drawn
+        sources += spec.sample(batch, source_length, SEED + seed)["text"].tolist()
     return sources, samples

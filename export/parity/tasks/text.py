@@ -1,4 +1,4 @@
-"""Tasks from text: to the best text, to several with scores, to one with its alignments."""
+"""Tasks from text to the best text, to several texts with scores, or to one with alignments."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from keras_s2s.export.parity.reference import (
     BATCH_SIZE,
+    best_texts,
     gap,
-    quiet_translations,
+    n_best_translations,
     source_rows,
-    translations,
 )
 from keras_s2s.export.parity.report import Mismatch
 from keras_s2s.export.parity.tasks.task import (
@@ -35,18 +35,18 @@ T = TypeVar("T", bound=Task)
 
 
 class TextTask(Task):
-    """Text to the best target text, with the translator's own search."""
+    """From text to the best target text, with the translator's own search."""
 
     kind = "text"
 
     @classmethod
     def of(cls, translator: Translator, texts: Sequence[str], spec: GraphSpec) -> TextTask:
-        """What Keras gives for texts and for samples of the declaration."""
-        return drawn(cls, spec, texts, Judge(translator, translator.search))
+        """Returns the task on texts and on samples, with the translator's own search."""
+        return task_with_samples(cls, spec, texts, Judge(translator, translator.search))
 
     @classmethod
-    def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
-        return translations(searching(judge), sources, BATCH_SIZE)
+    def keras_outputs(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
+        return best_texts(translator_of(judge), sources, BATCH_SIZE)
 
     def inputs(self, places: Sequence[int], encode: Encode) -> Arrays:
         return {"text": encode([self.sources[place] for place in places])}
@@ -59,22 +59,22 @@ class TextTask(Task):
 
     def mismatch(self, place: int, received: Any) -> Mismatch:
         source, expected = self.sources[place], self.expected[place]
-        near: dict[str, Any] = {}
+        gap_fields: dict[str, Any] = {}
         if self.judge is not None:
             translator = self.judge.translator
             tokenizer = translator.target_tokenizer
-            # The ids behind a text are guessed by tokenizing it; where that is no round trip, there
-            # is no gap.
-            guessed = tokenizer.encode([expected, received])
-            ids = [[*row, tokenizer.end_id] for row in guessed]
-            if tokenizer.decode(guessed) == [expected, received]:
+            # Tokenizing a text gives its ids. Where decoding does not give the text back, the ids
+            # are not those of the search, and there is no gap.
+            target_rows = tokenizer.encode([expected, received])
+            ids = [[*row, tokenizer.end_id] for row in target_rows]
+            if tokenizer.decode(target_rows) == [expected, received]:
                 row = source_rows(translator, [source])[0]
-                near = self._near(gap(translator, self.judge.search, row, *ids))
-        return Mismatch(source, expected, received, **near)
+                gap_fields = self._gap_fields(gap(translator, self.judge.search, row, *ids))
+        return Mismatch(source, expected, received, **gap_fields)
 
 
 class BeamTask(Task):
-    """Text to several texts with their scores and lengths, best first."""
+    """From text to several target texts with their scores and lengths, best first."""
 
     kind = "beam"
 
@@ -82,23 +82,23 @@ class BeamTask(Task):
     def of(
         cls, translator: Translator, texts: Sequence[str], spec: GraphSpec, search: Search
     ) -> BeamTask:
-        """What Keras gives with a search, which gives `search.n_best` hypotheses."""
-        return drawn(cls, spec, texts, Judge(translator, search))
+        """Returns the task on texts and on samples, with `search.n_best` hypotheses each."""
+        return task_with_samples(cls, spec, texts, Judge(translator, search))
 
     @classmethod
-    def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
+    def keras_outputs(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
         n_best = judge.search.n_best
 
-        def filled(found: list[Translation]) -> dict[str, list[Any]]:
-            missing = n_best - len(found)
+        def filled(hypotheses: list[Translation]) -> dict[str, list[Any]]:
+            missing = n_best - len(hypotheses)
             return {
-                "translations": [*(each.text for each in found), *[""] * missing],
-                "scores": [*(each.score for each in found), *[LOWEST] * missing],
-                "lengths": [*(len(each.ids) for each in found), *[0] * missing],
+                "translations": [*(h.text for h in hypotheses), *[""] * missing],
+                "scores": [*(h.score for h in hypotheses), *[LOWEST] * missing],
+                "lengths": [*(len(h.ids) for h in hypotheses), *[0] * missing],
             }
 
-        found = quiet_translations(searching(judge), sources, BATCH_SIZE)
-        return [filled(each) for each in found]
+        n_best_lists = n_best_translations(translator_of(judge), sources, BATCH_SIZE)
+        return [filled(hypotheses) for hypotheses in n_best_lists]
 
     def inputs(self, places: Sequence[int], encode: Encode) -> Arrays:
         return {"text": encode([self.sources[place] for place in places])}
@@ -116,7 +116,8 @@ class BeamTask(Task):
 
     def mismatch(self, place: int, received: Any) -> Mismatch:
         source, expected = self.sources[place], self.expected[place]
-        # Two hypotheses of nearly one score may change places: the gap is read off the scores.
+        # Two hypotheses of nearly the same score may change places, so the gap is the difference of
+        # the scores at the first rank where the texts differ.
         pairs = zip(expected["translations"], received["translations"], strict=True)
         first = next((i for i, (a, b) in enumerate(pairs) if a != b), 0)
         difference = expected["scores"][first] - received["scores"][first]
@@ -129,20 +130,20 @@ class BeamTask(Task):
 
 
 class AlignmentsTask(Task):
-    """Text to the best target text, its tokens, and the attention between them and the source's."""
+    """From text to the best target text, the tokens of both sides, and their attention weights."""
 
     kind = "alignments"
 
     @classmethod
     def of(cls, translator: Translator, texts: Sequence[str], spec: GraphSpec) -> AlignmentsTask:
-        """What Keras gives, with the translator's own search."""
-        return drawn(cls, spec, texts, Judge(translator, translator.search))
+        """Returns the task on texts and on samples, with the translator's own search."""
+        return task_with_samples(cls, spec, texts, Judge(translator, translator.search))
 
     @classmethod
-    def keras(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
-        translator = searching(judge)
+    def keras_outputs(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
+        translator = translator_of(judge)
         rows = source_rows(translator, sources)
-        found = quiet_translations(translator, sources, BATCH_SIZE)
+        n_best_lists = n_best_translations(translator, sources, BATCH_SIZE)
         return [
             {
                 "translation": best.text,
@@ -150,7 +151,7 @@ class AlignmentsTask(Task):
                 "weights": best.weights.tolist(),
                 "source_tokens": translator.source_tokenizer.pieces(row),
             }
-            for (best, *_), row in zip(found, rows, strict=True)
+            for (best, *_), row in zip(n_best_lists, rows, strict=True)
         ]
 
     def inputs(self, places: Sequence[int], encode: Encode) -> Arrays:
@@ -168,33 +169,40 @@ class AlignmentsTask(Task):
         expected = self.expected[place]
         return bool(
             received["translation"] == expected["translation"]
-            and _is_followed_by_nothing(expected["tokens"], received["tokens"])
-            and _is_followed_by_nothing(expected["source_tokens"], received["source_tokens"])
+            and _equal_but_for_padding(expected["tokens"], received["tokens"])
+            and _equal_but_for_padding(expected["source_tokens"], received["source_tokens"])
         )
 
     def mismatch(self, place: int, received: Any) -> Mismatch:
-        def shown(row: dict[str, Any]) -> dict[str, Any]:
+        def texts(row: dict[str, Any]) -> dict[str, Any]:
             return {name: value for name, value in row.items() if name != "weights"}
 
-        return Mismatch(self.sources[place], shown(self.expected[place]), shown(received))
+        return Mismatch(self.sources[place], texts(self.expected[place]), texts(received))
 
     def alignment_differences(self, place: int, received: Any) -> list[float]:
         expected = self.expected[place]
-        found = np.asarray(received["weights"])
-        rows = len(expected["tokens"])
-        weights = np.array(expected["weights"], np.float32)
-        behind = float(np.abs(found[rows:]).max(initial=0.0))
-        return [behind, *weight_differences([weights], [found[:rows]])]
+        expected_weights = np.array(expected["weights"], np.float32)
+        received_weights = np.asarray(received["weights"])
+        length = len(expected["tokens"])
+        padding = float(np.abs(received_weights[length:]).max(initial=0.0))
+        return [padding, *weight_differences([expected_weights], [received_weights[:length]])]
 
 
-def drawn(kind: type[T], spec: GraphSpec, texts: Sequence[str], judge: Judge) -> T:
-    """A task on texts and on samples of its declaration."""
+def task_with_samples(kind: type[T], spec: GraphSpec, texts: Sequence[str], judge: Judge) -> T:
+    """Returns a task on texts and on random samples of its declaration.
+
+    Args:
+        kind: the class of the task.
+        spec: the declaration of a graph that takes text.
+        texts: source texts.
+        judge: the translator and the search that give the expected outputs.
+    """
     sources, samples = with_samples(spec, texts)
-    return kind(spec, sources, samples, kind.keras(judge, sources, spec), judge)
+    return kind(spec, sources, samples, kind.keras_outputs(judge, sources, spec), judge)
 
 
-def searching(judge: Judge) -> Translator:
-    """The judge's translator with the judge's search."""
+def translator_of(judge: Judge) -> Translator:
+    """Returns the judge's translator with the judge's search."""
     translator = judge.translator
     if translator.search is judge.search:
         return translator
@@ -203,5 +211,5 @@ def searching(judge: Judge) -> Translator:
     return other
 
 
-def _is_followed_by_nothing(expected: list[str], received: list[str]) -> bool:
+def _equal_but_for_padding(expected: list[str], received: list[str]) -> bool:
     return received == [*expected, *[""] * (len(received) - len(expected))]

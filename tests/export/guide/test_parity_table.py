@@ -1,4 +1,4 @@
-"""The report to read: a line for every comparison, and what differs with its gap."""
+"""The report for people: a line for every comparison, and what differs with its gap."""
 
 from keras_s2s.export.guide.parity_table import parity_markdown
 from keras_s2s.export.parity.report import Comparison, Mismatch, ParityReport
@@ -15,7 +15,7 @@ def test_every_comparison_has_its_line() -> None:
         Comparison("onnx/model.onnx", None, 9, 9, 2e-7, largest_alignment_difference=3e-6),
     )
 
-    assert "Everything was equal. 9 sentences, 4 of them given" in text
+    assert "Everything was equal. 9 sentences were compared, 4 of them given." in text
     assert "| keras | 7 | 9 | 9 |  | passed |" in text
     assert "| onnx/model.onnx | other shapes | 9 | 9 | 3.0e-06 | passed |" in text
     assert "## Differences" not in text
@@ -33,6 +33,7 @@ def test_near_ties_are_told_with_their_gap() -> None:
     assert "**There are differences.**" in text
     assert "| onnx | 1 | 9 | 8 |  | **failed** |" in text
     assert (
-        "- onnx: 'a cat' gave 'eine' and not 'ein'; gap of the scores 3.0e-06 (a near tie)" in text
+        "- onnx: 'a cat' gave 'eine' instead of 'ein'; the scores differ by 3.0e-06 (a near tie)"
+        in text
     )
     assert "- serving: scores must be within 0.0001" in text

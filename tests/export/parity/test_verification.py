@@ -105,7 +105,7 @@ def test_another_model_is_found(exported: Path, tmp_path: Path, served_words: Se
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "is missing: there is nothing to hold the export against"),
+        (None, "is missing, so there are no expected outputs to compare the export with"),
         ("{", "cannot be read"),
         ("{}", "cannot be read: KeyError"),
     ],

@@ -15,15 +15,11 @@ import onnx
 import pytest
 
 import keras_s2s.export
-from keras_s2s.export import (
-    ExportReport,
-    ParityError,
-    export_translator,
-    publication,
-)
+from keras_s2s.export import ExportReport, ParityError, export_translator
 from keras_s2s.export.guide.readme import MARK
 from keras_s2s.export.onnx import packages
 from keras_s2s.export.parity.report import Comparison, ParityReport
+from keras_s2s.export.publication import export as publication
 from keras_s2s.export.runtimes.artefacts import onnx_run
 from keras_s2s.export.runtimes.runtimes import Runtimes
 from keras_s2s.export.saved_model.files import LoadedModel
@@ -73,7 +69,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     def readme(plan: ExportPlan, runtimes: Runtimes, *_: Any) -> None:
         (runtimes.folder / "README.md").write_text(MARK)
 
-    def verify(*_: Any) -> tuple[ParityReport, dict[str, Any]]:
+    def parity(*_: Any) -> tuple[ParityReport, dict[str, Any]]:
         comparison = Comparison("it", 1, sentences=1, equal=int(answer["passed"]))
         return ParityReport({"count": 1, "given": 0}, [comparison], {}, 0.0), {}
 
@@ -83,7 +79,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     monkeypatch.setattr(publication, "SERVED_TASKS", {})
     monkeypatch.setattr(publication, "write_readme", readme)
     monkeypatch.setattr(publication, "_write_onnx", onnx_models)
-    monkeypatch.setattr(publication, "_verify", verify)
+    monkeypatch.setattr(publication, "run_parity", parity)
     return answer
 
 
@@ -339,7 +335,7 @@ def test_a_killed_export_leaves_no_version_and_the_next_one_clears_up(
 ) -> None:
     program = (
         "import os, sys, time\n"
-        "from translators import tiny_translator\n"
+        "from support.translators import tiny_translator\n"
         "from keras_s2s.export import export_translator\n"
         "from keras_s2s.search import GreedySearch\n"
         "def wait(message):\n"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from keras_s2s.export import metadata
 from keras_s2s.export.specs import spec
-from keras_s2s.export.specs.spec import Axis, GraphSpec, Value, ids_spec, text_spec
+from keras_s2s.export.specs.spec import GraphSpec, ids_spec, text_spec
+from keras_s2s.export.specs.value import Axis, Value
 from keras_s2s.text import CharTokenizer, WordTokenizer
 
 LETTERS = CharTokenizer(["a", "b", "c"])
