@@ -90,7 +90,7 @@ class BeamLoop(SearchLoop):
             (trail, start["ids"], INT64),
         ]
         after = [written, done, new_total, new_score, so_far, went]
-        scanned = [body.add("Gather", [outputs["weights"], rows])] if self.pieces.attends else []
+        scanned = [body.add("Gather", [outputs["weights"], rows])] if self.parts.attends else []
         _, _, total, score, ids, trail, *weights = self._loop(
             carried, after, states, self._goes_on(done), scanned
         )
@@ -99,7 +99,7 @@ class BeamLoop(SearchLoop):
     def _prepare(self) -> None:
         """What does not change while the loop runs."""
         nodes, first = self.nodes, self.first
-        widest = nodes.constant(min(WIDEST, self.pieces.vocabulary))
+        widest = nodes.constant(min(WIDEST, self.parts.vocabulary))
         width = nodes.add("Min", [nodes.add("Max", [self.given["beam_width"], self.one]), widest])
         best = nodes.add("Min", [nodes.add("Max", [self.given["n_best"], self.one]), width])
         self.width = nodes.add("Reshape", [width, first])  # (1,)
@@ -108,7 +108,7 @@ class BeamLoop(SearchLoop):
         # places from those of one.
         more = nodes.constant([1 + (not self.search.allow_unknown)])
         self.count = nodes.add(
-            "Min", [nodes.add("Add", [self.width, more]), nodes.constant([self.pieces.vocabulary])]
+            "Min", [nodes.add("Add", [self.width, more]), nodes.constant([self.parts.vocabulary])]
         )
         self.by_sentence = nodes.add("Concat", [self.batch, self.minus, self.count], axis=0)
         self.flat = nodes.add("Concat", [self.batch, self.minus], axis=0)
@@ -149,7 +149,7 @@ class BeamLoop(SearchLoop):
     def _states(self, outputs: Mapping[str, str], rows: str) -> dict[str, tuple[str, str]]:
         """Of each tensor that an iteration reads the first, and that of the chosen `rows` (R,)."""
         nodes, body = self.nodes, self.body
-        new = {name: outputs[NEW + name] for name in self.pieces.state}
+        new = {name: outputs[NEW + name] for name in self.parts.state}
         states = {
             name: (self.encoded[name], body.add("Gather", [new[name], rows]))
             for name in self.state
@@ -202,7 +202,7 @@ class BeamLoop(SearchLoop):
         `search.state.prediction.largest` does, it is left to the k chunks of 64 columns with the
         largest maxima: those hold the k largest numbers.
         """
-        nodes, body, vocabulary = self.nodes, self.body, self.pieces.vocabulary
+        nodes, body, vocabulary = self.nodes, self.body, self.parts.vocabulary
         if vocabulary < CHUNKED * CHUNK:
             return body.add_all("TopK", [logits, self.count], 2)[1]
         chunks = -(-vocabulary // CHUNK)

@@ -15,12 +15,12 @@ import onnx
 from onnx import helper, numpy_helper
 
 from keras_s2s.export.onnx.graph.names import copied, remove_unused, rename_uses, replace_nodes
-from keras_s2s.export.onnx.parts import Pieces
+from keras_s2s.export.onnx.parts import ModelParts
 
 PRODUCTS = {"MatMul", "DynamicQuantizeMatMul"}  # of the second the weights are int8
 
 
-def folded(pieces: Pieces) -> tuple[onnx.GraphProto, onnx.GraphProto]:
+def folded(parts: ModelParts) -> tuple[onnx.GraphProto, onnx.GraphProto]:
     """Copies of encoder and step, the first of which projects what the second would.
 
     A tensor of the memory stays as it is unless the step uses it for contexts alone, and those for
@@ -28,9 +28,9 @@ def folded(pieces: Pieces) -> tuple[onnx.GraphProto, onnx.GraphProto]:
     step.
     """
     copies = onnx.GraphProto(), onnx.GraphProto()
-    for copy, model in zip(copies, (pieces.encoder, pieces.step), strict=True):
+    for copy, model in zip(copies, (parts.encoder, parts.step), strict=True):
         copy.CopyFrom(model.graph)
-    for name in pieces.memory:
+    for name in parts.memory:
         fold_context(*copies, name)
     return copies
 

@@ -19,7 +19,7 @@ class GreedyLoop(SearchLoop):
         outputs = self._step(body.add("Reshape", [token, self.minus]))
 
         # Chosen by logits, not by their log-softmax, in which the best two may become equal.
-        count = min(2 + (not self.search.allow_unknown), self.pieces.vocabulary)
+        count = min(2 + (not self.search.allow_unknown), self.parts.vocabulary)
         candidates = body.add_all("TopK", [outputs["logits"], nodes.constant([count])], 2)[1]
         log_probs = body.add("LogSoftmax", [outputs["logits"]], axis=-1)
         values = body.add("GatherElements", [log_probs, candidates], axis=1)  # (B, k)
@@ -42,7 +42,7 @@ class GreedyLoop(SearchLoop):
         so_far = body.add("Concat", [ids, written], axis=1)
 
         first_ids = self._everywhere(self.start)
-        scanned = [outputs["weights"]] if self.pieces.attends else []
+        scanned = [outputs["weights"]] if self.parts.attends else []
         _, _, total, ids, *weights = self._loop(
             [
                 (token, first_ids, INT64),

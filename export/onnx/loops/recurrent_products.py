@@ -53,7 +53,7 @@ def without_products(
     """A step that is given those products, what its state is then, and the products.
 
     Args:
-        step: as in `Pieces`, with a row for each hypothesis; it is left as it is.
+        step: as in `ModelParts`, with a row for each hypothesis; it is left as it is.
         state: names of the tensors of its state.
 
     Returns:

@@ -18,7 +18,7 @@ from onnx import helper
 
 from keras_s2s.export.onnx.graph.nodes import Nodes
 from keras_s2s.export.onnx.loops.folding import folded
-from keras_s2s.export.onnx.parts import Pieces
+from keras_s2s.export.onnx.parts import ModelParts
 from keras_s2s.search import GNMT, BeamSearch, GreedySearch, NoPenalty, Search
 from keras_s2s.translation.translator import Translator
 
@@ -66,7 +66,7 @@ class SearchLoop:
     """Encoder, loop and what follows it. Use a subclass, once, by calling `write`.
 
     Args:
-        pieces: the model.
+        parts: the model.
         translator: gives the special ids.
         search: one for which `is_composed`.
         given: the names of `input_ids`, `input_lengths` and, for each of the `controls`, of a
@@ -79,16 +79,16 @@ class SearchLoop:
 
     def __init__(
         self,
-        pieces: Pieces,
+        parts: ModelParts,
         translator: Translator,
         search: Search,
         given: Mapping[str, str],
         prefix: str,
     ) -> None:
         target = translator.target_tokenizer
-        self.pieces = pieces
-        self.encoder, self.step = folded(pieces)
-        self.state = pieces.state  # what an iteration reads of the one before
+        self.parts = parts
+        self.encoder, self.step = folded(parts)
+        self.state = parts.state  # what an iteration reads of the one before
         self.search = search
         self.given = given
         self.nodes = nodes = Nodes(prefix)
@@ -158,7 +158,7 @@ class SearchLoop:
     def _step(self, tokens: str) -> dict[str, str]:
         """The model's step, inside the body: its outputs by name."""
         inputs = {"tokens": tokens}
-        inputs |= {name: self.encoded[name] for name in self.pieces.memory}
+        inputs |= {name: self.encoded[name] for name in self.parts.memory}
         inputs |= {name: self.body.prefix + name for name in self.state}
         # Its constants stay outside, where a runtime can prepare them once.
         return self.body.inline(self.step, inputs, self.nodes)
