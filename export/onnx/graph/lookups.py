@@ -55,7 +55,7 @@ def _original_ids(
     producers: Mapping[str, onnx.NodeProto],
     constants: Mapping[str, onnx.TensorProto],
 ) -> str:
-    """Returns the ids inside `where(id < 0, id + rows, id)`; any other name is returned as it is."""
+    """Returns the ids inside `where(id < 0, id + rows, id)`; any other name comes back as it is."""
 
     def is_constant(name: str, value: int) -> bool:
         constant = constants.get(name)
