@@ -138,7 +138,7 @@ def write(folder: str) -> None:
 
     from keras_s2s import BeamSearch, Decoder, Encoder, GreedySearch, Seq2Seq
     from keras_s2s.export.onnx.models import ids_model
-    from keras_s2s.export.onnx.parts import pieces_of
+    from keras_s2s.export.onnx.parts import model_parts
     from keras_s2s.export.onnx.quantization import quantized
     from keras_s2s.export.onnx.specs import ids_graph
     from keras_s2s.text import WordTokenizer
@@ -155,8 +155,8 @@ def write(folder: str) -> None:
     length = {"max_length": SIZES["steps"], "min_length": SIZES["steps"]}
     searches = {"greedy": GreedySearch(**length), "beam": BeamSearch(SIZES["width"], **length)}
     translator = Translator(model, words, words, searches["greedy"])
-    pieces = pieces_of(translator)
-    for kind, parts in (("float32", pieces), ("int8", quantized(pieces))):
+    float_parts = model_parts(translator)
+    for kind, parts in (("float32", float_parts), ("int8", quantized(float_parts))):
         for name, search in searches.items():
             made = ids_model(translator, ids_graph(translator, name, search), parts)
             onnx.save(made, Path(folder) / f"{name}.{kind}.onnx")

@@ -1,8 +1,8 @@
-"""TensorFlow functions to ONNX graphs, through tf2onnx.
+"""Converts TensorFlow functions to ONNX graphs with tf2onnx.
 
-tf2onnx selects by multiplying with zero and so makes NaN of infinity, and writes a loop for every
-masked recurrence; both are put right here. What it cannot convert it leaves in the file and only
-logs it: `onnx.check` refuses that.
+Two habits of tf2onnx are corrected here: it selects by multiplying with zero, which turns infinity
+into NaN, and it writes a loop for every masked recurrence. It leaves an operation that it cannot
+convert in the file and only logs it; `models.check` refuses such a file.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ from keras_s2s.export.onnx.graph.recurrences import MARKER, convert_mark, marked
 from keras_s2s.export.tracing import without_cudnn
 
 OPSET = 18  # the newest that tf2onnx 1.17 writes
-IR_VERSION = 9  # the first that allows opset 20, which the tokenizer graphs need
+IR_VERSION = 9  # the oldest that allows opset 20, which the tokenizer graphs need
 
 
 def converted(function: Any, model: keras.Model) -> onnx.ModelProto:
-    """A traced function as a model at `OPSET`, its loops rid of what does not change in them.
+    """Converts a function to an ONNX model at `OPSET`.
+
+    Whatever does not change from one iteration of a loop to the next is moved out of the loop.
 
     Args:
         function: a `tf.function` with one signature.
-        model: the model that it runs.
+        model: the Keras model that the function runs.
     """
     handlers = {
-        # A choice between two values; tf2onnx would compute c·x + (1 − c)·y, which is NaN where x
-        # or y is infinite.
+        # tf2onnx would compute a choice between two values as c·x + (1 − c)·y, which is NaN where
+        # x or y is infinite.
         "SelectV2": (lambda context, node, name, arguments: None, ["Where"]),
         MARKER: (convert_mark, []),
     }
@@ -43,7 +45,7 @@ def converted(function: Any, model: keras.Model) -> onnx.ModelProto:
             function, function.input_signature, opset=OPSET, custom_op_handlers=handlers
         )
     proto.ir_version = IR_VERSION
-    del proto.graph.value_info[:]  # its axes have made-up names
+    del proto.graph.value_info[:]  # tf2onnx makes up names for the axes there
     hoist_invariants(proto)
     simplify_lookups(proto)
     return proto
@@ -51,7 +53,7 @@ def converted(function: Any, model: keras.Model) -> onnx.ModelProto:
 
 @contextmanager
 def quiet(name: str) -> Iterator[None]:
-    """Silences a logger."""
+    """Silences a logger inside the `with` block."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

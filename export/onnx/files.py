@@ -1,4 +1,4 @@
-"""The ONNX files of an export: which there are, under which names, and how each is proven."""
+"""Writes the ONNX files of an export, and says under which names and how each is compared."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import onnx
 
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.onnx.loops.search import is_composed
-from keras_s2s.export.onnx.models import ids_model, piece_models, text_model
-from keras_s2s.export.onnx.parts import Pieces, pieces_of
+from keras_s2s.export.onnx.models import ids_model, part_models, text_model
+from keras_s2s.export.onnx.parts import ModelParts, model_parts
 from keras_s2s.export.onnx.quantization import quantized
 from keras_s2s.export.onnx.specs import ids_graph, onnx_text_spec
 from keras_s2s.export.runtimes.artefacts import Artefact, Origin, onnx_run
@@ -24,23 +24,24 @@ from keras_s2s.translation.translator import Translator
 
 TEXT, IDS = "model.onnx", "model.ids.onnx"
 ENCODER, STEP = "encoder.onnx", "decoder_step.onnx"
-INT8 = ".int8"  # stands before ".onnx"
+INT8 = ".int8"  # stands before ".onnx" in the names of 8-bit models
 
 
 def onnx_plan(translator: Translator) -> OnnxPlan:
-    """The models with a search inside that an export has: the own one, greedy and beam search.
+    """Plans the models that have a search inside: the translator's own, greedy and beam search.
 
-    - `model.onnx`: text to text, and `model.ids.onnx`: ids to ids, both with the translator's own
-      search;
-    - `greedy.ids.onnx`, `beam.ids.onnx`: with the searches that the own one is not.
+    - `model.onnx` goes from text to text and `model.ids.onnx` from ids to ids, both with the
+      translator's own search;
+    - `greedy.ids.onnx` and `beam.ids.onnx` go from ids to ids; the one whose kind of search is the
+      translator's own is left out.
     """
-    own = translator.search
+    default = translator.search
     others = {
-        "greedy.ids.onnx": GreedySearch(own.max_length),
-        "beam.ids.onnx": BeamSearch(max_length=own.max_length),
+        "greedy.ids.onnx": GreedySearch(default.max_length),
+        "beam.ids.onnx": BeamSearch(max_length=default.max_length),
     }
-    searches = {IDS: own}
-    searches |= {name: other for name, other in others.items() if type(own) is not type(other)}
+    searches = {IDS: default}
+    searches |= {name: other for name, other in others.items() if type(default) is not type(other)}
     ids = {
         name: ids_graph(translator, name.removesuffix(".onnx"), search)
         for name, search in searches.items()
@@ -57,54 +58,55 @@ def write_onnx(
     int8: bool = False,
     origin: Mapping[str, Any] | None = None,
 ) -> list[Artefact]:
-    """Writes the files.
+    """Writes the ONNX files of an export.
 
-    - those of the plan;
-    - `encoder.onnx`, `decoder_step.onnx`: for people with a search of their own;
+    - the models of the plan;
+    - `encoder.onnx` and `decoder_step.onnx`, for people with a search of their own;
     - with `int8`, each of these in 8 bits, as `*.int8.onnx`.
 
     Args:
-        translator: what to export.
-        plan: the models with a search inside; see `onnx_plan`.
+        translator: the translator to export.
+        plan: the models with a search inside, as `onnx_plan` makes them.
         folder: an empty folder.
-        tell: is told what is done next.
-        int8: whether to quantise as well.
-        origin: what else the files are to say of where they come from, as JSON types.
+        tell: a function that is called with a line of progress before each stage.
+        int8: whether to write 8-bit models as well.
+        origin: further metadata for every file about where it comes from, as JSON types.
 
     Returns:
-        What is to be equal to Keras: all but int8.
+        The artefacts that must equal Keras: all but the 8-bit ones.
 
     Raises:
-        ExportError: If something has no ONNX form, or if the translator's search is one that is
-            converted whole, which int8 does not reach.
+        ExportError: If something in the model or the search has no ONNX form, or if `int8` is set
+            and the translator's search is one that is converted whole, which cannot be quantised.
     """
     tell("Converting the model to ONNX")
-    pieces = pieces_of(translator)
+    parts = model_parts(translator)
     files = _Files(folder, origin or {})
-    artefacts = _write(translator, plan, files, pieces)
+    artefacts = _write(translator, plan, files, parts)
     if int8:
         _check_int8(translator.search)
         tell("Quantising")
-        _write(translator, plan, replace(files, mark=INT8), quantized(pieces))
+        _write(translator, plan, replace(files, mark=INT8), quantized(parts))
     return artefacts
 
 
 def write_int8(translator: Translator, path: Path) -> None:
-    """Writes the text-to-text model in 8 bits alone, unproven: to score it, not to serve it.
+    """Writes the 8-bit text-to-text model alone, without comparing it, so that it can be scored.
 
     Raises:
-        ExportError: as `write_onnx`.
+        ExportError: If something in the model or the search has no ONNX form, or if the
+            translator's search is one that is converted whole, which cannot be quantised.
     """
     _check_int8(translator.search)
     plan = onnx_plan(translator)
-    ids = ids_model(translator, plan.ids[IDS], quantized(pieces_of(translator)))
+    ids = ids_model(translator, plan.ids[IDS], quantized(model_parts(translator)))
     onnx.save(text_model(translator, plan.text, ids), path)
 
 
 def _check_int8(search: Search) -> None:
     if not is_composed(search):
         raise ExportError(
-            "8 bits reach greedy and beam search without further controls; the translator's "
+            "8-bit models need greedy or beam search without further controls; the translator's "
             f"search is {type(search).__name__} with settings that are converted whole. Export "
             "without int8, or with another search."
         )
@@ -112,7 +114,7 @@ def _check_int8(search: Search) -> None:
 
 @dataclass(frozen=True)
 class _Files:
-    """Where files go, and what all of them say."""
+    """The folder that files go to, and the metadata that all of them hold."""
 
     folder: Path
     origin: Mapping[str, Any]
@@ -126,16 +128,18 @@ class _Files:
         return path
 
 
-def _write(translator: Translator, plan: OnnxPlan, files: _Files, pieces: Pieces) -> list[Artefact]:
+def _write(
+    translator: Translator, plan: OnnxPlan, files: _Files, parts: ModelParts
+) -> list[Artefact]:
     artefacts = []
     for name, graph in plan.ids.items():
-        model = ids_model(translator, graph, pieces)
+        model = ids_model(translator, graph, parts)
         if name == IDS:
             path = files.save(text_model(translator, plan.text, model), TEXT)
             artefacts.append(_artefact(path, plan.text))
         ids = (graph.spec.name, graph.search)
         artefacts.append(_artefact(files.save(model, name), graph.spec, ids))
-    for name, model in zip((ENCODER, STEP), piece_models(translator, pieces), strict=True):
+    for name, model in zip((ENCODER, STEP), part_models(translator, parts), strict=True):
         files.save(model, name)
     return [*artefacts, _pair(translator, files.folder)]
 
@@ -148,7 +152,7 @@ def _artefact(
 
 
 def _pair(translator: Translator, folder: Path) -> Artefact:
-    """The pair, looped over by the greedy search of `runner`."""
+    """Encoder and step as one artefact, which the greedy search of `runner` loops over."""
     run = onnx_run(folder / ENCODER, folder / STEP)
     ids = ("pair", GreedySearch(translator.search.max_length))
     origin = Origin("ONNX Runtime, looped", f"onnx/{ENCODER}", STEP)

@@ -1,8 +1,8 @@
-"""The inference graphs as ONNX models: the search loop inside, standard operators only.
+"""Builds the ONNX models of an export: a search loop inside, standard operators only.
 
-An ids-to-ids model is an encoder, and a step inside one of the loops of `loops`; a search for which
-there is none is converted whole, by tf2onnx. A text-to-text model is an ids-to-ids model between
-the tokenizer graphs of `strings`.
+An ids-to-ids model is an encoder followed by one of the loops of `loops`, which holds the decoder
+step. A search that has no such loop is converted whole by tf2onnx. A text-to-text model is an
+ids-to-ids model between the two tokenizer graphs of `tokenizers`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from keras_s2s.export.onnx.graph.nodes import Nodes
 from keras_s2s.export.onnx.loops.beam import BeamLoop
 from keras_s2s.export.onnx.loops.greedy import GreedyLoop
 from keras_s2s.export.onnx.loops.search import is_composed
-from keras_s2s.export.onnx.parts import Pieces, pieces_of
+from keras_s2s.export.onnx.parts import ModelParts, model_parts
 from keras_s2s.export.onnx.quantization import OPERATORS
 from keras_s2s.export.onnx.specs import encoder_spec, step_spec
 from keras_s2s.export.onnx.tokenizers import FIRST_OPSET, add_pieces, decode_model, encode_model
@@ -35,8 +35,8 @@ from keras_s2s.search import BeamSearch, Search
 from keras_s2s.system.version import __version__
 from keras_s2s.translation.translator import Translator
 
-# Operators outside ONNX's own domains that a text model may hold: ONNX Runtime's and its
-# extensions'.
+# The operators outside ONNX's own domains that a model may hold. They come with ONNX Runtime or
+# with onnxruntime-extensions.
 RUNTIME_OPERATORS = {
     ("com.microsoft", "Tokenizer"),
     ("ai.onnx.contrib", "SentencepieceTokenizer"),
@@ -53,14 +53,14 @@ ELEMENT_TYPES = {
 
 
 def ids_model(
-    translator: Translator, graph: IdsGraph, pieces: Pieces | None = None
+    translator: Translator, graph: IdsGraph, parts: ModelParts | None = None
 ) -> onnx.ModelProto:
-    """Source ids to target ids with the search inside.
+    """Builds the model from source ids to target ids, with the search inside.
 
     Args:
         translator: the model and its special ids.
-        graph: what it declares, and how it searches; see `onnx_specs.ids_graph`.
-        pieces: the model's, where they have been made already.
+        graph: the declaration of the model and its search, as `specs.ids_graph` makes them.
+        parts: the encoder and the step of the model; they are converted here when omitted.
 
     Returns:
         A checked model at opset 18, with standard operators only.
@@ -70,7 +70,7 @@ def ids_model(
     """
     spec, search = graph
     if is_composed(search):
-        return _composed(pieces or pieces_of(translator), translator, search, spec)
+        return _composed(parts or model_parts(translator), translator, search, spec)
     model = converted(ids_function(translator, search, spec), translator.model)
     describe(model, spec, translator, search)
     check(model)
@@ -78,16 +78,16 @@ def ids_model(
 
 
 def text_model(translator: Translator, spec: TextSpec, ids: onnx.ModelProto) -> onnx.ModelProto:
-    """Text to the best target text: tokenizer, ids-to-ids model and detokenizer as one.
+    """Builds the model from text to text: tokenizer, ids-to-ids model and detokenizer as one.
 
     Args:
         translator: the tokenizers and the longest source.
-        spec: what it declares; see `onnx_specs.onnx_text_spec`.
-        ids: an `ids_model` of this translator with its own search.
+        spec: the declaration of the model, as `specs.onnx_text_spec` makes it.
+        ids: an `ids_model` of this translator with the translator's own search.
 
     Returns:
-        A checked model at opset 20. With characters and words it runs in stock ONNX Runtime, with
-        SentencePiece it needs onnxruntime-extensions.
+        A checked model at opset 20. With character and word tokenizers it runs in stock ONNX
+        Runtime; with SentencePiece it needs onnxruntime-extensions.
 
     Raises:
         TypeError: If a tokenizer is of a class that has no ONNX form.
@@ -102,9 +102,10 @@ def text_model(translator: Translator, spec: TextSpec, ids: onnx.ModelProto) -> 
     real = nodes.add("Cast", [nodes.add("Cast", [padded], to=boolean)], to=int64)
     lengths = nodes.add("ReduceSum", [real, nodes.constant([1])], keepdims=0)
     settings = {value.name: value.name for value in spec.inputs if value.default is not None}
-    found = nodes.inline(ids.graph, {"input_ids": input_ids, "input_lengths": lengths, **settings})
+    inputs = {"input_ids": input_ids, "input_lengths": lengths, **settings}
+    outputs = nodes.inline(ids.graph, inputs)
 
-    output_ids = found["output_ids"]  # (B, N, L)
+    output_ids = outputs["output_ids"]  # (B, N, L)
     longest = nodes.add("Shape", [output_ids], start=2, end=3)
     flat = nodes.add("Concat", [nodes.constant([-1]), longest], axis=0)
     flat = nodes.add("Reshape", [output_ids, flat])
@@ -115,39 +116,41 @@ def text_model(translator: Translator, spec: TextSpec, ids: onnx.ModelProto) -> 
     texts = nodes.add("Reshape", [texts, hypotheses], output="translations")
     nodes.add("Gather", [texts, nodes.constant(0)], axis=1, output="translation")
     add_pieces(nodes, source, input_ids, lengths, output="source_tokens")
-    add_pieces(nodes, target, output_ids, found["output_lengths"], output="target_tokens")
-    for name, value in found.items():
+    add_pieces(nodes, target, output_ids, outputs["output_lengths"], output="target_tokens")
+    for name, value in outputs.items():
         if name != "output_ids":
             nodes.add("Identity", [value], output=name.removeprefix("output_"))
     return _finished(nodes, FIRST_OPSET, spec, translator, translator.search)
 
 
-def piece_models(translator: Translator, pieces: Pieces) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """Encoder and step as models of their own, for people with a search of their own.
+def part_models(
+    translator: Translator, parts: ModelParts
+) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """Returns the encoder and the step as two models, for people with a search of their own.
 
     Returns:
-        Two checked models at opset 18, as `onnx_specs.encoder_spec` and `onnx_specs.step_spec`
-        declare.
+        Two checked models at opset 18, with the declarations of `specs.encoder_spec` and
+        `specs.step_spec`.
     """
-    made = []
-    for piece, spec in (
-        (pieces.encoder, encoder_spec(pieces)),
-        (pieces.step, step_spec(pieces)),
+    models = []
+    for part, spec in (
+        (parts.encoder, encoder_spec(parts)),
+        (parts.step, step_spec(parts)),
     ):
         model = onnx.ModelProto()
-        model.CopyFrom(piece)
+        model.CopyFrom(part)
         describe(model, spec, translator, translator.search)
         check(model)
-        made.append(model)
-    return made[0], made[1]
+        models.append(model)
+    return models[0], models[1]
 
 
 def _composed(
-    pieces: Pieces, translator: Translator, search: Search, spec: Declaration
+    parts: ModelParts, translator: Translator, search: Search, spec: Declaration
 ) -> onnx.ModelProto:
-    given = {value.name: value.name for value in spec.inputs}
+    inputs = {value.name: value.name for value in spec.inputs}
     kind = BeamLoop if isinstance(search, BeamSearch) else GreedyLoop
-    loop = kind(pieces, translator, search, given, "")
+    loop = kind(parts, translator, search, inputs, "")
     for name, value in loop.write().items():
         loop.nodes.add("Identity", [value], output=name)
     return _finished(loop.nodes, OPSET, spec, translator, search)
@@ -171,7 +174,13 @@ def _finished(
 def describe(
     model: onnx.ModelProto, spec: Declaration, translator: Translator, search: Search
 ) -> None:
-    """Puts declaration and settings into the file: axes, defaults, meanings, origin."""
+    """Writes a declaration and the translator's settings into a model, in place.
+
+    The model then states its axes, the defaults and meanings of its values, and its origin.
+
+    Raises:
+        ExportError: If the inputs or outputs of the graph are not those declared.
+    """
     versions = {entry.domain: entry.version for entry in model.opset_import}
     in_use = {node.domain for node in all_nodes(model.graph)} | {""}
     del model.opset_import[:]
@@ -182,9 +191,12 @@ def describe(
     model.doc_string = spec.meaning
     model.graph.name, model.graph.doc_string = spec.name, spec.meaning
     for declared, values in ((spec.inputs, model.graph.input), (spec.outputs, model.graph.output)):
-        wanted, found = [value.name for value in declared], [value.name for value in values]
-        if sorted(found) != sorted(wanted):
-            raise ExportError(f"The graph {spec.name!r} must have {wanted}; got {found}.")
+        declared_names = [value.name for value in declared]
+        names = [value.name for value in values]
+        if sorted(names) != sorted(declared_names):
+            raise ExportError(
+                f"The graph {spec.name!r} must have the values {declared_names}; got {names}."
+            )
         del values[:]
         values.extend(_value_info(value) for value in declared)
     for value in spec.inputs:
@@ -206,10 +218,10 @@ def _value_info(value: Value) -> onnx.ValueInfoProto:
 
 
 def check(model: onnx.ModelProto) -> None:
-    """Refuses operators that are not ONNX's, and whatever the checker refuses.
+    """Refuses a model with operators outside ONNX, or one that ONNX's own checker refuses.
 
     Raises:
-        ExportError: for one of these.
+        ExportError: If the model holds such an operator or is not valid ONNX.
     """
     versions = {entry.domain: entry.version for entry in model.opset_import}
     unknown = {
@@ -225,7 +237,7 @@ def check(model: onnx.ModelProto) -> None:
         raise ExportError(
             f"The graph {model.graph.name!r} holds operators that are not ONNX's: "
             f"{', '.join(sorted(unknown))}. A layer or the search uses a TensorFlow operation that "
-            "tf2onnx cannot convert; write it with others."
+            "tf2onnx cannot convert; write it with other operations."
         )
     try:
         onnx.checker.check_model(model, full_check=True)

@@ -1,4 +1,4 @@
-"""The packages that an ONNX export and its models need, and what a model must be to become ONNX."""
+"""Checks that a translator can become ONNX: the packages it needs, and the model's precision."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from keras_s2s.translation.translator import Translator
 
 
 def needs_extensions(translator: Translator) -> bool:
-    """Whether its text-to-text ONNX model needs onnxruntime-extensions."""
+    """Returns whether a translator's text-to-text ONNX model needs onnxruntime-extensions."""
     tokenizers = (translator.source_tokenizer, translator.target_tokenizer)
     return any(isinstance(tokenizer, SentencePieceTokenizer) for tokenizer in tokenizers)
 
 
 def check_packages(otherwise: str, *, extensions: bool = True) -> None:
-    """Raises ImportError where packages of ONNX exports are missing.
+    """Checks that the packages for an ONNX export are installed.
 
     Args:
-        otherwise: what else one can do.
-        extensions: whether a text-to-text model is made of a SentencePiece model.
+        otherwise: an alternative to installing them, which ends the error message.
+        extensions: whether onnxruntime-extensions is among them; a SentencePiece tokenizer needs
+            it.
+
+    Raises:
+        ImportError: If a package is missing; the message names all that are.
     """
     needed = ["onnx", "tf2onnx", "onnxruntime", *["onnxruntime_extensions"] * extensions]
     missing = [package for package in needed if importlib.util.find_spec(package) is None]
@@ -31,7 +35,12 @@ def check_packages(otherwise: str, *, extensions: bool = True) -> None:
 
 
 def check_onnx(translator: Translator) -> None:
-    """Raises ImportError or ValueError where a translator cannot become ONNX."""
+    """Checks that a translator can become ONNX.
+
+    Raises:
+        ImportError: If a package for it is missing.
+        ValueError: If the model computes in another precision than float32.
+    """
     check_packages("leave 'onnx' out of the formats", extensions=needs_extensions(translator))
     dtypes = translator.model.compute_dtypes
     if dtypes != {"float32"}:

@@ -1,14 +1,15 @@
-"""A model in two pieces, encoder and step, as ONNX graphs: what every search is built around.
+"""A model as two ONNX graphs, an encoder and a decoder step: what every search is built around.
 
-The encoder runs once: ids to a memory and a first state. The step runs once a token. Both are
-traced by TensorFlow and converted by tf2onnx, so they hold whatever a model is made of; searches
-around them are the work of `loops`, and people with searches of their own use them as they are.
+The encoder runs once per batch and turns ids into a memory and a first state. The step runs once
+per token. TensorFlow traces both and tf2onnx converts them, so they hold whatever a model is made
+of. The searches around them live in `loops`; people with a search of their own use the two graphs
+as they are.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import onnx
@@ -19,24 +20,24 @@ from keras_s2s.export.tracing import masked_ids
 from keras_s2s.layers.attention import Memory
 from keras_s2s.translation.translator import Translator
 
-NEW = "new_"  # begins the names of the state that a step hands on
+NEW = "new_"  # the prefix of the names under which a step returns its new state
 
 
 @dataclass(frozen=True)
-class Pieces:
-    """Encoder and step of a model.
+class ModelParts:
+    """The encoder and the decoder step of a model.
 
     Attributes:
-        encoder: `input_ids` int64 [batch, source_length] and `input_lengths` int64 [batch] to the
-            values of `memory` and `state`.
-        step: `tokens` int64 [rows], `state` and `memory` to `logits` [rows, vocabulary], `weights`
-            [rows, source_length] where the model attends, and the state under names that begin
-            with `NEW`. There are as many rows as sentences, or a multiple: those of a sentence
-            stand together.
-        memory: names of what is read at every step.
-        state: names of what changes from step to step, one row per hypothesis each.
+        encoder: the graph from `input_ids` int64 [batch, source_length] and `input_lengths` int64
+            [batch] to the tensors named by `memory` and `state`.
+        step: the graph from `tokens` int64 [rows], `state` and `memory` to `logits` [rows,
+            vocabulary], to `weights` [rows, source_length] where the model attends, and to the new
+            state, whose names begin with `NEW`. There are as many rows as sentences, or a multiple
+            of them; the rows of one sentence stand together.
+        memory: names of the tensors that every step reads.
+        state: names of the tensors that change from step to step, with one row per hypothesis.
         vocabulary: number of logits.
-        attends: whether there are weights.
+        attends: whether the step returns attention weights.
     """
 
     encoder: onnx.ModelProto
@@ -47,19 +48,41 @@ class Pieces:
     attends: bool
 
 
-def pieces_of(translator: Translator) -> Pieces:
-    """Converts encoder and step.
+def model_parts(translator: Translator) -> ModelParts:
+    """Converts the encoder and the decoder step of a translator's model.
 
     Raises:
         ExportError: If something in the model has no ONNX form.
     """
     model = translator.model
-    structures: dict[str, Any] = {}
+    encoder, structures = _converted_encoder(translator)
+    step = _converted_step(model, structures)
+    encoder.graph.name, step.graph.name = "encoder", "step"
+    return ModelParts(
+        encoder,
+        step,
+        _names("memory", structures.memory),
+        _names("state", structures.state),
+        model.target_vocabulary_size,
+        model.attends,
+    )
+
+
+class _Structures(NamedTuple):
+    """Memory and first state of a traced encoder, nested as the model returns them."""
+
+    memory: Any
+    state: Any
+
+
+def _converted_encoder(translator: Translator) -> tuple[onnx.ModelProto, _Structures]:
+    model = translator.model
+    traced: list[_Structures] = []
 
     def encode(input_ids: tf.Tensor, input_lengths: tf.Tensor) -> dict[str, tf.Tensor]:
         memory, state = model.encode(masked_ids(translator, input_ids, input_lengths))
-        structures.update(memory=memory, state=state)
-        # A value that is handed on as it came, such as a mask used twice, needs a name of its own.
+        traced.append(_Structures(memory, state))
+        # A tensor that is returned twice, such as a mask used twice, needs a name for each use.
         return {
             name: tf.identity(tensor)
             for name, tensor in zip(
@@ -77,14 +100,17 @@ def pieces_of(translator: Translator) -> Pieces:
         ],
         autograph=False,
     )
-    encoder_model = converted(encoder, model)
-    memory_names = _names("memory", structures["memory"])
-    state_names = _names("state", structures["state"])
+    return converted(encoder, model), traced[-1]
+
+
+def _converted_step(model: Any, structures: _Structures) -> onnx.ModelProto:
+    memory_names = _names("memory", structures.memory)
+    state_names = _names("state", structures.state)
 
     def step(tokens: tf.Tensor, *tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         count = len(state_names)
-        state = keras.tree.pack_sequence_as(structures["state"], list(tensors[:count]))
-        memory = keras.tree.pack_sequence_as(structures["memory"], list(tensors[count:]))
+        state = keras.tree.pack_sequence_as(structures.state, list(tensors[:count]))
+        memory = keras.tree.pack_sequence_as(structures.memory, list(tensors[count:]))
         logits, state, weights = model.step(tokens, state, memory)
         outputs = {"logits": tf.cast(logits, tf.float32)}
         if model.attends:
@@ -96,25 +122,20 @@ def pieces_of(translator: Translator) -> Pieces:
     specs = [tf.TensorSpec([None], tf.int64, name="tokens")]
     for name, tensor in zip(
         (*state_names, *memory_names),
-        keras.tree.flatten((structures["state"], structures["memory"])),
+        keras.tree.flatten((structures.state, structures.memory)),
         strict=True,
     ):
         shape = [None, *tensor.shape[1:]]
         specs.append(tf.TensorSpec(shape, tensor.dtype, name=name))
-    step_model = converted(tf.function(step, input_signature=specs, autograph=False), model)
-    encoder_model.graph.name, step_model.graph.name = "encoder", "step"
-    return Pieces(
-        encoder_model,
-        step_model,
-        memory_names,
-        state_names,
-        model.target_vocabulary_size,
-        model.attends,
-    )
+    return converted(tf.function(step, input_signature=specs, autograph=False), model)
 
 
 def _names(kind: str, structure: Any) -> tuple[str, ...]:
-    """A name for each tensor: `memory_keys` of a plain memory, else `state_0`, `state_1`, ..."""
+    """Names the tensors of a structure.
+
+    The fields of a plain memory give names such as `memory_keys`; the tensors of any other
+    structure are numbered: `state_0`, `state_1`, ...
+    """
     if isinstance(structure, Memory) and len(keras.tree.flatten(structure)) == len(structure):
         return tuple(f"{kind}_{field}" for field in structure._fields)
     return tuple(f"{kind}_{i}" for i, _ in enumerate(keras.tree.flatten(structure)))

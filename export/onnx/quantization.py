@@ -1,15 +1,17 @@
-"""Models in 8 bits: weights as int8, a quarter of the size, products in whole numbers.
+"""Quantises models to 8 bits: weights as int8, a quarter of the size, integer products.
 
 onnxruntime's own quantiser leaves products inside loops alone unless told otherwise, scales whole
-matrices rather than columns, and knows no recurrent layer but a plain LSTM. This one works on
-encoder and step before a search is written around them, so every graph made of them is quantised.
+matrices rather than columns, and knows no recurrent layer but a plain LSTM. This one works on the
+encoder and the step before a search is written around them, so every graph made of them is
+quantised.
 
-A weight matrix becomes int8 with a scale for each column, `w ≈ s·q`; what it is multiplied with is
-quantised when it is known, with one scale for all rows of a batch. So, unlike in float32, the
-outputs of a sentence may depend a little on the others in its batch.
+A weight matrix becomes int8 with a scale for each column, `w ≈ s·q`. The other factor of a product
+is quantised at run time, with one scale for all rows of a batch. So, unlike in float32, the outputs
+of a sentence may depend a little on the other sentences in its batch.
 
-In products `|q| ≤ 63`. x86 processors without VNNI add two products of unsigned and signed bytes in
-16 bits and cut off what is more: 2·255·127 is, 2·255·63 is not. So a model says the same on all.
+Weights of products keep to `|q| ≤ 63`. x86 processors without VNNI add two products of unsigned and
+signed bytes in 16 bits and saturate: 2·255·127 is too large for that, 2·255·63 is not. With the
+smaller range a model gives the same outputs on all processors.
 """
 
 from __future__ import annotations
@@ -21,28 +23,27 @@ import onnx
 from onnx import helper, numpy_helper
 
 from keras_s2s.export.onnx.graph.names import copied, remove_unused, replace_nodes
-from keras_s2s.export.onnx.parts import Pieces
+from keras_s2s.export.onnx.parts import ModelParts
 
 DOMAIN = "com.microsoft"
 OPERATORS = {(DOMAIN, "DynamicQuantizeMatMul"), (DOMAIN, "DynamicQuantizeLSTM")}
-PRODUCT, STORED = 63, 127  # largest |q| of weights that are multiplied, and of others
-LEAST = 1024  # elements below which a weight is left as it is
+PRODUCT, STORED = 63, 127  # largest |q| of weights in 8-bit products, and of weights only stored so
+LEAST = 1024  # weights with fewer elements stay in float32
 
 
-def quantized(pieces: Pieces) -> Pieces:
-    """The pieces with their products, embeddings and LSTMs in 8 bits, and GRUs stored so.
+def quantized(parts: ModelParts) -> ModelParts:
+    """Returns the encoder and the step with products, embeddings and LSTMs in 8 bits.
 
-    onnxruntime (1.32) has no GRU that computes in 8 bits: its weights are widened before it.
+    GRUs are only stored in 8 bits: onnxruntime (1.32) has no GRU that computes in them, so its
+    weights are converted to float32 when it runs.
     """
-    return replace(
-        pieces, encoder=quantized_model(pieces.encoder), step=quantized_model(pieces.step)
-    )
+    return replace(parts, encoder=quantized_model(parts.encoder), step=quantized_model(parts.step))
 
 
 def quantized_model(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in 8 bits of a model whose weights are constants of the graph itself.
+    """Returns an 8-bit copy of a model whose weights are constants of its top-level graph.
 
-    Example: a matrix of 32 × 32, whose product then takes 8 bits.
+    Example: the product with a matrix of 32 × 32 is computed in 8 bits.
         >>> from onnx import parser
         >>> model = parser.parse_model('''
         ...     <ir_version: 9, opset_import: ["": 18]>
@@ -69,7 +70,7 @@ class _Quantizer:
             for constant in graph.initializer
             if constant.data_type == onnx.TensorProto.FLOAT
         }
-        self.made: set[str] = set()
+        self.narrowed: set[str] = set()  # names of weights that have an int8 form already
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
             for name in node.input:
@@ -78,13 +79,13 @@ class _Quantizer:
 
     def run(self) -> None:
         nodes: list[onnx.NodeProto] = []
-        added: set[str] = set()  # results of additions that a product does itself
+        biased: set[str] = set()  # results of additions that moved into the product before them
         for node in self.graph.node:
-            if node.op_type == "Add" and node.output[0] in added:
+            if node.op_type == "Add" and node.output[0] in biased:
                 continue
             if node.op_type == "MatMul" and self._is_large(node.input[1], 2):
                 nodes.append(self._product(node))
-                added.update(nodes[-1].output)
+                biased.update(nodes[-1].output)
             elif node.op_type == "Gather" and self._is_large(node.input[0], 2):
                 nodes += self._lookup(node)
             elif node.op_type == "LSTM" and self._is_large(node.input[1], 3):
@@ -93,7 +94,8 @@ class _Quantizer:
                 nodes += self._stored(node)
             else:
                 nodes.append(copied(node))
-        # What an operator outside ONNX gives, ONNX cannot infer; see `Nodes.declare`.
+        # ONNX cannot infer the dtype of what an operator outside ONNX returns; `Nodes.declare`
+        # says what goes wrong without it.
         self.graph.value_info.extend(
             helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
             for node in nodes
@@ -118,23 +120,23 @@ class _Quantizer:
         )
 
     def _bias(self, name: str, width: int) -> onnx.NodeProto | None:
-        """The one reader of a product, where it adds a constant row to it."""
+        """Returns the addition of a constant row, if that is all that reads a product."""
         readers = self.readers.get(name, [])
         if name in self.results or len(readers) != 1 or readers[0].op_type != "Add":
             return None
-        others = [self.weights.get(each) for each in readers[0].input if each != name]
+        others = [self.weights.get(other) for other in readers[0].input if other != name]
         is_row = len(others) == 1 and others[0] is not None and others[0].shape == (width,)
         return readers[0] if is_row else None
 
     def _lookup(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        # Each column has a scale, as those of a product.
+        # Each column has a scale, because a tied embedding is also multiplied.
         table, scale, _ = self._columns(node.input[0], self.weights[node.input[0]])
         rows, wide = f"{node.output[0]}_int8", f"{node.output[0]}_wide"
-        found = copied(node)
-        found.input[0], found.output[0] = table, rows
-        # A third of the time of DequantizeLinear with a scale for each of the last axis.
+        lookup = copied(node)
+        lookup.input[0], lookup.output[0] = table, rows
+        # Cast and Mul take a third of the time of a DequantizeLinear with scales on the last axis.
         return [
-            found,
+            lookup,
             helper.make_node("Cast", [rows], [wide], name=wide, to=onnx.TensorProto.FLOAT),
             helper.make_node("Mul", [wide, scale], node.output, name=f"{node.name}_float"),
         ]
@@ -142,7 +144,7 @@ class _Quantizer:
     def _recurrence(self, node: onnx.NodeProto) -> onnx.NodeProto:
         products, scales = [], []
         for name in node.input[1:3]:
-            # (D, 4U, E) to (D, E, 4U), as the operator wants it
+            # (D, 4U, E) to (D, E, 4U), as the operator expects it
             weight, scale, zero = self._columns(name, self.weights[name].transpose(0, 2, 1))
             products.append(weight)
             scales += [scale, zero]
@@ -158,12 +160,12 @@ class _Quantizer:
         return quantized
 
     def _stored(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        """A GRU after operators that widen its weights."""
+        """Returns a GRU behind operators that convert its stored weights to float32."""
         stored, nodes = copied(node), []
         for place in (1, 2):
             name = node.input[place]
             stored.input[place] = f"{name}_float"
-            # Each row of (D, 3U, E), a unit's, has a scale, the same in both directions.
+            # Each row of (D, 3U, E) belongs to one unit and has one scale for both directions.
             narrow, scale, _ = self._narrow(name, self.weights[name], (0, 2), STORED)
             nodes.append(
                 helper.make_node("DequantizeLinear", [narrow, scale], [f"{name}_float"], axis=1)
@@ -171,24 +173,32 @@ class _Quantizer:
         return [*nodes, stored]
 
     def _columns(self, name: str, weight: np.ndarray) -> tuple[str, str, str]:
-        """Names of a weight in int8, of a scale for each of its columns, and of their zeros."""
-        # Embeddings too: a tied one is multiplied as well.
+        """Quantises a weight with a scale for each column.
+
+        Returns:
+            The names of the int8 weight, of its scales, and of its zero points.
+        """
+        # Embeddings keep to the range of products too: a tied one is multiplied as well.
         return self._narrow(name, weight, (weight.ndim - 2,), PRODUCT)
 
     def _narrow(
         self, name: str, weight: np.ndarray, axes: tuple[int, ...], largest: int
     ) -> tuple[str, str, str]:
-        """Names of a weight in int8, of scales, each for all along `axes`, and of their zeros."""
+        """Quantises a weight once, with one scale for all elements along `axes`.
+
+        Returns:
+            The names of the int8 weight, of its scales, and of its zero points.
+        """
         names = (f"{name}_int8", f"{name}_scale", f"{name}_zero")
-        if name not in self.made:
+        if name not in self.narrowed:
             scale = np.abs(weight).max(axis=axes, keepdims=True) / largest
             scale = np.where(scale == 0, 1, scale).astype(np.float32)
             rounded = np.round(weight / scale).astype(np.int8)
             scale = scale.squeeze(axes)
             arrays = (rounded, scale, np.zeros_like(scale, np.int8))
             self.graph.initializer.extend(
-                numpy_helper.from_array(array, each)
-                for array, each in zip(arrays, names, strict=True)
+                numpy_helper.from_array(array, array_name)
+                for array, array_name in zip(arrays, names, strict=True)
             )
-            self.made.add(name)
+            self.narrowed.add(name)
         return names

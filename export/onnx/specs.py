@@ -1,6 +1,7 @@
-"""What ONNX graphs declare: more than SavedModels, for a runtime gives what a caller asks for.
+"""The declarations of ONNX graphs: their inputs, outputs, axes and meanings.
 
-Inputs that have defaults may be left out, and outputs that are not asked for cost next to nothing.
+They declare more than SavedModels do, because an ONNX runtime computes only what a caller asks for:
+inputs that have defaults may be left out, and outputs that nobody asks for cost next to nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import onnx
 from onnx import helper
 
 from keras_s2s.export.onnx.loops.search import controls, is_composed
-from keras_s2s.export.onnx.parts import NEW, Pieces
+from keras_s2s.export.onnx.parts import NEW, ModelParts
 from keras_s2s.export.specs.declaration import Declaration
 from keras_s2s.export.specs.plan import IdsGraph
 from keras_s2s.export.specs.signatures import spec_of_ids, spec_of_text
@@ -25,16 +26,17 @@ BATCH, SOURCE, HYPOTHESES, TARGET = (
     Axis(name) for name in ("batch", "source_length", "n_best", "target_length")
 )
 ROWS = Axis("rows")
-# An empty batch is encoded as one row, a source without ids as one position.
+# Axes of their own, because an empty batch is encoded as one row, and a source without ids as one
+# position.
 ENCODED, POSITIONS = Axis("encoded_batch"), Axis("encoded_length")
-MEMORY = "What the decoder reads at every step."
+MEMORY = "Part of the memory, which the decoder reads at every step."
 FIRST_STATE = "The decoder's state before its first step."
 MEANINGS = {
-    "min_length": "Tokens that an output has at least, the end id counted.",
-    "max_length": "Longest output in tokens, the end id counted.",
-    "beam_width": "Hypotheses kept while searching, from 1 to 64; 1 is greedy search.",
-    "n_best": "Hypotheses returned, at most `beam_width`.",
-    "length_penalty": "Weight of the length penalty ((5 + length) / 6)^weight; 0 is none.",
+    "min_length": "Length of the shortest output in tokens, the end id counted.",
+    "max_length": "Length of the longest output in tokens, the end id counted.",
+    "beam_width": "Number of hypotheses kept while searching, from 1 to 64; 1 is greedy search.",
+    "n_best": "Number of hypotheses returned, at most `beam_width`.",
+    "length_penalty": "Weight of the length penalty ((5 + length) / 6)^weight; 0 turns it off.",
 }
 ALIGNMENTS = Value(
     "alignments",
@@ -45,7 +47,10 @@ ALIGNMENTS = Value(
 
 
 def ids_graph(translator: Translator, name: str, search: Search) -> IdsGraph:
-    """An ids-to-ids model with a search: `spec_of_ids`, run-time settings and alignments."""
+    """Declares an ids-to-ids model with a search.
+
+    A search that has a loop of its own adds run-time settings and alignments to `spec_of_ids`.
+    """
     spec = spec_of_ids(translator, name, search)
     if is_composed(search):
         spec = replace(
@@ -57,7 +62,7 @@ def ids_graph(translator: Translator, name: str, search: Search) -> IdsGraph:
 
 
 def onnx_text_spec(translator: Translator) -> TextSpec:
-    """The declaration of a text-to-text model: everything that a page needs to show a search."""
+    """Declares a text-to-text model, with every output that a page needs to show a search."""
     spec = spec_of_text(translator)
     search = translator.search
     composed = is_composed(search)
@@ -76,13 +81,13 @@ def onnx_text_spec(translator: Translator) -> TextSpec:
                 "source_tokens",
                 "string",
                 (BATCH, SOURCE),
-                "The pieces of each source, the end's last, then empty strings.",
+                "The pieces of each source, the end piece last, then empty strings.",
             ),
             Value(
                 "target_tokens",
                 "string",
                 (BATCH, hypotheses, target),
-                "The pieces of each translation, the end's last, then empty strings.",
+                "The pieces of each translation, the end piece last, then empty strings.",
             ),
             *(_alignments(translator) if composed else ()),
         ),
@@ -105,38 +110,40 @@ def _of_any_length(value: Value) -> Value:
     return replace(value, axes=tuple(free.get(axis.name, axis) for axis in value.axes))
 
 
-def encoder_spec(pieces: Pieces) -> Declaration:
-    """The declaration of the encoder as a model of its own."""
+def encoder_spec(parts: ModelParts) -> Declaration:
+    """Declares the encoder as a model that is published alone."""
     return Declaration(
         "encoder",
-        "Source ids to what a decoder reads. An empty batch is encoded as one row of padding.",
+        "From source ids to the decoder's memory and first state. An empty batch is encoded as one "
+        "row of padding.",
         (
             Value("input_ids", "int64", (BATCH, SOURCE), "Source ids, the end id last."),
             Value("input_lengths", "int64", (BATCH,), "Ids per row, the end id counted."),
         ),
         tuple(
-            _value(value, ENCODED, MEMORY if value.name in pieces.memory else FIRST_STATE)
-            for value in _in_order(pieces.encoder.graph.output, pieces.memory + pieces.state)
+            _value(value, ENCODED, MEMORY if value.name in parts.memory else FIRST_STATE)
+            for value in _in_order(parts.encoder.graph.output, parts.memory + parts.state)
         ),
     )
 
 
-def step_spec(pieces: Pieces) -> Declaration:
-    """The declaration of one step of the decoder as a model of its own."""
+def step_spec(parts: ModelParts) -> Declaration:
+    """Declares one step of the decoder as a model that is published alone."""
     memory, state = (
-        tuple(_value(value, axis, meaning) for value in _in_order(pieces.step.graph.input, names))
+        tuple(_value(value, axis, meaning) for value in _in_order(parts.step.graph.input, names))
         for names, axis, meaning in (
-            (pieces.memory, ENCODED, MEMORY),
-            (pieces.state, ROWS, "What the last step handed on; at first, what the encoder gave."),
+            (parts.memory, ENCODED, MEMORY),
+            (parts.state, ROWS, "The state after the last step; at first, that of the encoder."),
         )
     )
     weights = Value("weights", "float32", (ROWS, POSITIONS), "Attention over the source.")
     return Declaration(
         "decoder_step",
-        "One token of each row. There is one row per sentence, or the same number of rows for "
-        "each, those of a sentence together; the memory is not repeated.",
+        "From the last token of each row to the logits of its next one. There is one row per "
+        "sentence, or the same number of rows for each sentence, those of a sentence together; "
+        "the memory is not repeated.",
         (
-            Value("tokens", "int64", (ROWS,), "The last ids, at first the start id."),
+            Value("tokens", "int64", (ROWS,), "The last id of each row; at first the start id."),
             *state,
             *memory,
         ),
@@ -144,12 +151,12 @@ def step_spec(pieces: Pieces) -> Declaration:
             Value(
                 "logits",
                 "float32",
-                (ROWS, Axis("vocabulary", pieces.vocabulary)),
-                "Of the next token, before softmax.",
+                (ROWS, Axis("vocabulary", parts.vocabulary)),
+                "Scores of the next token, before softmax.",
             ),
-            *([weights] if pieces.attends else []),
+            *([weights] if parts.attends else []),
             *(
-                replace(value, name=NEW + value.name, meaning="For the next step.")
+                replace(value, name=NEW + value.name, meaning="The state for the next step.")
                 for value in state
             ),
         ),

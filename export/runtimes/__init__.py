@@ -1,9 +1,7 @@
-"""Runtimes: what runs an exported model, and how long it takes.
+"""Runs exported models in each of their runtimes, and measures how long they take.
 
-- `artefacts`: Exported artefacts: where each is, what runs it, and running it out of its file.
-- `latency`: How long exported models take, measured where they run: without Python's TensorFlow.
-- `runner`: Runs an exported ONNX model where there is no TensorFlow: needs onnxruntime and numpy
-  alone.
-- `runtimes`: What runs exported artefacts: Python's TensorFlow, TensorFlow's C API, a server,
-  ONNX Runtime.
+- `artefacts`: describes an exported graph: where it is, what runs it, and how to run its file.
+- `runtimes`: runs artefacts in Python's TensorFlow, TensorFlow's C API, a server or ONNX Runtime.
+- `runner`: runs an ONNX model where only onnxruntime and numpy are installed; exports hold a copy.
+- `latency`: measures how long an exported model takes, without Python's TensorFlow.
 """

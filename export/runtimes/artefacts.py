@@ -1,6 +1,6 @@
-"""Exported artefacts: where each is, what runs it, and running it out of its file.
+"""Describes exported artefacts: where each is, what runs it, and how to run its file.
 
-A SavedModel runs in this program's TensorFlow, an ONNX model in a program of its own that never
+A SavedModel runs in this process's TensorFlow, an ONNX model in a separate process that never
 imports TensorFlow. Other ways to run them are in `runtimes`.
 """
 
@@ -23,7 +23,7 @@ from keras_s2s.export.specs.arrays import Arrays, Encode, as_valid
 from keras_s2s.export.specs.spec import IdsSpec, TextSpec
 from keras_s2s.search import Search
 
-BATCH_SIZES = (1, 7, 32)  # to compare at
+BATCH_SIZES = (1, 7, 32)  # at which an artefact is compared with Keras
 RUNNER = Path(__file__).with_name("runner.py")
 
 Run = Callable[[Sequence[Arrays]], Sequence[Arrays]]
@@ -33,9 +33,10 @@ class Origin(NamedTuple):
     """Where an artefact is and what runs it.
 
     Attributes:
-        runtime: one of `runtimes.RUNTIMES`.
-        path: its path in the output folder.
-        signature: of a SavedModel's signatures, which; else "".
+        runtime: name of one of `runtimes.RUNTIMES`.
+        path: path of the artefact in the output folder.
+        signature: name of the signature of a SavedModel, or of the step's file beside an encoder;
+            "" for others.
     """
 
     runtime: str
@@ -50,16 +51,17 @@ class Artefact(NamedTuple):
     """An exported graph that can be run.
 
     Attributes:
-        name: what the report calls it: its path in the output folder.
-        run: batches of inputs to batches of outputs; raises ExportError when it cannot.
-        ids: for a graph from ids to ids, its name and the search inside; None for text to text.
-        encode: from Python strings to what the runtime takes.
-        task: the name of a task of the caller's, for a graph that is neither of these.
-        origin: where it is and what runs it, so that it can be run again; None for what was made
-            by hand.
-        sizes: the batch sizes to compare at.
-        takes_nothing: whether it can be given an empty batch.
-        spec: what it declares, where that is more than what a SavedModel does.
+        name: name in the report, which is the path in the output folder.
+        run: function from batches of inputs to batches of outputs; it raises ExportError when it
+            fails.
+        ids: name and search of a graph from ids to ids; None for a graph from text to text.
+        encode: function from Python strings to the arrays that the runtime takes.
+        task: name of one of the caller's own tasks, for a graph that is neither of these.
+        origin: where the artefact is and what runs it, so that it can be run again; None for one
+            that was made by hand.
+        sizes: the batch sizes at which it is compared.
+        takes_nothing: whether it accepts an empty batch.
+        spec: the declaration of an artefact that declares more than a SavedModel does.
     """
 
     name: str
@@ -74,7 +76,7 @@ class Artefact(NamedTuple):
 
 
 def signature_run(model: LoadedModel, signature: str) -> Run:
-    """Runs a signature of a SavedModel in this program's TensorFlow."""
+    """Returns a function that runs a signature of a SavedModel in this process's TensorFlow."""
 
     def run(batches: Sequence[Arrays]) -> list[Arrays]:
         try:
@@ -88,11 +90,11 @@ def signature_run(model: LoadedModel, signature: str) -> Run:
 
 
 def onnx_run(path: Path, step: Path | None = None) -> Run:
-    """Runs an ONNX model out of its file, in a program of its own that never imports TensorFlow.
+    """Returns a function that runs the file of an ONNX model in a process without TensorFlow.
 
     Args:
-        path: the file; of an encoder where there is a `step`.
-        step: the other half of a pair, which the program loops over.
+        path: file of the model, or of an encoder if there is a `step`.
+        step: file of the step beside the encoder, which the process loops over.
     """
 
     def run(batches: Sequence[Arrays]) -> list[Arrays]:
@@ -101,9 +103,9 @@ def onnx_run(path: Path, step: Path | None = None) -> Run:
             "step": str(step) if step else None,
             "batches": [{name: array.tolist() for name, array in b.items()} for b in batches],
         }
-        # -P: the program's folder holds a module named onnx.
+        # -P keeps the runner's own folder out of the import path.
         command = [sys.executable, "-P", str(RUNNER)]
-        done = subprocess.run(
+        completed = subprocess.run(
             command,
             input=json.dumps(request),
             capture_output=True,
@@ -112,12 +114,15 @@ def onnx_run(path: Path, step: Path | None = None) -> Run:
             check=False,
             env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         )
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"]
+        if completed.returncode:
+            ended = f"its process ended with code {completed.returncode}"
+            lines = completed.stderr.strip().splitlines() or [ended]
             raise ExportError(f"{path.name} failed to run: {lines[-1]}")
-        answer = json.loads(done.stdout)
+        answer = json.loads(completed.stdout)
         if "tensorflow" in answer["packages"]:
-            raise ExportError(f"{path.name} was run in a program that imported TensorFlow.")
+            raise ExportError(
+                f"{path.name} must run without TensorFlow; its process imported TensorFlow."
+            )
         return [{name: _array(**value) for name, value in b.items()} for b in answer["batches"]]
 
     return run

@@ -1,8 +1,9 @@
-"""How long exported models take, measured where they run: without Python's TensorFlow.
+"""Measures how long exported models take, in a process without Python's TensorFlow.
 
     python -m keras_s2s.export.runtimes.latency PATH < {"batches": [[text, …], …]}
 
-prints the median of several runs for each batch. PATH is a version's folder or `model.onnx`.
+prints the median seconds of several runs for each batch. PATH is the folder of a SavedModel's
+version, or `model.onnx`.
 """
 
 from __future__ import annotations
@@ -21,21 +22,22 @@ import numpy as np
 from keras_s2s.export.errors import ExportError
 
 SIZES = (1, 8, 32)
-LEAST, MOST, SECONDS = 5, 50, 1.0  # runs of a batch, and when to stop in between
+# Each batch runs at least `LEAST` and at most `MOST` times, and stops in between after `SECONDS`.
+LEAST, MOST, SECONDS = 5, 50, 1.0
 
 
 def batches_of(texts: Sequence[str]) -> list[list[str]]:
-    """Batches of `SIZES` out of texts, begun anew where there are too few."""
+    """Returns batches of `SIZES` made of texts, which repeat where there are too few."""
     return [[texts[i % len(texts)] for i in range(size)] for size in SIZES]
 
 
 def measured(path: Path, batches: Sequence[Sequence[str]]) -> list[float]:
-    """The median seconds of each batch, in a program of its own.
+    """Returns the median seconds of each batch, measured in a separate process.
 
     Raises:
-        ExportError: If it cannot be run.
+        ExportError: If the model cannot be run.
     """
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-P", "-m", "keras_s2s.export.runtimes.latency", str(path)],
         input=json.dumps({"batches": batches}),
         capture_output=True,
@@ -43,34 +45,36 @@ def measured(path: Path, batches: Sequence[Sequence[str]]) -> list[float]:
         check=False,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["nothing"]
+    if completed.returncode:
+        ended = f"its process ended with code {completed.returncode}"
+        lines = completed.stderr.strip().splitlines() or [ended]
         raise ExportError(f"{path.name} could not be timed: {lines[-1]}")
-    seconds: list[float] = json.loads(done.stdout)
+    seconds: list[float] = json.loads(completed.stdout)
     return seconds
 
 
 def _runner(path: Path) -> Callable[[np.ndarray], object]:
-    """Texts to translations, in the runtime that the path is for."""
+    """Returns a function from texts to translations, in the runtime that a path belongs to."""
     if path.suffix == ".onnx":
         from keras_s2s.export.runtimes.runner import open_session
 
         session = open_session(path)
         return lambda texts: session.run(["translation"], {"text": texts})
-    from keras_s2s.export.serving.c_api import Library, Session
+    from keras_s2s.export.serving.c_api import Library
+    from keras_s2s.export.serving.session import Session
 
     served = Session(Library(), path)
     return lambda texts: served.run("serving_default", {"text": texts})
 
 
 def _median(run: Callable[[np.ndarray], object], texts: np.ndarray) -> float:
-    run(texts)  # the first run of a shape also plans it
-    found: list[float] = []
-    while len(found) < LEAST or (len(found) < MOST and sum(found) < SECONDS):
+    run(texts)  # not measured: a runtime plans memory for a new shape
+    seconds: list[float] = []
+    while len(seconds) < LEAST or (len(seconds) < MOST and sum(seconds) < SECONDS):
         begin = time.perf_counter()
         run(texts)
-        found.append(time.perf_counter() - begin)
-    return statistics.median(found)
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds)
 
 
 def _array(texts: Sequence[str], *, encoded: bool) -> np.ndarray:
@@ -82,10 +86,11 @@ def _array(texts: Sequence[str], *, encoded: bool) -> np.ndarray:
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print goes where errors go
-    go = _runner(target)
+    os.dup2(2, 1)  # output that libraries print goes to standard error
+    translate = _runner(target)
     encoded = target.suffix != ".onnx"
     medians = [
-        _median(go, _array(batch, encoded=encoded)) for batch in json.load(sys.stdin)["batches"]
+        _median(translate, _array(batch, encoded=encoded))
+        for batch in json.load(sys.stdin)["batches"]
     ]
     json.dump(medians, answers)

@@ -1,13 +1,15 @@
-"""Runs an exported ONNX model where there is no TensorFlow: needs onnxruntime and numpy alone.
+"""Runs an exported ONNX model where only onnxruntime and numpy are installed.
 
     python runner.py model.onnx < source.txt > target.txt
 
 translates line by line; a model with SentencePiece needs onnxruntime-extensions as well. `Pair` is
-an example of a search of one's own around `encoder.onnx` and `decoder_step.onnx`. The parity run
-starts this file as a program of its own, since TensorFlow and onnxruntime-extensions crash in one
-process; it then reads `{"model": path, "batches": [{input name: rows}]}` from standard input, for a
-pair with the path of the step as `"step"`, and writes `{"batches": [{output name: rows}],
-"packages": {name: version}}`. So nothing here imports the rest of the library.
+an example of how to write your own search around `encoder.onnx` and `decoder_step.onnx`.
+
+The comparison with Keras starts this file as a separate process, since TensorFlow and
+onnxruntime-extensions crash in one process. It then reads `{"model": path, "batches": [{input name:
+rows}]}` from standard input, with the path of the step as `"step"` for a pair, and writes
+`{"batches": [{output name: rows}], "packages": {name: version}}`. So nothing here imports the rest
+of the library.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ EXTENSIONS_DOMAIN = b"ai.onnx.contrib"
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """A session for the file; registers onnxruntime-extensions when the file names their domain."""
+    """Opens a session for a file, with onnxruntime-extensions if the file names their domain."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     if EXTENSIONS_DOMAIN in path.read_bytes():
@@ -37,7 +39,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
 
 
 class Pair:
-    """Greedy search around an encoder and a step.
+    """A greedy search around the files of an encoder and a decoder step.
 
     Args:
         encoder: path of `encoder.onnx`.
@@ -52,11 +54,16 @@ class Pair:
         )
 
     def get_inputs(self) -> list[Any]:
-        """As a session's."""
+        """Returns the inputs of the encoder, as a session does."""
         return list(self.encoder.get_inputs())
 
     def search(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Ids [batch, 1, max_length], their lengths and their log-probabilities [batch, 1]."""
+        """Decodes a batch.
+
+        Returns:
+            `output_ids` int64 [batch, 1, max_length], `output_lengths` int64 and `scores` float32
+            [batch, 1], where a score is a log-probability.
+        """
         names = [value.name for value in self.encoder.get_outputs()]
         values = dict(zip(names, self.encoder.run(None, inputs), strict=True))
         read = {value.name for value in self.step.get_inputs()}
@@ -68,14 +75,15 @@ class Pair:
         for t in range(self.max_length if rows else 0):
             given = {name: values[name] for name in read if name != "tokens"}
             names = [value.name for value in self.step.get_outputs()]
-            found = dict(zip(names, self.step.run(None, {"tokens": tokens, **given}), strict=True))
-            # What a step hands on is what the next one reads.
+            arrays = self.step.run(None, {"tokens": tokens, **given})
+            outputs = dict(zip(names, arrays, strict=True))
+            # The new state of a step is the state that the next one reads.
             values |= {
                 name.removeprefix("new_"): value
-                for name, value in found.items()
+                for name, value in outputs.items()
                 if name.startswith("new_")
             }
-            logits = found["logits"]
+            logits = outputs["logits"]
             tokens = logits.argmax(axis=-1)
             if t == self.max_length - 1:
                 tokens[:] = self.end_id
@@ -93,7 +101,7 @@ class Pair:
 def run_batches(
     session: onnxruntime.InferenceSession | Pair, batches: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Runs batches of nested lists; gives nested lists, with the dtype and shape of each output."""
+    """Runs batches of nested lists and yields nested lists, with dtype and shape of each output."""
     inputs = {value.name: value for value in session.get_inputs()}
     if isinstance(session, onnxruntime.InferenceSession):
         inputs |= {value.name: value for value in session.get_overridable_initializers()}
@@ -101,7 +109,7 @@ def run_batches(
         given = {}
         for name, rows in batch.items():
             array = np.array(rows, DTYPES[inputs[name].type])
-            # A list without rows does not tell how many axes there are.
+            # The shape of a list without rows lacks the axes behind the first.
             missing = len(inputs[name].shape) - array.ndim
             given[name] = array.reshape(array.shape + (1,) * missing)
         if isinstance(session, Pair):
@@ -116,7 +124,7 @@ def run_batches(
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """What the parity run asks for."""
+    """Answers a request of the comparison with Keras."""
     model, step = Path(request["model"]), request.get("step")
     session = Pair(model, Path(step)) if step else open_session(model)
     batches = list(run_batches(session, request["batches"]))
@@ -126,7 +134,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def translate_lines(path: Path, batch_size: int = 32) -> None:
-    """Standard input to standard output, line by line."""
+    """Translates standard input to standard output, line by line."""
     session = open_session(path)
     texts = sys.stdin.buffer.read().decode("utf-8", "replace").split("\n")
     if texts[-1] == "":

@@ -1,7 +1,7 @@
-"""What runs exported artefacts: Python's TensorFlow, TensorFlow's C API, a server, ONNX Runtime.
+"""Runs exported artefacts in Python's TensorFlow, TensorFlow's C API, a server or ONNX Runtime.
 
-A runtime here is a class that opens files below one folder and runs them; a new one is a class and
-a name in `RUNTIMES`.
+A runtime is a class that opens files below one folder and runs them. To add one, write a class and
+give it a name in `RUNTIMES`.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ from keras_s2s.export.serving.process import RemoteSession
 from keras_s2s.export.serving.rest import RestServer
 from keras_s2s.export.specs.arrays import Arrays, Encode, as_bytes, as_valid
 
-MODEL = "model"  # what a server calls the model does not matter here
+MODEL = "model"  # any name will do for the simulated server
 
 
 class Runtime(abc.ABC):
-    """Runs the artefacts below a folder; what it opens stays open until `close`.
+    """A runtime for the artefacts below a folder, which keeps them open until `close`.
 
     Args:
-        runtimes: all runtimes below that folder.
+        runtimes: the runtimes of that folder, of which this is one.
     """
 
-    encode: Encode  # from Python strings to what it takes
-    sizes: Sequence[int] = BATCH_SIZES  # to compare at
-    takes_nothing = True  # whether an empty batch can be put to it
+    encode: Encode  # function from Python strings to the arrays that the runtime takes
+    sizes: Sequence[int] = BATCH_SIZES  # the batch sizes at which artefacts are compared
+    takes_nothing = True  # whether it accepts an empty batch
 
     def __init__(self, runtimes: Runtimes) -> None:
         self.runtimes = runtimes
 
     @abc.abstractmethod
     def run(self, origin: Origin) -> Run:
-        """What runs one artefact; it raises ExportError where that fails."""
+        """Returns a function that runs one artefact and raises ExportError when that fails."""
 
     def close(self) -> None:
-        """Lets go of everything; most hold nothing."""
+        """Closes everything that is open. Most runtimes keep nothing open."""
         return
 
 
 class PythonTensorFlow(Runtime):
-    """A SavedModel in this program's TensorFlow."""
+    """Runs a SavedModel in this process's TensorFlow."""
 
     encode = staticmethod(as_bytes)
 
@@ -74,7 +74,7 @@ class PythonTensorFlow(Runtime):
 
 
 class CApi(Runtime):
-    """A SavedModel as a server runs it, in a program that never imports TensorFlow."""
+    """Runs a SavedModel as a server does, in a process that never imports TensorFlow."""
 
     encode = staticmethod(as_bytes)
 
@@ -98,7 +98,7 @@ class CApi(Runtime):
 
 
 class Merged(CApi):
-    """Each sentence as a request of its own, merged as a server with batching merges them."""
+    """Sends each sentence as one request, and merges requests as a server with batching does."""
 
     sizes = tuple(size for size in BATCH_SIZES if size > 1)
     takes_nothing = False
@@ -111,7 +111,7 @@ class Merged(CApi):
 
 
 def _request(batch: Arrays, row: int) -> dict[str, np.ndarray]:
-    """One row of a batch; ids as long as they are, so that it is the server that pads them."""
+    """Returns one row of a batch, with its ids cut to their length so that the server pads them."""
     request = {name: array[row : row + 1] for name, array in batch.items()}
     if "input_lengths" in request:
         request["input_ids"] = request["input_ids"][:, : int(request["input_lengths"][0])]
@@ -119,7 +119,7 @@ def _request(batch: Arrays, row: int) -> dict[str, np.ndarray]:
 
 
 class Rest(CApi):
-    """A batch as JSON in a server's row format, and its answer read back."""
+    """Sends a batch as JSON in the row format of a server's REST interface."""
 
     sizes = BATCH_SIZES[-1:]
     takes_nothing = False  # the row format has no empty batch
@@ -152,7 +152,7 @@ class Rest(CApi):
 
 
 class RestColumns(Rest):
-    """The same in the columnar format."""
+    """Sends a batch as JSON in the columnar format of a server's REST interface."""
 
     def _body(self, signature: str, batch: Arrays) -> bytes:
         return _body(signature, "inputs", {name: _plain(array) for name, array in batch.items()})
@@ -163,7 +163,7 @@ class RestColumns(Rest):
 
 def _body(signature: str, key: str, values: Any) -> bytes:
     request = {"signature_name": signature, key: values}
-    # Raw bytes, valid or not: a server reads them as they come.
+    # Raw bytes, whether valid UTF-8 or not, because a server reads them as they come.
     return json.dumps(request, ensure_ascii=False).encode("utf-8", "surrogateescape")
 
 
@@ -174,7 +174,7 @@ def _plain(array: np.ndarray) -> list[Any]:
 
 
 class OnnxRuntime(Runtime):
-    """An ONNX model in ONNX Runtime, in a program that never imports TensorFlow."""
+    """Runs an ONNX model in ONNX Runtime, in a process that never imports TensorFlow."""
 
     encode = staticmethod(as_valid)
 
@@ -183,7 +183,7 @@ class OnnxRuntime(Runtime):
 
 
 class OnnxPair(Runtime):
-    """An encoder and the step beside it, looped over by the greedy search of `runner`."""
+    """Runs an encoder and the step beside it, in the greedy search of `runner`."""
 
     encode = staticmethod(as_valid)
 
@@ -204,10 +204,10 @@ RUNTIMES: dict[str, Callable[[Runtimes], Runtime]] = {
 
 
 class Runtimes:
-    """One runtime of each kind below a folder. Make them with `runtimes_below`.
+    """The runtimes of a folder, each opened on its first use. Make them with `runtimes_below`.
 
     Attributes:
-        folder: an export's folder, or one that will become it.
+        folder: folder of an export, or the folder that will become it.
     """
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
@@ -217,17 +217,17 @@ class Runtimes:
 
     def __getitem__(self, name: str) -> Runtime:
         if name not in RUNTIMES:
-            raise ExportError(f"There is no runtime {name!r}; there are {', '.join(RUNTIMES)}.")
+            raise ExportError(f"A runtime must be one of {', '.join(RUNTIMES)}; got {name!r}.")
         if name not in self._open:
             runtime = self._open[name] = RUNTIMES[name](self)
             self._stack.callback(runtime.close)
         return self._open[name]
 
     def session(self, path: str) -> RemoteSession:
-        """The session that serves a version's folder; opened once.
+        """Returns the session that serves the folder of a version, opened once.
 
         Raises:
-            ExportError: If it cannot be.
+            ExportError: If the SavedModel fails to load.
         """
         if path not in self._sessions:
             try:
@@ -238,7 +238,7 @@ class Runtimes:
         return self._sessions[path]
 
     def artefact(self, origin: Origin, task: str) -> Artefact:
-        """What is compared: an artefact, what runs it, and the name of its task."""
+        """Returns the artefact at an origin, to be compared by the task of that name."""
         runtime = self[origin.runtime]
         return Artefact(
             str(origin),
@@ -253,6 +253,6 @@ class Runtimes:
 
 @contextmanager
 def runtimes_below(folder: Path) -> Iterator[Runtimes]:
-    """Runtimes for what is below a folder, closed at the end."""
+    """Opens the runtimes of a folder, and closes them at the end of the `with` block."""
     with ExitStack() as stack:
         yield Runtimes(folder, stack)

@@ -1,7 +1,7 @@
-"""Writes and reads SavedModels that a stock TensorFlow Serving can load.
+"""Writes and loads SavedModels that a stock TensorFlow Serving can load.
 
-Version folders and their publication are the work of `publication`, the files that stand beside a
-SavedModel that of `serving`.
+The folder around a SavedModel is the work of `version`, its publication that of `publication`, and
+the files beside it that of `serving`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Run = Callable[[Mapping[str, Any]], dict[str, np.ndarray]]
 
 
 def write_saved_model(plan: ExportPlan, folder: Path) -> None:
-    """Writes a SavedModel with the signatures that `signatures` declares.
+    """Writes a SavedModel with the signatures that the plan declares.
 
     Args:
-        plan: what to export, and for which server.
+        plan: the plan of the export, with the translator and the oldest server.
         folder: the SavedModel's folder; it must not exist.
 
     Raises:
         ExportError: If the graph holds an operator, or an attribute of one, that the server lacks.
-        ValueError: If nothing is known of that server.
+        ValueError: If the operators of that server are unknown.
     """
     graph = ServedGraph(plan)
     with without_cudnn(plan.translator.model):
@@ -41,7 +41,7 @@ def write_saved_model(plan: ExportPlan, folder: Path) -> None:
 
 
 class LoadedModel:
-    """A SavedModel in this program's TensorFlow; it is loaded when something is run first.
+    """A SavedModel in this process's TensorFlow, loaded when a signature first runs.
 
     Args:
         folder: the SavedModel's folder.
@@ -52,10 +52,10 @@ class LoadedModel:
         self._loaded: Any = None
 
     def signature(self, name: str = TEXT) -> Run:
-        """A function from arrays by input name to arrays by output name; strings are bytes.
+        """Returns a function from arrays by input name to arrays by output name; strings are bytes.
 
         Raises:
-            ExportError: If there is no such signature.
+            ExportError: If the SavedModel has no such signature.
         """
         if self._loaded is None:
             self._loaded = tf.saved_model.load(str(self.folder))
@@ -67,7 +67,7 @@ class LoadedModel:
 
         def run(inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
             given = {key: tf.constant(value) for key, value in inputs.items()}
-            # `self` is kept by this function, and owns the variables.
+            # This function keeps `self` alive, and with it the variables of the loaded model.
             returned = self._loaded.signatures[name](**given)
             return {key: tensor.numpy() for key, tensor in returned.items()}
 

@@ -1,4 +1,4 @@
-"""What a SavedModel serves: the four signatures as TensorFlow functions of one module."""
+"""Builds the four signatures of a SavedModel as TensorFlow functions of one module."""
 
 from __future__ import annotations
 
@@ -23,31 +23,34 @@ Outputs = dict[str, tf.Tensor]
 
 
 class ServedGraph(tf.Module):
-    """The signatures that `signatures` declares, with the translator's own search and a beam.
+    """A module with the signatures of a plan: the translator's own search and a beam search.
 
-    1. Tokens; the tokenizer repairs invalid UTF-8, so that one bad text does not fail the batch
-       that a server merged it into.
-    2. Cut to `max_source_length − 1`, then the end id, then padding to the longest row: at least
-       one position, whatever the text.
-    3. Search; ids become text.
+    A signature that takes text works as follows:
+
+    1. It splits text into tokens. The tokenizer repairs invalid UTF-8, so that one bad text does
+       not fail the batch that a server merged it into.
+    2. It cuts each row to `max_source_length − 1` ids, adds the end id, and pads to the longest
+       row. So a row has at least one position, whatever the text.
+    3. It searches, and turns ids back into text.
 
     Args:
-        plan: what to export. The translator's variables and the tables of its tokenizers become
-            this module's.
+        plan: the plan of the export. The translator's variables and the tables of its tokenizers
+            become variables and tables of this module.
 
     Attributes:
-        functions: a `tf.function` by the name of its signature.
+        functions: a `tf.function` for each name of a signature.
     """
 
     def __init__(self, plan: ExportPlan) -> None:
         super().__init__()
         translator, specs = plan.translator, plan.signatures
-        self._translator = _Untracked(translator)
+        self._untracked = _Untracked(translator)
         self.source = translator.source_tokenizer.module()
         self.target = translator.target_tokenizer.module()
-        # Keras models are no part of a plain SavedModel; their variables have to be. TensorFlow's
-        # own variables: of Keras' TensorFlow would save copies under other names, restore those,
-        # and a server would find what the graph reads uninitialised, although Python finds it all.
+        # A plain SavedModel does not track Keras models, so their variables are attributes here.
+        # They must be TensorFlow's own variables. Of Keras' variables TensorFlow would save copies
+        # under other names and restore those; a server would then find the variables that the graph
+        # reads uninitialised, although everything works in Python.
         self.weights = [variable.value for variable in translator.model.variables]
         on_ids = ids_function(translator, translator.search, plan.ids)
         bodies: dict[str, Callable[..., Outputs]] = {
@@ -62,20 +65,20 @@ class ServedGraph(tf.Module):
         }
 
     def _source_ids(self, text: tf.Tensor) -> tf.Tensor:
-        translator = self._translator.it
-        # A server checks no shapes: it is the graph that must refuse [["a"]].
+        translator = self._untracked.translator
+        # A server checks no shapes, so the graph itself must refuse [["a"]].
         text = tf.ensure_shape(text, [None])
         tokens = self.source.encode(text)[:, : translator.max_source_length - 1]
         ends = tf.fill([tf.shape(text)[0], 1], translator.source_tokenizer.end_id)
         return tf.concat([tokens, ends], axis=1).to_tensor(translator.model.pad_id)  # (B, S)
 
     def _translation(self, text: tf.Tensor) -> Outputs:
-        translator = self._translator.it
+        translator = self._untracked.translator
         result = search_ids(translator, translator.search, self._source_ids(text))
         return {"translation": self.target.decode(result.ids[:, 0])}
 
     def _beam(self, beam: Search, text: tf.Tensor) -> Outputs:
-        result = search_ids(self._translator.it, beam, self._source_ids(text))
+        result = search_ids(self._untracked.translator, beam, self._source_ids(text))
         rows = tf.reshape(result.ids, [-1, beam.max_length])  # (B·K, L)
         translations = tf.reshape(self.target.decode(rows), tf.shape(result.scores))  # (B, K)
         return _finite(
@@ -87,7 +90,7 @@ class ServedGraph(tf.Module):
         )
 
     def _alignments(self, text: tf.Tensor) -> Outputs:
-        translator = self._translator.it
+        translator = self._untracked.translator
         source_ids = self._source_ids(text)
         result = search_ids(translator, translator.search, source_ids, keep_weights=True)
         ids = result.ids[:, 0]  # (B, L)
@@ -103,19 +106,19 @@ class ServedGraph(tf.Module):
 
 
 class _Untracked:
-    """Keeps an object out of what TensorFlow saves."""
+    """Holds a translator as an attribute that TensorFlow does not save."""
 
     def __init__(self, translator: Translator) -> None:
-        self.it = translator
+        self.translator = translator
 
 
 def _pieces(tokenizer: Tokenizer, ids: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """`Tokenizer.pieces` of ids `(B, L)` where they are real, and "" elsewhere."""
+    """Looks up `Tokenizer.pieces` of ids `(B, L)` where they are `real`, and "" elsewhere."""
     pieces = tf.constant(tokenizer.pieces(range(tokenizer.vocabulary_size)))
     return tf.where(real, tf.gather(pieces, ids), "")
 
 
 def _finite(outputs: Outputs) -> Outputs:
-    """Scores of minus infinity as the lowest number there is; NaN stays."""
+    """Replaces scores of minus infinity by the lowest float32 number; NaN stays."""
     scores = outputs["scores"]
     return {**outputs, "scores": tf.where(scores < LOWEST, LOWEST, scores)}

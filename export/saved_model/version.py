@@ -1,4 +1,4 @@
-"""Everything in the folder of one version: SavedModel, batching parameters, warm-up requests."""
+"""Writes the folder of one version: SavedModel, batching parameters, warm-up requests."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from keras_s2s.export.specs.arrays import as_bytes
 from keras_s2s.export.specs.plan import ExportPlan
 from keras_s2s.export.specs.spec import GraphSpec
 
-SHORT = 1  # source length of the short warm-up requests: the end id alone
+SHORT = 1  # source length of the short warm-up requests, which hold the end id alone
 
 
 def write_version(plan: ExportPlan, folder: Path) -> None:
-    """Writes a version's folder, ready to be served.
+    """Writes the folder of a version, ready to be served.
 
     Args:
-        plan: what to export, and for which server.
-        folder: the folder, named by its version, in a folder named by the model.
+        plan: the plan of the export, with the translator and the oldest server.
+        folder: the folder of the version, whose name is the version's number and whose parent has
+            the name of the model.
 
     Raises:
-        ExportError: If the graph holds what the server lacks.
+        ExportError: If the graph holds an operator, or an attribute of one, that the server lacks.
     """
     write_saved_model(plan, folder)
     (folder / BATCHING).write_text(batching_parameters(), encoding="utf-8")
@@ -37,11 +38,13 @@ def write_version(plan: ExportPlan, folder: Path) -> None:
 
 
 def warmup_requests(specs: Mapping[str, GraphSpec], longest: int) -> list[Request]:
-    """For every signature a batch of one and of the largest size, of short and of long sources.
+    """Returns warm-up requests for every signature.
+
+    Each signature gets batches of one and of the largest size, of short and of long sources.
 
     Args:
-        specs: the signatures' declarations.
-        longest: source length in ids of the long requests.
+        specs: the declarations of the signatures, by name.
+        longest: source length of the long requests, in ids.
     """
     return [
         Request(name, _bytes(spec.sample(batch, length, seed=0)))
@@ -55,17 +58,17 @@ def replay_warmup(session: Servable, folder: Path) -> int:
     """Runs the warm-up requests of a version as a server does before the model is available.
 
     Returns:
-        How many there were.
+        The number of requests.
 
     Raises:
-        ExportError: If one fails; a server would not load the model.
+        ExportError: If a request fails, because a server would then not load the model.
     """
     requests = read_warmup(folder)
     for number, request in enumerate(requests, 1):
         if request.signature not in session.signatures:
             raise ExportError(
-                f"Warm-up request {number} is for {request.signature!r}; the signatures are "
-                f"{sorted(session.signatures)}."
+                f"Warm-up request {number} must be for one of the signatures "
+                f"{sorted(session.signatures)}; got {request.signature!r}."
             )
         try:
             session.run(request.signature, request.inputs)

@@ -1,8 +1,8 @@
-"""How TensorFlow Serving merges requests into one batch: its rules, over any session.
+"""Merges requests into one batch by the rules of TensorFlow Serving, over any session.
 
-Follows `BatchingSession` of tensorflow/serving (batching/batching_session.cc, batching_util.cc at
-2.20.0): what is written of errors and of padding is what a server does. Time plays no part here;
-the caller says which requests meet.
+The rules follow `BatchingSession` of tensorflow/serving (batching/batching_session.cc,
+batching_util.cc at 2.20.0), including its errors and its padding. Time plays no part here; the
+caller says which requests meet.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Batcher:
-    """Runs requests that meet as one batch, and gives each its own part of the outputs.
+    """Runs requests that meet as one batch, and returns to each its own part of the outputs.
 
     Args:
-        session: what runs a batch.
-        allowed_batch_sizes: a batch is filled up to the next of them.
+        session: the session that runs a batch.
+        allowed_batch_sizes: the sizes of batches in rising order; a batch is filled up to the next
+            one.
         pad_variable_length_inputs: whether requests of unequal shapes may meet; the shorter ones
-            are padded at their ends, with their own first element.
+            are padded at their ends with their own first element.
     """
 
     def __init__(
@@ -42,10 +43,10 @@ class Batcher:
         self.pad_variable_length_inputs = pad_variable_length_inputs
 
     def run(self, signature: str, requests: Sequence[Arrays]) -> list[dict[str, np.ndarray]]:
-        """The outputs of each of the requests that met.
+        """Runs the requests that met, and returns the outputs of each.
 
         Raises:
-            StatusError: What a server answers to all of them.
+            StatusError: If a server would refuse the batch; it is the answer to all requests.
         """
         sizes = [batch_size(request) for request in requests]
         rows = sum(sizes)
@@ -86,16 +87,16 @@ class Batcher:
                     f"Tensors with name '{name}' from different tasks have different shapes and "
                     "padding is turned off.",
                 )
-            # Rows that fill the batch up are copies of the first row of the last request.
+            # The rows that fill up the batch are copies of the first row of the last request.
             merged[name] = np.concatenate([*arrays, *[arrays[-1][:1]] * missing])
         return merged
 
 
 def batch_size(request: Arrays) -> int:
-    """Rows of a request.
+    """Returns the number of rows of a request.
 
     Raises:
-        StatusError: If its inputs do not have as many rows as each other.
+        StatusError: If its inputs have different numbers of rows, or one is a scalar.
     """
     if any(array.ndim == 0 for array in request.values()):
         raise StatusError(
@@ -111,16 +112,16 @@ def batch_size(request: Arrays) -> int:
 
 
 def padded(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """An array padded behind to a shape but for its rows, with its own first element.
+    """Pads an array at its ends with its own first element, up to a shape except for its rows.
 
     Raises:
-        StatusError: If it holds no element to pad with.
+        StatusError: If the array holds no element to pad with.
     """
-    wanted = (array.shape[0], *shape[1:])
-    if np.prod(wanted) == array.size:
-        return array.reshape(wanted)
+    padded_shape = (array.shape[0], *shape[1:])
+    if np.prod(padded_shape) == array.size:
+        return array.reshape(padded_shape)
     if not array.size:
         raise StatusError(INVALID_ARGUMENT, "Got empty tensor in batch of non-empty tensors.")
-    grown = np.full(wanted, array.flat[0], array.dtype)
+    grown = np.full(padded_shape, array.flat[0], array.dtype)
     grown[tuple(slice(size) for size in array.shape)] = array
     return grown

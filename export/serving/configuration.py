@@ -1,8 +1,8 @@
-"""The files that tell a TensorFlow Serving how to serve: batching, models, monitoring.
+"""Writes the files that tell TensorFlow Serving how to serve: batching, models, monitoring.
 
-All are protocol buffers as text. `batching_params.pbtxt` stands in a version's folder and is read
-with --enable_per_model_batching_parameters, the other two stand beside the models' folders and are
-named on the command line.
+All are protocol buffers as text. `batching_params.pbtxt` lies in the folder of a version, and a
+server reads it with --enable_per_model_batching_parameters. The other two lie beside the folders of
+the models, and the server's command line names them.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ BATCHING = "batching_params.pbtxt"
 MODELS = "models.config"
 MONITORING = "monitoring.config"
 
-BATCH_SIZES = (1, 2, 4, 8, 16, 32)  # a merged batch is filled up to the next of them
-ROOT = "/models"  # where the server's container has the exported serving/
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)  # a merged batch is filled up to the next of these sizes
+ROOT = "/models"  # path of the exported serving/ inside the server's container
 LABEL = "stable"
 METRICS = "/monitoring/prometheus/metrics"
 
 
 def batching_parameters() -> str:
-    """`batching_params.pbtxt`: requests within 2 ms become one batch of up to 32 sentences.
+    """Returns `batching_params.pbtxt`: requests within 2 ms become a batch of up to 32 sentences.
 
-    Ids of several lengths are padded to one, which the signature `ids` allows: it goes by lengths.
+    The server pads ids of several lengths to one length. The signature `ids` allows that, because
+    it masks by lengths.
     """
     sizes = "\n".join(f"allowed_batch_sizes: {size}" for size in BATCH_SIZES)
     return f"""\
@@ -40,10 +41,10 @@ pad_variable_length_inputs: true
 
 
 def models_config(models: Sequence[tuple[str, int]]) -> str:
-    """`models.config`: each model at the version that was exported last, under the label `stable`.
+    """Returns `models.config`, which serves each model at its given version, labelled `stable`.
 
     Args:
-        models: names and versions.
+        models: names and versions of the models.
     """
     parts = [
         f"""\
@@ -61,27 +62,27 @@ def models_config(models: Sequence[tuple[str, int]]) -> str:
 
 
 def monitoring_config() -> str:
-    """`monitoring.config`: metrics for Prometheus, on the REST port."""
+    """Returns `monitoring.config`, which offers metrics for Prometheus on the REST port."""
     return f'prometheus_config {{ enable: true path: "{METRICS}" }}\n'
 
 
 def served_models(serving: Path) -> list[tuple[str, int]]:
-    """The models in an exported `serving/` with their highest versions."""
-    found = []
+    """Returns the models in an exported `serving/` with their highest versions."""
+    models = []
     folders = (path for path in serving.iterdir() if path.is_dir() and path.name[0] != ".")
     for folder in sorted(folders):
         versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
         if versions:
-            found.append((folder.name, max(versions)))
-    return found
+            models.append((folder.name, max(versions)))
+    return models
 
 
 def write_configuration(serving: Path, temporary: Path) -> None:
-    """Writes `models.config` and `monitoring.config` for the models that are there.
+    """Writes `models.config` and `monitoring.config` for the models in an exported `serving/`.
 
     Args:
         serving: the exported `serving/`.
-        temporary: a folder on the same file system, from where files are renamed into place.
+        temporary: a folder on the same file system, from which files are renamed into place.
     """
     texts = {MODELS: models_config(served_models(serving)), MONITORING: monitoring_config()}
     for name, text in texts.items():

@@ -1,7 +1,7 @@
-"""TensorFlow Serving's mapping of JSON to tensors and back, with its errors.
+"""Converts JSON to tensors and back by the rules of TensorFlow Serving, with its errors.
 
-Follows tensorflow/serving at 2.20.0 (util/json_tensor.cc, g3doc/api_rest.md): the row format
-(`instances` to `predictions`), the columnar one (`inputs` to `outputs`), and the dtypes.
+The rules follow tensorflow/serving at 2.20.0 (util/json_tensor.cc, g3doc/api_rest.md): the row
+format (`instances` to `predictions`), the columnar format (`inputs` to `outputs`), and the dtypes.
 """
 
 from __future__ import annotations
@@ -14,38 +14,39 @@ from typing import Any
 
 import numpy as np
 
-from keras_s2s.export.serving.c_api import DTYPES, STRING, Signature, StatusError
+from keras_s2s.export.serving.c_api import DTYPES, STRING, StatusError
+from keras_s2s.export.serving.session import Signature
 
 INVALID_ARGUMENT = 3
 TYPE_NAMES = {
     **{1: "DT_FLOAT", 2: "DT_DOUBLE", 3: "DT_INT32", 7: "DT_STRING", 9: "DT_INT64"},
     10: "DT_BOOL",
 }
-BYTES_SUFFIX = "_bytes"  # outputs so named are written in base64
+BYTES_SUFFIX = "_bytes"  # outputs whose names end so are written in base64
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """A JSON object; bytes that are no UTF-8 pass, as a server lets them.
+    """Parses a JSON object; bytes that are not valid UTF-8 are accepted, as by a server.
 
     Raises:
-        StatusError: If it is none.
+        StatusError: If the bytes are not a JSON object.
     """
     if not body:
         raise StatusError(INVALID_ARGUMENT, "JSON Parse error: The document is empty")
     try:
-        found = json.loads(body.decode("utf-8", "surrogateescape"))
+        request = json.loads(body.decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError) as error:
         raise StatusError(INVALID_ARGUMENT, f"JSON Parse error: {error}") from error
-    if not isinstance(found, dict):
-        raise StatusError(INVALID_ARGUMENT, f"JSON Value: {_shown(found)} Is not object")
-    return found
+    if not isinstance(request, dict):
+        raise StatusError(INVALID_ARGUMENT, f"JSON Value: {_shown(request)} Is not object")
+    return request
 
 
 def tensors(request: Mapping[str, Any], signature: Signature) -> tuple[bool, dict[str, np.ndarray]]:
-    """Whether a request is in the row format, and its inputs.
+    """Returns whether a request is in the row format, and its inputs as arrays by name.
 
     Raises:
-        StatusError: What is wrong with it.
+        StatusError: If the request does not fit the signature; the message is the server's.
     """
     if "instances" in request and "inputs" in request:
         raise StatusError(
@@ -121,15 +122,15 @@ def _from_columns(inputs: Any, signature: Signature) -> dict[str, np.ndarray]:
     for name in names:
         if name not in inputs:
             raise StatusError(INVALID_ARGUMENT, f"Missing named input: {name} in 'inputs' object.")
-    # What is not named in the signature is not looked at.
+    # A server ignores inputs that the signature does not name.
     return {name: tensor(inputs[name], signature.inputs[name].dtype) for name in names}
 
 
 def tensor(value: Any, dtype: int) -> np.ndarray:
-    """A JSON value as an array: lists nest, all of one shape.
+    """Converts a JSON value, which may be nested lists, to an array.
 
     Raises:
-        StatusError: If they do not, or if a value is not of the dtype.
+        StatusError: If lists at the same level differ in length, or a value is not of the dtype.
     """
     shape: list[int] = []
     inner = value
@@ -148,6 +149,7 @@ def tensor(value: Any, dtype: int) -> np.ndarray:
 
 
 def _collect(value: Any, level: int, shape: list[int], dtype: int, leaves: list[Any]) -> None:
+    """Appends the values in nested lists to `leaves`, and checks the lists against the shape."""
     if not isinstance(value, list):
         if level != len(shape):
             raise StatusError(
@@ -222,10 +224,10 @@ def _is_named(value: Any) -> bool:
 
 
 def rows_json(outputs: Mapping[str, np.ndarray]) -> str:
-    """The answer in the row format.
+    """Writes an answer in the row format.
 
     Raises:
-        StatusError: If the outputs are not rows.
+        StatusError: If an output is a scalar, or outputs differ in their number of rows.
     """
     sizes: set[int] = set()
     for name, array in outputs.items():
@@ -252,7 +254,7 @@ def rows_json(outputs: Mapping[str, np.ndarray]) -> str:
 
 
 def columns_json(outputs: Mapping[str, np.ndarray]) -> str:
-    """The answer in the columnar format."""
+    """Writes an answer in the columnar format."""
     written = {name: _value(array, name) for name, array in sorted(outputs.items())}
     if len(written) == 1:
         (value,) = written.values()
@@ -276,7 +278,7 @@ def _value(value: Any, name: str) -> str:
 
 
 def _decimal(value: np.floating) -> str:
-    """A number in as few digits as bring it back; what is not finite as a bare word."""
+    """Writes a number with as few digits as identify it; infinity and NaN are bare words."""
     if np.isnan(value):
         return "NaN"
     if np.isinf(value):

@@ -1,9 +1,9 @@
-"""The protocol buffers of TensorFlow and its server, in the fields that this package needs.
+"""Declares the protocol buffers of TensorFlow and its server, in the fields needed here.
 
-TensorFlow's package holds classes for its own messages, and `tensorflow-serving-api` for those of
-the server. The program that serves a SavedModel must do without the first, this library does
-without the second; so `google.protobuf` makes classes out of the fields declared here. Fields that
-are not declared are skipped.
+TensorFlow's package holds classes for its own messages, and `tensorflow-serving-api` holds those of
+the server. The process that serves a SavedModel must not import the first, and this library does
+without the second. So `google.protobuf` makes classes out of the fields declared here, which skip
+all other fields.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from google.protobuf.descriptor_pb2 import (
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClassesForFiles
 
-# Each message with its fields as the .proto files of TensorFlow and TensorFlow Serving have them,
-# but for TensorProto, which is `bytes` here: a serialized message and bytes look the same.
+# Each message with its fields as in the .proto files of TensorFlow and TensorFlow Serving, except
+# that a TensorProto is `bytes` here: a serialized message and bytes look the same.
 DECLARED = {
     # tensorflow/core/framework: op_def.proto, tensor_shape.proto
     "OpList": "repeated OpDef op = 1",
@@ -43,10 +43,10 @@ _FIELD = re.compile(r"(repeated |map<string, )?(\w+)>? (\w+) = (\d+)")
 
 
 def classes_of(declared: Mapping[str, str]) -> dict[str, Any]:
-    """A class for each message.
+    """Makes a class for each declared message.
 
     Args:
-        declared: the fields of each, as in `DECLARED`.
+        declared: the fields of each message, as in `DECLARED`.
 
     Example:
         >>> Dim = classes_of({"Dim": "int64 size = 1"})["Dim"]
@@ -58,7 +58,7 @@ def classes_of(declared: Mapping[str, str]) -> dict[str, Any]:
         message = file.message_type.add(name=name)
         for field in fields.split("; "):
             _declare(message, field)
-    # A pool of its own: in the common one TensorFlow's declarations may stand under such names.
+    # In the default pool, TensorFlow's own declarations may have the same names.
     pool = DescriptorPool()
     pool.Add(file)
     return GetMessageClassesForFiles([file.name], pool)
@@ -68,7 +68,10 @@ def _declare(message: DescriptorProto, field: str) -> None:
     """Adds a field, written as in a .proto file, to the description of a message."""
     parts = _FIELD.fullmatch(field)
     if parts is None:
-        raise ValueError(f"{message.name} has no field that reads {field!r}.")
+        raise ValueError(
+            f"A field of {message.name} must be written as in a .proto file, such as "
+            f"'repeated Dim dim = 2'; got {field!r}."
+        )
     kind, type_name, name, number = parts.groups()
     if kind and kind.startswith("map"):  # a map is a repeated message of a key and a value
         entry = message.nested_type.add(name=name.title().replace("_", "") + "Entry")

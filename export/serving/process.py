@@ -1,9 +1,9 @@
-"""A SavedModel served by a program of its own, which has TensorFlow's C API and no Python of it.
+"""Serves a SavedModel in a process of its own, with TensorFlow's C API and without its Python.
 
     python -m keras_s2s.export.serving.process FOLDER [SITE [LEFT_OUT…]]
 
 loads the SavedModel with the shared libraries of SITE and answers JSON lines; `RemoteSession` is
-the other end. A program of its own, because one process can load one TensorFlow, and because a
+the other end. The process is separate because a process can load only one TensorFlow, and because a
 model that needs Python's TensorFlow after all must fail here.
 """
 
@@ -24,35 +24,36 @@ from typing import Any, Protocol
 import numpy as np
 
 from keras_s2s.export.errors import ExportError
-from keras_s2s.export.serving.c_api import Library, Session, Signature, StatusError, TensorInfo
+from keras_s2s.export.serving.c_api import Library, StatusError
+from keras_s2s.export.serving.session import Session, Signature, TensorInfo
 
 
 class Servable(Protocol):
-    """What serves a SavedModel: a `Session` or a `RemoteSession`."""
+    """A protocol for whatever serves a SavedModel: a `Session` or a `RemoteSession`."""
 
     signatures: dict[str, Signature]
 
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Iterable[str] | None = None
     ) -> dict[str, np.ndarray]:
-        """Runs a signature."""
+        """Runs a signature as `Session.run` does."""
 
 
 class RemoteSession:
-    """A `Session` in a program of its own, which lives until `close`.
+    """A `Session` in a process of its own, which lives until `close`.
 
     Args:
         folder: the SavedModel's version folder.
-        site: where the shared libraries are; the installed ones when omitted.
-        leave_out: libraries of TensorFlow Text that the server lacks.
+        site: folder of TensorFlow's shared libraries; that of the installed ones when omitted.
+        leave_out: names of libraries of TensorFlow Text that the server lacks.
 
     Attributes:
         signatures: the model's signatures by name.
-        version: of the TensorFlow that serves.
+        version: version of the TensorFlow that serves the model.
 
     Raises:
-        StatusError: If TensorFlow does not load the model.
-        ExportError: If the program does not start, or has imported TensorFlow.
+        StatusError: If TensorFlow fails to load the model.
+        ExportError: If the process does not start, or if it has imported TensorFlow.
     """
 
     def __init__(
@@ -70,20 +71,20 @@ class RemoteSession:
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         try:
-            found = self._answer()
+            answer = self._answer()
         except (ExportError, StatusError):
             self.close()
             raise
-        self.version: str = found["version"]
+        self.version: str = answer["version"]
         self.signatures = {
             name: Signature(*({key: _info(value) for key, value in side.items()} for side in sides))
-            for name, sides in found["signatures"].items()
+            for name, sides in answer["signatures"].items()
         }
 
     def run(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Iterable[str] | None = None
     ) -> dict[str, np.ndarray]:
-        """See `Session.run`."""
+        """Runs a signature as `Session.run` does, in the other process."""
         request = {
             "signature": signature,
             "inputs": to_json(inputs),
@@ -92,10 +93,10 @@ class RemoteSession:
         return from_json(self._answer(request)["outputs"])
 
     def close(self) -> None:
-        """Ends the program."""
+        """Ends the process."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                with suppress(BrokenPipeError):  # it ended before it had read all
+                with suppress(BrokenPipeError):  # the process ended before it had read everything
                     stream.close()
         self._process.wait()
         self._errors.close()
@@ -123,38 +124,39 @@ class RemoteSession:
         if not line:
             self._process.wait()
             self._errors.seek(0)
-            said = self._errors.read().decode("utf-8", "replace").strip().splitlines() or [
-                "nothing"
-            ]
+            errors = self._errors.read().decode("utf-8", "replace").strip()
             raise ExportError(
-                f"The program that serves the SavedModel ended with code "
-                f"{self._process.returncode} and said: {said[-1]}"
+                f"The process that serves the SavedModel ended with code "
+                f"{self._process.returncode} and said: {(errors.splitlines() or ['nothing'])[-1]}"
             )
         answer: dict[str, Any] = json.loads(line)
         if answer["imported"]:
-            raise ExportError("The SavedModel was served by a program that imported TensorFlow.")
+            raise ExportError(
+                "A SavedModel must be served without Python's TensorFlow; its process imported "
+                "TensorFlow."
+            )
         if "error" in answer:
             raise StatusError(answer["code"], answer["error"])
         return answer
 
 
 def to_json(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Arrays as JSON types, bit by bit; bytes that are no UTF-8 are escaped."""
-    found = {}
+    """Describes arrays exactly in JSON types; bytes that are not valid UTF-8 are escaped."""
+    entries = {}
     for name, array in arrays.items():
         content: Any
         if array.dtype == object:
             content = [text.decode("utf-8", "surrogateescape") for text in array.ravel().tolist()]
         else:
             content = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
-        found[name] = {"dtype": str(array.dtype), "shape": array.shape, "content": content}
-    return found
+        entries[name] = {"dtype": str(array.dtype), "shape": array.shape, "content": content}
+    return entries
 
 
-def from_json(found: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The arrays that `to_json` described."""
+def from_json(entries: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Restores the arrays that `to_json` described."""
     arrays = {}
-    for name, entry in found.items():
+    for name, entry in entries.items():
         content, shape = entry["content"], entry["shape"]
         if entry["dtype"] == "object":
             array = np.empty(len(content), object)
@@ -165,14 +167,14 @@ def from_json(found: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _info(found: list[Any]) -> TensorInfo:
-    operation, index, dtype, shape = found
-    return TensorInfo(operation, index, dtype, None if shape is None else tuple(shape))
+def _info(fields: list[Any]) -> TensorInfo:
+    operation, place, dtype, shape = fields
+    return TensorInfo(operation, place, dtype, None if shape is None else tuple(shape))
 
 
 def _serve(folder: Path, site: Path | None, leave_out: list[str]) -> None:
-    """Answers lines of standard input until it ends."""
-    # What TensorFlow prints goes where errors go.
+    """Answers the lines of standard input until it ends."""
+    # Output that TensorFlow prints goes to standard error.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 

@@ -1,9 +1,10 @@
-"""Which operators a TensorFlow Serving has, and whether a SavedModel needs others.
+"""Knows which operators each TensorFlow Serving has, and refuses a SavedModel that needs others.
 
-`operators.json` holds the operators of several TensorFlows with their attributes, read out of the
-wheels by `python -m keras_s2s.export.serving.registry SITE… > operators.json`, where each SITE is a
-folder that a wheel was unpacked in; the first also holds `tensorflow_text`. A stock server links
-all operators of its TensorFlow, and those of TensorFlow Text that its version pins.
+`operators.json` holds the operators of several TensorFlow versions with their attributes. The
+command `python -m keras_s2s.export.serving.registry SITE… > operators.json` reads them from the
+wheels, where each SITE is a folder with an unpacked wheel of TensorFlow; the first also holds
+`tensorflow_text`. A stock server links all operators of its TensorFlow, and those of the TensorFlow
+Text that its version pins.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from typing import Any, NamedTuple
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.serving.c_api import TEXT_LIBRARIES, Library
 
-TARGET = "2.20"
-NEWEST = (2, 21)
+TARGET = "2.20"  # the server that an export is for unless another is named
+NEWEST = (2, 21)  # the newest server whose operators are known
 
-# From which server on the operators of TensorFlow Text are there: the Text that each branch of
-# tensorflow/serving pins in tensorflow_serving/workspace.bzl, and the list `ops_lib` in that
-# Text's BUILD. What is not named came with 2.12's.
+# The first server that has each operator of TensorFlow Text. Sources: the version of Text that each
+# branch of tensorflow/serving pins in tensorflow_serving/workspace.bzl, and the list `ops_lib` in
+# that version's BUILD. Operators that are not named here came with the Text of server 2.12.
 TEXT_SINCE = {
     "2.3": (
         *("SentencepieceOp", "SentencepieceTokenizeOp", "SentencepieceTokenizeWithOffsetsOp"),
@@ -43,24 +44,24 @@ TEXT_SINCE = {
     "2.20": ("TFText>RoundRobinTrim", "TFText>RoundRobinGenerateMasks", "TFText>Utf8Binarize"),
 }
 TEXT_OTHERWISE = "2.12"
-# Operators of TensorFlow that run with the trainer's Python alone, on GPUs alone, or through XLA,
-# which servers do not use unless told to.
+# Beginnings of the names of operators that need the trainer's Python, a GPU, or XLA, which servers
+# do not use by default.
 NOT_SERVED = ("PyFunc", "EagerPyFunc", "Cudnn", "Xla")
 MUST_COMPILE = "_XlaMustCompile"
 
 
 class Use(NamedTuple):
-    """An operator in a graph, with the attributes that stand there."""
+    """A use of an operator in a graph, with the attributes that are set there."""
 
     operator: str
     attributes: tuple[str, ...]
 
 
 def check_server(server: str) -> tuple[int, ...]:
-    """The version as numbers.
+    """Returns the version of a server as numbers.
 
     Raises:
-        ValueError: If it is none, or if nothing is known of it.
+        ValueError: If the text is not a version, or if the operators of that server are unknown.
     """
     parts = server.split(".")
     number = tuple(int(part) for part in parts[:2] if part.isdecimal())
@@ -78,47 +79,48 @@ def check_operators(folder: Path, server: str = TARGET) -> None:
 
     Args:
         folder: the SavedModel's folder.
-        server: version of TensorFlow Serving, as '2.20'.
+        server: version of TensorFlow Serving, such as '2.20'.
 
     Raises:
-        ExportError: If an operator, or an attribute of one, is not in that server; all are named.
-        ValueError: If nothing is known of that server.
+        ExportError: If that server lacks an operator, or an attribute of one; the message names
+            all of them.
+        ValueError: If the operators of that server are unknown.
     """
     missing = missing_operators((folder / "saved_model.pb").read_bytes(), server)
     if missing:
         raise ExportError(
-            f"The SavedModel needs what a stock TensorFlow Serving {server} lacks: "
+            f"The SavedModel needs operators that a stock TensorFlow Serving {server} lacks: "
             f"{', '.join(missing)}. Write custom parts with TensorFlow's own operations, without "
             "Python functions, cuDNN layers or XLA, or name a newer server (--server)."
         )
 
 
 def missing_operators(saved_model: bytes, server: str = TARGET) -> list[str]:
-    """What a serialized SavedModel needs and a server lacks: a phrase for each operator."""
+    """Returns a phrase for each operator that a serialized SavedModel needs and a server lacks."""
     known = operators(server)
-    found = set()
+    missing = set()
     for use in operators_in(saved_model):
         lacking = [name for name in use.attributes if name == MUST_COMPILE]
         if use.operator.startswith(NOT_SERVED) or use.operator not in known:
-            found.add(use.operator)
+            missing.add(use.operator)
             continue
-        own = known[use.operator]
-        lacking += [name for name in use.attributes if name[:1] != "_" and name not in own]
-        found.update(f"{use.operator} with the attribute {name}" for name in lacking)
-    return sorted(found)
+        attributes = known[use.operator]
+        lacking += [name for name in use.attributes if name[:1] != "_" and name not in attributes]
+        missing.update(f"{use.operator} with the attribute {name}" for name in lacking)
+    return sorted(missing)
 
 
 @functools.cache
 def operators(server: str = TARGET) -> dict[str, frozenset[str]]:
-    """Every operator of a server with its attributes."""
+    """Returns the attributes of every operator of a server, by the operator's name."""
     version = check_server(server)
     lists = _lists()
     known: dict[str, list[str]] = {}
     for name, changes in lists["tensorflow"].items():  # oldest first
         if _number(name) <= version:
             known |= changes["added"]
-            for gone in changes["removed"]:
-                del known[gone]
+            for removed in changes["removed"]:
+                del known[removed]
     since = {name: first for first, names in TEXT_SINCE.items() for name in names}
     for name, attributes in lists["tensorflow_text"].items():
         if _number(since.get(name, TEXT_OTHERWISE)) <= version:
@@ -127,29 +129,31 @@ def operators(server: str = TARGET) -> dict[str, frozenset[str]]:
 
 
 def operators_in(saved_model: bytes) -> Iterator[Use]:
-    """Every use of an operator in a serialized SavedModel, in functions too.
+    """Yields every use of an operator in a serialized SavedModel, also in its functions.
 
     Raises:
-        ValueError: If it is no SavedModel.
+        ValueError: If the bytes are not a SavedModel.
     """
-    # A program that reads the operators of another TensorFlow must not import the installed one.
+    # A process that reads the operators of another TensorFlow must not import the installed one.
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     try:
         meta_graphs = SavedModel.FromString(saved_model).meta_graphs
     except DecodeError as error:
-        raise ValueError(f"This is no SavedModel: {error}") from error
+        raise ValueError(
+            f"`saved_model` must be a serialized SavedModel; it cannot be parsed: {error}"
+        ) from error
     for graph in (meta_graph.graph_def for meta_graph in meta_graphs):
         functions = graph.library.function
-        own = {function.signature.name for function in functions}
+        function_names = {function.signature.name for function in functions}
         nodes = list(graph.node)
         for function in functions:
             nodes += function.node_def
             if _must_compile(function.attr):
                 yield Use("PartitionedCall", (MUST_COMPILE,))
         for node in nodes:
-            if node.op not in own:  # a function may be called by its name
+            if node.op not in function_names:  # a node may call a function by its name
                 names = set(node.attr)
                 if not _must_compile(node.attr):
                     names.discard(MUST_COMPILE)
@@ -163,8 +167,8 @@ def _must_compile(attributes: Mapping[str, Any]) -> bool:
 @functools.cache
 def _lists() -> dict:
     path = Path(__file__).with_name("operators.json")
-    found: dict = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    lists: dict = json.loads(path.read_text(encoding="utf-8"))
+    return lists
 
 
 def _number(version: str) -> tuple[int, ...]:
@@ -175,12 +179,12 @@ def _text(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-# Making `operators.json`.
+# The functions below write `operators.json`.
 
 
 def _write_lists(sites: Sequence[str]) -> None:
-    """Prints the lists of the TensorFlows in these folders, each read in a program of its own."""
-    read = [
+    """Prints the lists of the TensorFlow in each folder, each read in a process of its own."""
+    contents = [
         json.loads(
             subprocess.check_output(
                 [sys.executable, "-m", "keras_s2s.export.serving.registry", "--one", site]
@@ -190,24 +194,28 @@ def _write_lists(sites: Sequence[str]) -> None:
     ]
     versions: dict[str, dict] = {}
     before: dict[str, list[str]] = {}
-    for found in sorted(read, key=lambda found: _number(found["version"])):
-        now = found["tensorflow"]
+    for content in sorted(contents, key=lambda content: _number(content["version"])):
+        now = content["tensorflow"]
         added = {name: now[name] for name in sorted(now) if before.get(name) != now[name]}
         removed = sorted(set(before) - set(now))
-        versions[found["version"]] = {"added": added, "removed": removed}
+        versions[content["version"]] = {"added": added, "removed": removed}
         before = now
-    lists = {"tensorflow": versions, "tensorflow_text": read[0]["tensorflow_text"]}
+    lists = {"tensorflow": versions, "tensorflow_text": contents[0]["tensorflow_text"]}
     text = json.dumps(lists, indent=0)
-    print(re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text))
+    print(re.sub(r"\[[^\[\]{}]*\]", lambda match: " ".join(match[0].split()), text))
 
 
 def _read_one(site: Path) -> None:
-    """Prints the operators in one folder, those of TensorFlow Text apart."""
-    every = [path.stem.removeprefix("_") for path in (site / TEXT_LIBRARIES).glob("_*.so")]
-    library = Library(site, leave_out=every)
+    """Prints the operators of the TensorFlow in a folder, and apart from them those of its Text."""
+    text_libraries = [path.stem.removeprefix("_") for path in (site / TEXT_LIBRARIES).glob("_*.so")]
+    library = Library(site, leave_out=text_libraries)
     core = library.operators()
     library.load_text()
-    text = {name: own for name, own in sorted(library.operators().items()) if name not in core}
+    text = {
+        name: attributes
+        for name, attributes in sorted(library.operators().items())
+        if name not in core
+    }
     print(json.dumps({"version": library.version, "tensorflow": core, "tensorflow_text": text}))
 
 

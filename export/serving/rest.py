@@ -1,6 +1,7 @@
-"""TensorFlow Serving's REST interface over any session: paths, answers, HTTP codes.
+"""Answers requests by the rules of TensorFlow Serving's REST interface, over any session.
 
-Follows tensorflow/serving at 2.20.0 (model_servers/http_rest_api_handler.cc, g3doc/api_rest.md).
+The paths, answers and HTTP codes follow tensorflow/serving at 2.20.0
+(model_servers/http_rest_api_handler.cc, g3doc/api_rest.md).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from keras_s2s.export.serving.c_api import StatusError, TensorInfo
+from keras_s2s.export.serving.c_api import StatusError
 from keras_s2s.export.serving.json_tensors import (
     INVALID_ARGUMENT,
     TYPE_NAMES,
@@ -20,6 +21,7 @@ from keras_s2s.export.serving.json_tensors import (
     tensors,
 )
 from keras_s2s.export.serving.process import Servable
+from keras_s2s.export.serving.session import TensorInfo
 
 DEFAULT = "serving_default"
 NOT_FOUND = 5
@@ -38,10 +40,10 @@ class RestServer:
     """Answers requests for one version of one model.
 
     Args:
-        session: what runs the model.
-        model: its name.
-        version: its version.
-        label: a label of this version.
+        session: the session that runs the model.
+        model: the model's name.
+        version: the number of the version.
+        label: a label of the version.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class RestServer:
         self.label = label
 
     def answer(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """The HTTP code and the JSON that a server answers."""
+        """Returns the HTTP code and the JSON with which a server answers."""
         try:
             return 200, self._answer(method, path, body).encode("utf-8", "surrogateescape")
         except StatusError as error:
@@ -61,27 +63,27 @@ class RestServer:
             return HTTP_CODES[error.code], text.encode("utf-8", "surrogateescape")
 
     def _answer(self, method: str, path: str, body: bytes) -> str:
-        found = _PATH.fullmatch(path)
-        if found is None:
+        parts = _PATH.fullmatch(path)
+        if parts is None:
             raise StatusError(INVALID_ARGUMENT, f"Malformed request: {method} {path}")
         served = (self.model, str(self.version), self.label)
-        asked = (found["model"], found["version"], found["label"])
-        for wanted, given in zip(served, asked, strict=True):
-            if given is not None and given != wanted:
+        requested = (parts["model"], parts["version"], parts["label"])
+        for served_name, name in zip(served, requested, strict=True):
+            if name is not None and name != served_name:
                 raise StatusError(
-                    NOT_FOUND, f"Could not find any versions of model {found['model']}"
+                    NOT_FOUND, f"Could not find any versions of model {parts['model']}"
                 )
-        if method == "POST" and found["method"] == "predict":
+        if method == "POST" and parts["method"] == "predict":
             return self.predict(body)
-        if method == "GET" and found["method"] is None:
-            return self._metadata() if found["metadata"] else self._status()
+        if method == "GET" and parts["method"] is None:
+            return self._metadata() if parts["metadata"] else self._status()
         raise StatusError(INVALID_ARGUMENT, f"Malformed request: {method} {path}")
 
     def predict(self, body: bytes) -> str:
-        """The JSON of the outputs.
+        """Runs a predict request and returns the JSON of its outputs.
 
         Raises:
-            StatusError: What is wrong with the request.
+            StatusError: If a server would refuse the request; the message is the server's.
         """
         request = parse(body)
         name = request.get("signature_name", DEFAULT)

@@ -1,4 +1,4 @@
-"""A model repository for Triton Inference Server: the ONNX model and its `config.pbtxt`."""
+"""Writes a model repository for Triton Inference Server: the ONNX model and `config.pbtxt`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ BACKEND = "onnxruntime"  # Triton's TensorFlow backend ended in 2025
 def write_triton(
     model: Path, repository: Path, name: str, version: int, *, extensions: bool
 ) -> None:
-    """Writes `NAME/config.pbtxt` and `NAME/VERSION/model.onnx`.
+    """Writes `NAME/config.pbtxt` and `NAME/VERSION/model.onnx` of a model repository.
 
     Args:
-        model: the text-to-text ONNX model, on the same file system.
-        repository: the folder of the repository; it must not exist.
+        model: file of the text-to-text ONNX model, on the same file system as the repository.
+        repository: folder of the repository; it must not exist.
         name: the model's name.
-        version: its number.
-        extensions: whether it needs onnxruntime-extensions.
+        version: the number of the version.
+        extensions: whether the model needs onnxruntime-extensions.
     """
     folder = repository / name / str(version)
     folder.mkdir(parents=True)
     try:
-        os.link(model, folder / "model.onnx")  # the same bytes, kept once
+        os.link(model, folder / "model.onnx")  # the bytes stay on the disk once
     except OSError:  # a file system without hard links
         shutil.copyfile(model, folder / "model.onnx")
     config = triton_config(name, version, extensions=extensions)
@@ -36,9 +36,9 @@ def write_triton(
 
 
 def triton_config(name: str, version: int, *, extensions: bool) -> str:
-    """`config.pbtxt`: texts [batch, 1] as Triton's clients send them, [batch] in the graph.
+    """Returns `config.pbtxt`, which hands the texts [batch, 1] of clients to the graph as [batch].
 
-    Outputs that are not named are not given.
+    Triton returns only the outputs that are named here.
     """
     library = f'model_operations {{ op_library_filename: "{EXTENSIONS}" }}\n' if extensions else ""
     return f"""\

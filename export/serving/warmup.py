@@ -1,9 +1,9 @@
-"""Warm-up requests: what a server answers to itself before it says that a model is available.
+"""Writes and reads warm-up requests, which a server runs before a model is available.
 
 The file is a TFRecord of `tensorflow.serving.PredictionLog` messages
-(tensorflow_serving/apis/prediction_log.proto). A request that fails fails the load of the model, so
-what is written here is replayed before it is published. TensorFlow writes and reads the records and
-the tensors in them.
+(tensorflow_serving/apis/prediction_log.proto). If one request fails, a server does not load the
+model, so all requests are replayed before they are published. TensorFlow writes and reads the
+records and the tensors in them.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from google.protobuf.message import DecodeError
 from keras_s2s.export.serving.messages import PredictionLog
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
-LIMIT = 1000  # records, more are an error to a server
-BUFFER = 2**18  # bytes that are read at a time; TensorFlow would choose as many, and log it
+LIMIT = 1000  # largest number of records that a server accepts
+BUFFER = 2**18  # bytes read at a time, TensorFlow's own choice, which it would log if left to it
 
 
 class Request(NamedTuple):
     """One predict request.
 
     Attributes:
-        signature: name of the signature.
+        signature: name of the signature to run.
         inputs: an array for each input; strings are bytes in an array of objects.
     """
 
@@ -40,16 +40,22 @@ def write_warmup(folder: Path, model: str, requests: Sequence[Request]) -> Path:
 
     Args:
         folder: the SavedModel's version folder.
-        model: the model's name; servers do not read it.
-        requests: at most `LIMIT`.
+        model: the model's name, which servers do not read.
+        requests: the requests, at most `LIMIT` of them.
 
     Returns:
-        The file.
+        The path of the file.
+
+    Raises:
+        ValueError: If there are more requests than `LIMIT`.
     """
     import tensorflow as tf
 
     if len(requests) > LIMIT:
-        raise ValueError(f"A server takes {LIMIT} warm-up requests; got {len(requests)}.")
+        raise ValueError(
+            f"`requests` must hold at most {LIMIT} warm-up requests, which is a server's limit; "
+            f"got {len(requests)}."
+        )
     path = folder / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -59,10 +65,10 @@ def write_warmup(folder: Path, model: str, requests: Sequence[Request]) -> Path:
 
 
 def read_warmup(folder: Path) -> list[Request]:
-    """The requests of a version folder; none where there is no file.
+    """Reads the requests of a version folder; without a file there are none.
 
     Raises:
-        ValueError: If a record is damaged or is no predict request.
+        ValueError: If a record is damaged or is not a predict request.
     """
     import tensorflow as tf
 
@@ -80,7 +86,7 @@ def read_warmup(folder: Path) -> list[Request]:
 
 
 def tensor_proto(array: np.ndarray) -> bytes:
-    """An array as a serialized TensorProto."""
+    """Serializes an array as a TensorProto."""
     import tensorflow as tf
 
     dtype = tf.string if array.dtype == object else array.dtype
@@ -89,7 +95,7 @@ def tensor_proto(array: np.ndarray) -> bytes:
 
 
 def read_tensor_proto(message: bytes) -> np.ndarray:
-    """The array in a serialized TensorProto, whichever way its values are written."""
+    """Returns the array in a serialized TensorProto, whichever way its values are written."""
     import tensorflow as tf
     from tensorflow.core.framework.tensor_pb2 import TensorProto
 
@@ -111,7 +117,7 @@ def _read_prediction_log(message: bytes) -> Request:
     try:
         log = PredictionLog.FromString(message)
     except DecodeError as error:
-        raise ValueError(f"A warm-up record is no protocol buffer: {error}") from error
+        raise ValueError(f"A warm-up record must be a protocol buffer: {error}") from error
     if not log.HasField("predict_log"):
         raise ValueError("A warm-up record must hold a predict request; got another kind.")
     request = log.predict_log.request

@@ -1,10 +1,10 @@
-"""ONNX graphs by hand: names, nodes, and what makes a converted graph smaller and faster.
+"""ONNX graphs as such: writing them node by node, and making converted ones smaller and faster.
 
-- `hoisting`: Moves out of ONNX loops what does not change in them.
-- `lookups`: Takes out of lookups what ONNX does anyway: rows that are counted from the end of a
-  table.
-- `names`: Names of values in ONNX graphs, the graphs inside loops included: walking and renaming.
-- `nodes`: Writes ONNX graphs by hand: nodes in order, named values, constants, loop bodies.
-- `recurrences`: Plain LSTM and GRU layers as one ONNX node each, where tf2onnx would write a loop
-  a direction.
+Nothing here knows what a graph is for.
+
+- `names`: walks through a graph and the graphs inside its loops, and renames values.
+- `nodes`: writes a graph node by node, with constants and loop bodies.
+- `hoisting`: moves values that do not change in a loop out of the loop.
+- `lookups`: removes the treatment of negative ids from embedding lookups, which ONNX has itself.
+- `recurrences`: converts plain LSTM and GRU layers to one ONNX node each instead of loops.
 """

@@ -1,9 +1,10 @@
-"""Moves out of ONNX loops what does not change in them.
+"""Moves values that do not change in an ONNX loop out of the loop.
 
 tf2onnx hands every weight that a loop body reads through the loop as state. A matrix product in the
 body then has no constant operand, so a runtime can neither pre-pack nor quantise it, and every
-iteration copies the weights. This pass undoes that, and computes outside what a body would compute
-anew, from the same values, in every iteration. It knows nothing of what a graph means.
+iteration copies the weights. This pass undoes that. It also moves a node before the loop if the
+node would compute the same result from the same values in every iteration. It knows nothing of what
+a graph means.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from keras_s2s.export.onnx.graph.names import (
     replace_nodes,
 )
 
-# The same inputs give another result in each iteration.
+# Operators that return another result for the same inputs, so they stay in the loop.
 RANDOM = {
     "Bernoulli",
     "Multinomial",
@@ -34,19 +35,19 @@ RANDOM = {
 
 
 def hoist_invariants(model: onnx.ModelProto) -> None:
-    """Rewrites the loops of `model`, in place, inner ones first.
+    """Moves invariant values out of the loops of `model`, in place, inner loops first.
 
-    1. Identity nodes go, but for those that hand an input of a graph on as its output.
-    2. A loop state that every iteration hands on unchanged becomes a value of the surrounding
+    1. Identity nodes are removed, except those that return an input of a graph as its output.
+    2. A loop state that every iteration returns unchanged becomes a value of the surrounding
        graph.
     3. Constants of a body, and nodes that depend on surrounding values alone, move before the loop.
-       Nodes with random results and nodes with graphs of their own stay.
-    4. Nodes and constants that nothing reads go.
+       Nodes with random results and nodes that hold graphs stay.
+    4. Nodes and constants that nothing reads are removed.
 
     Args:
         model: a valid model, its nodes in topological order.
 
-    Example: a loop that multiplies by a matrix it was handed as state reads the matrix beside it.
+    Example: the loop receives a matrix as state; afterwards its body reads the matrix directly.
 
         >>> from onnx import parser
         >>> model = parser.parse_model('''
@@ -69,13 +70,13 @@ def hoist_invariants(model: onnx.ModelProto) -> None:
 
 
 class _Names:
-    """Counts definitions in a model, so that what moves between graphs gets a name of its own."""
+    """Counts definitions in a model, so that a value that moves between graphs gets a free name."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._counts = Counter(name for part in graphs(graph) for name in defined(part))
 
     def moved(self, name: str) -> str:
-        """The name under which `name` may be defined in a surrounding graph."""
+        """Returns the name under which the value `name` may be defined in a surrounding graph."""
         if self._counts[name] == 1:
             return name
         self._counts[name] -= 1
@@ -105,10 +106,10 @@ def _rewrite(graph: onnx.GraphProto, names: _Names) -> None:
 def _strip_identities(graph: onnx.GraphProto) -> None:
     outputs = {value.name for value in graph.output}
     producers = {name: node for node in graph.node for name in node.output}
-    kept = []
+    remaining = []
     for node in graph.node:
         if node.op_type != "Identity" or node.domain:
-            kept.append(node)
+            remaining.append(node)
             continue
         source, target = node.input[0], node.output[0]
         if target not in outputs:
@@ -119,21 +120,21 @@ def _strip_identities(graph: onnx.GraphProto) -> None:
             producers[target] = producer
             rename_uses(graph, source, target)
         else:  # an output of a graph must come from a node of that graph
-            kept.append(node)
-    replace_nodes(graph, kept)
+            remaining.append(node)
+    replace_nodes(graph, remaining)
 
 
 def _release_constant_state(
     graph: onnx.GraphProto, loop: onnx.NodeProto, body: onnx.GraphProto
 ) -> None:
-    """State that a body hands on as it came becomes a value that the body reads from outside."""
-    handed_on = {node.output[0]: node for node in body.node if node.op_type == "Identity"}
+    """Turns state that a body returns unchanged into values that the body reads from outside."""
+    identities = {node.output[0]: node for node in body.node if node.op_type == "Identity"}
     graph_outputs = {value.name for value in graph.output}
     for place in reversed(range(len(loop.input) - 2)):
         inside, after = body.input[place + 2].name, body.output[place + 1].name
-        identity = handed_on.get(after)
-        same = after == inside or (identity is not None and identity.input[0] == inside)
-        if not same or loop.output[place] in graph_outputs:
+        identity = identities.get(after)
+        unchanged = after == inside or (identity is not None and identity.input[0] == inside)
+        if not unchanged or loop.output[place] in graph_outputs:
             continue
         outside = loop.input[place + 2]
         if identity is not None:
@@ -156,20 +157,20 @@ def _lift_constants(graph: onnx.GraphProto, body: onnx.GraphProto, names: _Names
 
 
 def _lifted_nodes(body: onnx.GraphProto, names: _Names) -> list[onnx.NodeProto]:
-    """Takes the invariant nodes out of a body and gives them, to stand before its loop."""
+    """Takes the invariant nodes out of a body and returns them, to be put before its loop."""
     outputs = {value.name for value in body.output}
     changing = {value.name for value in body.input}
-    lifted, kept = [], []
+    lifted, remaining = [], []
     for node in body.node:
-        fixed = changing.isdisjoint(node.input) and outputs.isdisjoint(node.output)
-        if not fixed or node.op_type in RANDOM or any(bodies(node)):
+        invariant = changing.isdisjoint(node.input) and outputs.isdisjoint(node.output)
+        if not invariant or node.op_type in RANDOM or any(bodies(node)):
             changing.update(node.output)
-            kept.append(node)
+            remaining.append(node)
             continue
         for place, name in enumerate(node.output):
             if name:
                 node.output[place] = names.moved(name)
                 rename_uses(body, name, node.output[place])
         lifted.append(copied(node))
-    replace_nodes(body, kept)
+    replace_nodes(body, remaining)
     return lifted

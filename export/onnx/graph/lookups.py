@@ -1,7 +1,7 @@
-"""Takes out of lookups what ONNX does anyway: rows that are counted from the end of a table.
+"""Removes the treatment of negative ids from embedding lookups.
 
-Keras's embedding brings negative ids to where they belong before it looks them up, in five small
-operations, `where(id < 0, id + V, id)`. Gather reads them so by itself.
+Keras' embedding counts negative ids from the end of the table with five small operations,
+`where(id < 0, id + V, id)`, before it looks them up. ONNX's Gather does so by itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from keras_s2s.export.onnx.graph.names import graphs, remove_unused
 
 
 def simplify_lookups(model: onnx.ModelProto) -> None:
-    """Lets each Gather from a constant table read ids as they are, in place, inside loops too.
+    """Lets every Gather from a constant table read its ids directly, in place, also inside loops.
 
     Example:
         >>> from onnx import parser
@@ -34,35 +34,35 @@ def simplify_lookups(model: onnx.ModelProto) -> None:
         ['Gather']
     """
     constants: dict[str, onnx.TensorProto] = {}
-    made_by: dict[str, onnx.NodeProto] = {}
+    producers: dict[str, onnx.NodeProto] = {}
     for graph in graphs(model.graph):
-        constants.update({each.name: each for each in graph.initializer})
-        made_by.update({name: node for node in graph.node for name in node.output})
-    for node in list(made_by.values()):
+        constants.update({constant.name: constant for constant in graph.initializer})
+        producers.update({name: node for node in graph.node for name in node.output})
+    for node in list(producers.values()):
         if node.op_type == "Gather" and node.input[0] in constants and _axis(node) == 0:
             (rows, *_) = constants[node.input[0]].dims
-            node.input[1] = _as_given(node.input[1], rows, made_by, constants)
+            node.input[1] = _original_ids(node.input[1], rows, producers, constants)
     remove_unused(model.graph)
 
 
 def _axis(node: onnx.NodeProto) -> int:
-    return next((int(each.i) for each in node.attribute if each.name == "axis"), 0)
+    return next((int(entry.i) for entry in node.attribute if entry.name == "axis"), 0)
 
 
-def _as_given(
+def _original_ids(
     name: str,
     rows: int,
-    made_by: Mapping[str, onnx.NodeProto],
+    producers: Mapping[str, onnx.NodeProto],
     constants: Mapping[str, onnx.TensorProto],
 ) -> str:
-    """The ids that `where(id < 0, id + rows, id)` was made of, or the name itself."""
+    """Returns the ids inside `where(id < 0, id + rows, id)`; any other name comes back as it is."""
 
     def is_constant(name: str, value: int) -> bool:
-        found = constants.get(name)
-        return found is not None and bool((numpy_helper.to_array(found) == value).all())
+        constant = constants.get(name)
+        return constant is not None and bool((numpy_helper.to_array(constant) == value).all())
 
     def inputs(name: str, operator: str) -> list[str]:
-        node = made_by.get(name)
+        node = producers.get(name)
         return list(node.input) if node is not None and node.op_type == operator else []
 
     match inputs(name, "Where"):

@@ -1,4 +1,4 @@
-"""Names of values in ONNX graphs, the graphs inside loops included: walking and renaming."""
+"""Walks through ONNX graphs and renames their values, in the graphs inside loops too."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import onnx
 
 
 def bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs that a node holds: the body of a Loop, the branches of an If."""
+    """Yields the graphs that a node holds: the body of a Loop, the branches of an If."""
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.g
 
 
 def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph and all graphs inside it, outer ones first."""
+    """Yields the graph and all graphs inside it, outer ones first."""
     yield graph
     for node in graph.node:
         for body in bodies(node):
@@ -23,13 +23,13 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """All nodes, also those inside loops."""
+    """Yields all nodes of the graph, also those inside loops."""
     for part in graphs(graph):
         yield from part.node
 
 
 def defined(graph: onnx.GraphProto) -> Iterator[str]:
-    """Names that this graph itself defines: inputs, constants, results of nodes."""
+    """Yields the names that this graph itself defines: inputs, constants, results of nodes."""
     yield from (value.name for value in graph.input)
     yield from (constant.name for constant in graph.initializer)
     for node in graph.node:
@@ -37,7 +37,7 @@ def defined(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def used(graph: onnx.GraphProto) -> Iterator[str]:
-    """Names that this graph, or a graph inside it, reads."""
+    """Yields the names that this graph, or a graph inside it, reads."""
     for part in graphs(graph):
         for node in part.node:
             yield from node.input
@@ -45,7 +45,7 @@ def used(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def rename_uses(graph: onnx.GraphProto, source: str, target: str) -> None:
-    """Lets nodes read `target` where they read `source`, in the graph and inside it."""
+    """Lets all nodes of a graph, also inner ones, read `target` where they read `source`."""
     for node in nodes(graph):
         for place, name in enumerate(node.input):
             if name == source:
@@ -53,7 +53,7 @@ def rename_uses(graph: onnx.GraphProto, source: str, target: str) -> None:
 
 
 def rename_all(graph: onnx.GraphProto, new_name: Callable[[str], str]) -> None:
-    """Gives every value a new name, wherever it is defined, read or described.
+    """Gives every value a new name wherever it is defined, read or described.
 
     Unlike `onnx.compose.add_prefix` (1.23), this reaches what a loop body reads of the surrounding
     constants.
@@ -70,33 +70,33 @@ def rename_all(graph: onnx.GraphProto, new_name: Callable[[str], str]) -> None:
 
 
 def remove_unused(graph: onnx.GraphProto) -> None:
-    """Takes out nodes, constants and shapes that nothing reads, inner graphs included."""
-    wanted = {value.name for value in graph.output}
-    kept = []
+    """Removes nodes, constants and shapes that nothing reads, inner graphs included."""
+    read = {value.name for value in graph.output}
+    remaining = []
     for node in reversed(graph.node):
-        if wanted.isdisjoint(node.output):
+        if read.isdisjoint(node.output):
             continue
-        kept.append(node)
-        wanted.update(node.input)
+        remaining.append(node)
+        read.update(node.input)
         for body in bodies(node):
             remove_unused(body)
-            wanted.update(used(body))
-    replace_nodes(graph, kept[::-1])
+            read.update(used(body))
+    replace_nodes(graph, remaining[::-1])
     for values in (graph.initializer, graph.value_info):
         for place in reversed(range(len(values))):
-            if values[place].name not in wanted:
+            if values[place].name not in read:
                 del values[place]
 
 
 def replace_nodes(graph: onnx.GraphProto, new: list[onnx.NodeProto]) -> None:
-    """Makes `new` the nodes of the graph; they may be its present ones."""
+    """Replaces the nodes of a graph by `new`, which may hold some of the present ones."""
     copies = [copied(node) for node in new]
     del graph.node[:]
     graph.node.extend(copies)
 
 
 def copied(node: onnx.NodeProto) -> onnx.NodeProto:
-    """A node of its own, that stays when the graph it came from changes."""
+    """Returns a copy of a node, which stays as it is when the node's graph changes."""
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
     return copy

@@ -1,6 +1,6 @@
-"""Writes ONNX graphs by hand: nodes in order, named values, constants, loop bodies.
+"""Writes ONNX graphs node by node: named values, constants, loop bodies.
 
-Knows nothing of what a graph computes.
+This module knows nothing of what a graph computes.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from onnx import helper, numpy_helper
 
 from keras_s2s.export.onnx.graph.names import rename_all
 
-# Domain -> version of each operator set beside ONNX's own; a model imports those that it uses.
-# ai.onnx.ml 2 is what tf2onnx imports, and models can only be merged when they agree.
+# Maps the domain of each operator set beside ONNX's own to its version; a model imports those it
+# uses. tf2onnx imports ai.onnx.ml 2, and models can be merged only when their versions agree.
 DOMAINS = {"ai.onnx.ml": 2, "com.microsoft": 1, "ai.onnx.contrib": 1}
 
 
 class Nodes:
-    """Nodes under construction.
+    """The nodes of a graph under construction.
 
     Args:
-        prefix: Begins the name of every value that is not named by the caller, so that models can
-            be merged.
+        prefix: Beginning of the names of all values that the caller does not name, so that models
+            can be merged.
 
     Example:
         >>> nodes = Nodes("double/")
@@ -43,16 +43,16 @@ class Nodes:
         self._declared: list[onnx.ValueInfoProto] = []
 
     def constant(self, value: Any) -> str:
-        """Name of a constant: strings, booleans, float32, or int64 for whole numbers."""
+        """Adds a constant of strings, booleans, float32, or int64, and returns its name."""
         array = np.asarray(value)
         if array.dtype.kind == "U":
-            array = np.asarray(value, dtype=object)  # NumPy's own strings lose a NUL at the end
+            array = np.asarray(value, dtype=object)  # NumPy strings lose a NUL at the end
         elif array.dtype.kind == "f":
             array = array.astype(np.float32)
         return self.weight(array)
 
     def weight(self, array: np.ndarray) -> str:
-        """Name of a constant of any dtype."""
+        """Adds a constant of the array's own dtype, and returns its name."""
         name = f"{self.prefix}constant_{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(array, name))
         return name
@@ -71,9 +71,9 @@ class Nodes:
         Args:
             operator: Type of the node.
             inputs: Names of values; "" leaves an optional input out.
-            output: Name of the output; None makes one up.
-            domain: Operator set, "" for ONNX's own.
-            **attributes: Passed on to the node.
+            output: Name of the output; a new name is chosen when omitted.
+            domain: Domain of the operator set, "" for ONNX's own.
+            **attributes: Attributes of the node.
 
         Returns:
             The name of the output.
@@ -90,15 +90,18 @@ class Nodes:
         domain: str = "",
         **attributes: Any,
     ) -> list[str]:
-        """Adds a node with `count` outputs, of which only the first may be named by the caller."""
-        made_up = [f"{self.prefix}{operator}_{len(self._nodes)}_{n}" for n in range(count)]
-        outputs = [output or made_up[0], *made_up[1:]]
+        """Adds a node with `count` outputs and returns their names.
+
+        Only the first output may be named by the caller.
+        """
+        chosen = [f"{self.prefix}{operator}_{len(self._nodes)}_{n}" for n in range(count)]
+        outputs = [output or chosen[0], *chosen[1:]]
         self._nodes.append(
             helper.make_node(
                 operator,
                 inputs,
                 outputs,
-                # Names tell a failing node in the messages of a runtime.
+                # A runtime's messages name the failing node.
                 name=f"{self.prefix}{operator}_{len(self._nodes)}",
                 domain=domain,
                 **attributes,
@@ -107,10 +110,10 @@ class Nodes:
         return outputs
 
     def declare(self, name: str, dtype: int) -> str:
-        """States the dtype of a value that an operator outside ONNX gives; returns `name`.
+        """States the dtype of a value that an operator outside ONNX returns; returns `name`.
 
-        ONNX cannot infer it, and its inference for LabelEncoder reads the missing dtype and ends
-        the process (onnx 1.23, `checker.check_model(full_check=True)`).
+        ONNX cannot infer that dtype, and its inference for LabelEncoder then reads a missing dtype
+        and ends the process (onnx 1.23, `checker.check_model(full_check=True)`).
         """
         self._declared.append(helper.make_tensor_value_info(name, dtype, None))
         return name
@@ -118,17 +121,17 @@ class Nodes:
     def inline(
         self, graph: onnx.GraphProto, inputs: Mapping[str, str], constants: Nodes | None = None
     ) -> dict[str, str]:
-        """Adds the nodes of a graph.
+        """Adds copies of the nodes of a graph.
 
         Args:
-            graph: what is added, under names that begin with the prefix and the graph's name; it is
-                left as it is.
-            inputs: for each input of the graph, the value to read.
-            constants: who receives the graph's constants; these nodes when omitted. The body of a
-                loop reads those of the graph around it.
+            graph: The graph to add. The names of the copies begin with the prefix and the graph's
+                name; the graph itself is left as it is.
+            inputs: The value to read for each input of the graph.
+            constants: The nodes that receive the graph's constants; these nodes when omitted. The
+                body of a loop can read the constants of the graph around it.
 
         Returns:
-            For each output of the graph, the name of its value here.
+            The name of the value here for each output of the graph.
         """
         prefix = f"{self.prefix}{graph.name}/"
 
@@ -139,18 +142,21 @@ class Nodes:
         copy.CopyFrom(graph)
         rename_all(copy, renamed)
         for node in copy.node:
-            if node.name:  # those without must not all get the prefix as their name
+            if node.name:  # nodes without a name must not all be named by the prefix
                 node.name = prefix + node.name
         self._nodes.extend(copy.node)
         self._declared.extend(copy.value_info)
-        given = set(inputs.values())  # an input may come with a constant for when it is left out
+        # An input may come with a constant that holds its default.
+        given = set(inputs.values())
         owner = constants or self
-        owner._constants.extend(each for each in copy.initializer if each.name not in given)
+        owner._constants.extend(
+            constant for constant in copy.initializer if constant.name not in given
+        )
         return {value.name: renamed(value.name) for value in graph.output}
 
     @property
     def number(self) -> str:
-        """In the body of a loop: the number of the iteration, an int64 scalar."""
+        """The name of the iteration's number, an int64 scalar in the body of a loop."""
         return f"{self.prefix}number"
 
     def loop_body(
@@ -159,14 +165,14 @@ class Nodes:
         outputs: Sequence[onnx.ValueInfoProto],
         goes_on: str | None = None,
     ) -> onnx.GraphProto:
-        """The nodes as the body of a Loop.
+        """Returns the nodes as the body of a Loop.
 
         Args:
-            inputs: What an iteration receives of the one before.
-            outputs: What it hands on, in the order of `inputs`, then what is stacked over
-                iterations.
-            goes_on: A bool scalar, whether there is another iteration; the Loop ends by its count
-                alone when omitted, and its condition is left out.
+            inputs: Values that an iteration receives from the one before.
+            outputs: Values that it hands on, in the order of `inputs`, followed by the values that
+                are stacked over iterations.
+            goes_on: Name of a bool scalar that says whether there is another iteration. When
+                omitted, the Loop ends by its count alone, and its condition is left out.
 
         Returns:
             The graph for the attribute `body` of a Loop.
@@ -181,7 +187,7 @@ class Nodes:
     def graph(
         self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.GraphProto:
-        """The nodes as a graph, for a model or for the body of a loop."""
+        """Returns the nodes as a graph, for a model or for the body of a loop."""
         name = self.prefix.strip("/")
         return helper.make_graph(
             self._nodes, name, inputs, outputs, self._constants, value_info=self._declared
@@ -195,7 +201,7 @@ class Nodes:
         opset: int,
         ir_version: int,
     ) -> onnx.ModelProto:
-        """The nodes as a model that imports the domains they use."""
+        """Returns the nodes as a model that imports the domains they use."""
         used = set(_domains(self._nodes))
         versions = {"": opset} | {name: DOMAINS[name] for name in DOMAINS if name in used}
         imports = [helper.make_opsetid(name, version) for name, version in versions.items()]

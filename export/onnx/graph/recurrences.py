@@ -1,8 +1,8 @@
-"""Plain LSTM and GRU layers as one ONNX node each, where tf2onnx would write a loop a direction.
+"""Converts plain LSTM and GRU layers to one ONNX node each.
 
-While a graph is traced, such a layer leaves one operation that stands for the whole recurrence; the
-conversion makes an ONNX `LSTM` or `GRU` with `sequence_lens` of it. Layers of other cells keep
-their loops.
+tf2onnx alone would write a loop for each direction. Here such a layer leaves one operation in the
+trace that stands for the whole recurrence, and the conversion turns that operation into an ONNX
+`LSTM` or `GRU` with `sequence_lens`. Layers of other cells keep their loops.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ import tensorflow as tf
 from keras_s2s.layers.encoder import Encoder
 from keras_s2s.layers.recurrent import GRU, LSTM, Recurrence, Recurrent, RecurrentBlock
 
-# TensorFlow's operation for a call into Python. Nothing calls it: the trace is converted, not run.
+# TensorFlow's operation for a call into Python. It is never called: the trace is converted, not
+# run.
 MARKER = "PyFunc"
-# Keras' gates in the order in which ONNX has them: input, output, forget, cell; update, reset, new.
+# Positions of Keras' gates in ONNX' order: input, output, forget, cell; update, reset, new.
 GATES = {LSTM: (0, 3, 1, 2), GRU: (0, 1, 2)}
 
 
 @contextmanager
 def marked(model: keras.Model) -> Iterator[None]:
-    """Inside, LSTM and GRU layers of the model's encoders trace to marks.
+    """Lets LSTM and GRU layers of a model's encoders trace to marks inside the `with` block.
 
-    A mark masks by lengths, so real positions must stand before padding: encoders that read the
-    source from its end keep their loops, as do layers of other cells.
+    A mark masks by lengths, so real positions must stand before padding. Encoders that read the
+    source from its end therefore keep their loops, as do layers of other cells.
     """
     blocks = [
         block
@@ -45,7 +46,7 @@ def marked(model: keras.Model) -> Iterator[None]:
 
 
 def convert_mark(context: Any, node: Any, name: str, arguments: Any) -> None:
-    """tf2onnx handler of `MARKER`: the operation's inputs and outputs are those of the node."""
+    """Turns a mark into an ONNX node of the same inputs and outputs, as a handler of tf2onnx."""
     directions, _, units = context.get_shape(node.input[2])
     node.type = "LSTM" if len(node.output) == 3 else "GRU"
     attributes = {
@@ -58,15 +59,15 @@ def convert_mark(context: Any, node: Any, name: str, arguments: Any) -> None:
 
 
 def onnx_weights(layers: list[Recurrent]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights of the directions of a layer as ONNX wants them.
+    """Returns the weights of a layer in the layout of ONNX.
 
     Args:
-        layers: one LSTM or GRU, or two of a kind, forward and backward.
+        layers: one LSTM or GRU, or two of the same kind: forward and backward.
 
     Returns:
         `W (D, G·U, E)`, `R (D, G·U, U)`, and `B (D, 2·G·U)`, input biases first.
 
-    Example: the gates of an LSTM change places.
+    Example: the gates of an LSTM change their order.
         >>> layer = LSTM(1)
         >>> layer.build((None, None, 1))
         >>> layer.kernel.assign([[1.0, 2.0, 3.0, 4.0]])
@@ -91,14 +92,17 @@ def onnx_weights(layers: list[Recurrent]) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _mark_of(block: RecurrentBlock) -> Recurrence:
-    """What leaves one operation in a trace for the recurrence of a block."""
+    """Returns a recurrence that leaves one operation in a trace, for the layers of a block."""
     layers = [layer for layer in (block.recurrent, block.backward) if layer is not None]
     states = layers[0].states
     weights = onnx_weights(layers)
 
     def recur(inputs: Any, initial_state: Any, mask: Any, training: Any) -> Any:
         if initial_state is not None or training:
-            raise ValueError("A traced encoder begins without a state and does not train.")
+            raise ValueError(
+                "A recurrence can become an ONNX node only without an initial state and outside "
+                f"training; got initial_state={initial_state!r}, training={training!r}."
+            )
         lengths = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
         steps, *last = tf.numpy_function(
             _never,
@@ -106,7 +110,7 @@ def _mark_of(block: RecurrentBlock) -> Recurrence:
             [tf.float32] * (1 + states),
         )
         batch, length = tf.shape(inputs)[0], tf.shape(inputs)[1]
-        # (S, D, B, U) to (B, S, D·U), and of each state (D, B, U) to (B, D·U)
+        # Outputs (S, D, B, U) to (B, S, D·U), each state (D, B, U) to (B, D·U).
         outputs = tf.reshape(tf.transpose(steps, [2, 0, 1, 3]), [batch, length, block.units])
         return outputs, tuple(
             tf.reshape(tf.transpose(state, [1, 0, 2]), [batch, block.units]) for state in last
@@ -120,4 +124,4 @@ def _layers(model: keras.Model, kind: type) -> list[Any]:
 
 
 def _never(*_: Any) -> Any:
-    raise RuntimeError("A marked recurrence is there to be converted, not to be run.")
+    raise RuntimeError("A marked recurrence can be converted to ONNX, but it cannot be run.")

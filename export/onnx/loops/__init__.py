@@ -1,9 +1,9 @@
-"""Searches written as ONNX loops around the step of a model.
+"""Searches written as ONNX loops around the decoder step of a model.
 
-- `beam`: Beam search as an ONNX loop.
-- `folding`: What a step would compute anew for every token, computed once for a source.
-- `greedy`: Greedy search as an ONNX loop.
-- `recurrent_products`: Products of a step that depend on the state alone, taken out of it.
-- `search`: Searches as ONNX loops around the step of a model: what greedy and beam search share
-  there.
+- `search`: decides which searches have a loop, and writes what greedy and beam search share.
+- `greedy`: writes greedy search.
+- `beam`: writes beam search.
+- `largest`: finds the largest logits of each row in a beam search, chunk by chunk.
+- `folding`: moves a product with the memory from the step to the encoder, which computes it once.
+- `recurrent_products`: takes products of the state out of the step, for beam search to share.
 """

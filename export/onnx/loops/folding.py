@@ -1,9 +1,10 @@
-"""What a step would compute anew for every token, computed once for a source.
+"""Moves a product with the memory from the step to the encoder, which computes it once per source.
 
 The attentional vector reads the context through a matrix, `W·[context_t; h_t]`, and the context is
-a sum over the source, `Σ_s α_s·v_s`. With `W = [W_c, W_h]` its share is `Σ_s α_s·(W_c·v_s)`: the
-encoder can project the values once, and a step has `W_h·h_t` left. That is a row of a product for
-each source position, in place of one for each token of each hypothesis.
+a sum over the source, `Σ_s α_s·v_s`. With `W = [W_c, W_h]` the context's share of the product is
+`Σ_s α_s·(W_c·v_s)`. So the encoder can project the values once, and the step only computes
+`W_h·h_t`. This costs one row of a product for each source position, instead of one for each token
+of each hypothesis.
 """
 
 from __future__ import annotations
@@ -15,33 +16,33 @@ import onnx
 from onnx import helper, numpy_helper
 
 from keras_s2s.export.onnx.graph.names import copied, remove_unused, rename_uses, replace_nodes
-from keras_s2s.export.onnx.parts import Pieces
+from keras_s2s.export.onnx.parts import ModelParts
 
-PRODUCTS = {"MatMul", "DynamicQuantizeMatMul"}  # of the second the weights are int8
+PRODUCTS = {"MatMul", "DynamicQuantizeMatMul"}  # the second has int8 weights
 
 
-def folded(pieces: Pieces) -> tuple[onnx.GraphProto, onnx.GraphProto]:
-    """Copies of encoder and step, the first of which projects what the second would.
+def folded(parts: ModelParts) -> tuple[onnx.GraphProto, onnx.GraphProto]:
+    """Returns copies of encoder and step in which the encoder projects the memory for the step.
 
-    A tensor of the memory stays as it is unless the step uses it for contexts alone, and those for
-    one product alone that is not wider than they are: a wider memory would have to be read in every
-    step.
+    A tensor of the memory stays as it is unless the step computes nothing but contexts from it, and
+    uses these in one product alone that is not wider than they are. A wider product would make a
+    wider memory, which every step would have to read.
     """
     copies = onnx.GraphProto(), onnx.GraphProto()
-    for copy, model in zip(copies, (pieces.encoder, pieces.step), strict=True):
+    for copy, model in zip(copies, (parts.encoder, parts.step), strict=True):
         copy.CopyFrom(model.graph)
-    for name in pieces.memory:
+    for name in parts.memory:
         fold_context(*copies, name)
     return copies
 
 
 def fold_context(encoder: onnx.GraphProto, step: onnx.GraphProto, name: str) -> None:
-    """Folds one tensor of the memory, if it can be, in place.
+    """Lets the encoder project one tensor of the memory, if possible, in place.
 
     Args:
-        encoder: has it among its outputs.
-        step: has it among its inputs.
-        name: of the tensor.
+        encoder: a graph that has the tensor among its outputs.
+        step: a graph that has the tensor among its inputs.
+        name: the name of the tensor.
 
     Example: the context `α·v` enters a product together with `h`.
         >>> from onnx import parser
@@ -53,12 +54,17 @@ def fold_context(encoder: onnx.GraphProto, step: onnx.GraphProto, name: str) -> 
         ...     { c = MatMul(a, v) d = Reshape(c, wide) e = Concat<axis=1>(d, h) y = MatMul(e, w) }
         ... ''')
         >>> fold_context(encoder, step, "v")
-        >>> [[node.op_type for node in each.node] for each in (encoder, step)]
+        >>> [[node.op_type for node in graph.node] for graph in (encoder, step)]
         [['Neg', 'MatMul'], ['MatMul', 'Reshape', 'MatMul', 'Add']]
     """
     use = _Use(step, name)
-    if not use.is_found:
-        return
+    if use.can_fold:
+        _read_projected(step, use, name)
+        _project(encoder, use, name)
+
+
+def _read_projected(step: onnx.GraphProto, use: _Use, name: str) -> None:
+    """Takes the context's share out of the product of a step, and adds the context to the rest."""
     begin, behind = use.begin, use.begin + use.width
     size = use.weight.shape[1]
     context = use.flat.output[0]
@@ -97,37 +103,46 @@ def fold_context(encoder: onnx.GraphProto, step: onnx.GraphProto, name: str) -> 
     remove_unused(step)
     _set_width(step.input, name, size)
 
+
+def _project(encoder: onnx.GraphProto, use: _Use, name: str) -> None:
+    """Multiplies a tensor of the memory by its share of the step's matrix, inside the encoder."""
     whole, projection = f"{name}_whole", f"{name}_projection"
     rename_uses(encoder, name, whole)
     for node in encoder.node:
         node.output[:] = [whole if output == name else output for output in node.output]
-    scales = {f"{projection}_{i}": each for i, each in enumerate(use.scales)}
-    _add_constants(encoder, {projection: use.weight[begin:behind], **scales})
+    scales = {f"{projection}_{i}": scale for i, scale in enumerate(use.scales)}
+    share = use.weight[use.begin : use.begin + use.width]
+    _add_constants(encoder, {projection: share, **scales})
     projected = copied(use.product)
     projected.name = projection
     projected.input[:] = [whole, projection, *scales]  # a bias is added once, by the step
     projected.output[0] = name
     encoder.node.append(projected)
-    _set_width(encoder.output, name, size)
+    _set_width(encoder.output, name, use.weight.shape[1])
 
 
 class _Use:
-    """Where a step uses a tensor `(B, S, M)` of the memory, if it is as follows.
+    """How a step uses a tensor `(B, S, M)` of the memory.
+
+    `can_fold` says whether it is used as follows and nowhere else:
 
     ```
     context = MatMul(weights, name)                 flat = Reshape(context, [-1, M])
     joined = Concat(flat, …) or Concat(…, flat)     product = MatMul(joined, weight)
     ```
 
-    In 8 bits the product is DynamicQuantizeMatMul(joined, weight, *scales) with or without a bias.
+    In 8-bit models the product is DynamicQuantizeMatMul(joined, weight, *scales), with or without a
+    bias.
     """
 
     def __init__(self, graph: onnx.GraphProto, name: str) -> None:
         self.graph = graph
-        self.constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
-        self.is_found = self._find(name)
+        self.constants = {
+            constant.name: numpy_helper.to_array(constant) for constant in graph.initializer
+        }
+        self.can_fold = self._matches(name)
 
-    def _find(self, name: str) -> bool:
+    def _matches(self, name: str) -> bool:
         readers = self._readers(name)
         self.shapes = [node for node in readers if node.op_type == "Shape" and not node.attribute]
         others = [node for node in readers if node not in self.shapes]
@@ -147,21 +162,21 @@ class _Use:
         inputs, context = list(self.joined.input), self.flat.output[0]
         if inputs.count(context) != 1 or len(inputs) < 2 or context not in (inputs[0], inputs[-1]):
             return False
-        self.scales = [self.constants[each] for each in self.product.input[2:4]]
+        self.scales = [self.constants[scale] for scale in self.product.input[2:4]]
         self.weight, self.width = weight, int(shape[1])
         self.begin = 0 if inputs[0] == context else len(weight) - self.width
-        (axis,) = (each.i for each in self.joined.attribute)
+        (axis,) = (attribute.i for attribute in self.joined.attribute)
         return bool(shape[0] == -1 and axis in (1, -1) and weight.shape[1] <= self.width)
 
     def _readers(self, name: str) -> list[onnx.NodeProto]:
-        """The nodes that read a value; none for one that is also a result."""
+        """Returns the nodes that read a value; none for a value that is also an output."""
         if any(value.name == name for value in self.graph.output):
             return []
-        return [node for node in self.graph.node for each in node.input if each == name]
+        return [node for node in self.graph.node for value in node.input if value == name]
 
 
 def _declare(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
-    """As `Nodes.declare`."""
+    """States the dtype of what an operator outside ONNX returns; see `Nodes.declare`."""
     if node.domain:
         kind = onnx.TensorProto.FLOAT
         graph.value_info.append(helper.make_tensor_value_info(node.output[0], kind, None))

@@ -1,8 +1,9 @@
-"""Products of a step that depend on the state alone, taken out of it.
+"""Takes the products that depend on the state alone out of a decoder step.
 
-Hypotheses of a beam that were one a step ago have the same state, so what a recurrent layer makes
-of it, `h_{t−1}·W_h`, can be made once for all of them: of the distinct states when hypotheses were
-chosen, and not of every row in the next step.
+Hypotheses of a beam that extend the same hypothesis have the same state. The product that a
+recurrent layer computes from it, `h_{t−1}·W_h`, is then the same for all of them. Beam search
+computes it once for each distinct state, as soon as hypotheses are chosen, and not for every row in
+the next step.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class Product:
     """A node that multiplies a tensor of the state with constants.
 
     Attributes:
-        node: its first input is the state, its one output what a step reads.
-        constants: its other inputs; None for one that is left out.
+        node: the node; its first input is the tensor of the state, and it has one output.
+        constants: the other inputs of the node; None for an input that is left out.
     """
 
     node: onnx.NodeProto
@@ -32,32 +33,39 @@ class Product:
 
     @property
     def state(self) -> str:
-        """Name of the tensor of the state."""
+        """The name of the state tensor that is multiplied."""
         return str(self.node.input[0])
 
     @property
     def name(self) -> str:
-        """Name of what comes out."""
+        """The name of the result."""
         return str(self.node.output[0])
 
     def add(self, nodes: Nodes, state: str, constants: Sequence[str | None]) -> str:
-        """Adds the node, of a state and constants that have names there; returns its output."""
+        """Adds the product to `nodes` and returns the name of its result there.
+
+        Args:
+            nodes: the nodes to add it to.
+            state: the name of the state tensor there.
+            constants: the names of the constants there.
+        """
         inputs = [state, *(name or "" for name in constants)]
-        found = nodes.add(self.node.op_type, inputs, domain=self.node.domain)
-        return nodes.declare(found, onnx.TensorProto.FLOAT)
+        product = nodes.add(self.node.op_type, inputs, domain=self.node.domain)
+        return nodes.declare(product, onnx.TensorProto.FLOAT)
 
 
 def without_products(
     step: onnx.GraphProto, state: Sequence[str]
 ) -> tuple[onnx.GraphProto, tuple[str, ...], list[Product]]:
-    """A step that is given those products, what its state is then, and the products.
+    """Returns a step that reads products of the state in place of computing them.
 
     Args:
-        step: as in `Pieces`, with a row for each hypothesis; it is left as it is.
+        step: the step of `ModelParts`, with a row for each hypothesis; it is left as it is.
         state: names of the tensors of its state.
 
     Returns:
-        The state has the products in it, and not what is read for their sake alone.
+        The new step, the names of its state, and the products. The new state holds the products; it
+        no longer holds tensors that only the products read.
 
     Example:
         >>> from onnx import parser
@@ -68,7 +76,7 @@ def without_products(
         >>> [node.op_type for node in rest.node], state, product.state, product.name
         (['Add', 'Tanh'], ('c', 'u'), 'h', 'u')
     """
-    constants = {each.name: each for each in step.initializer}
+    constants = {constant.name: constant for constant in step.initializer}
     results = {value.name for value in step.output}
 
     def is_product(node: onnx.NodeProto) -> bool:
@@ -93,5 +101,5 @@ def without_products(
     ]
     del rest.input[:]
     rest.input.extend(inputs)
-    kept = (name for name in state if name not in unread)
-    return rest, (*kept, *(product.name for product in products)), products
+    still_read = (name for name in state if name not in unread)
+    return rest, (*still_read, *(product.name for product in products)), products

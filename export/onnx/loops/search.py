@@ -1,8 +1,8 @@
-"""Searches as ONNX loops around the step of a model: what greedy and beam search share there.
+"""Writes what greedy and beam search share as ONNX loops around the decoder step of a model.
 
-They do what `search.GreedySearch` and `search.BeamSearch` do, in a quarter of the operations that a
-conversion of those gives, and take settings at run time. `is_composed` says of which searches there
-is such a form; all others are converted whole.
+The loops compute what `search.GreedySearch` and `search.BeamSearch` compute, with a quarter of the
+operations that a conversion of those gives, and they take settings at run time. `is_composed` says
+which searches have such a loop; all others are converted whole.
 
 Shapes: `B` sentences, `K` places of each in a beam, `R = B·K` rows, `V` target ids, `S` source
 positions, `N` hypotheses returned, `L` the longest output.
@@ -18,7 +18,7 @@ from onnx import helper
 
 from keras_s2s.export.onnx.graph.nodes import Nodes
 from keras_s2s.export.onnx.loops.folding import folded
-from keras_s2s.export.onnx.parts import Pieces
+from keras_s2s.export.onnx.parts import ModelParts
 from keras_s2s.search import GNMT, BeamSearch, GreedySearch, NoPenalty, Search
 from keras_s2s.translation.translator import Translator
 
@@ -27,9 +27,9 @@ BOOL, FLOAT = onnx.TensorProto.BOOL, onnx.TensorProto.FLOAT
 
 
 def is_composed(search: Search) -> bool:
-    """Whether there is a loop for this search: greedy or beam, without controls of the logits.
+    """Returns whether a search has a loop: greedy or beam search without controls of the logits.
 
-    A subclass may do anything, so it has none.
+    A subclass may do anything, so it has no loop.
     """
     if search.repetition_penalty != 1 or search.no_repeat_ngram:
         return False
@@ -39,7 +39,7 @@ def is_composed(search: Search) -> bool:
 
 
 def penalty_weight(search: BeamSearch) -> float | None:
-    """The weight of GNMT's length penalty; None for a penalty of another form."""
+    """Returns the weight of GNMT's length penalty, or None for a penalty of another form."""
     penalty = search.length_penalty
     if type(penalty) is NoPenalty:
         return 0.0
@@ -49,46 +49,49 @@ def penalty_weight(search: BeamSearch) -> float | None:
 
 
 def controls(search: Search) -> dict[str, int | float]:
-    """What a caller may set at run time, each with what holds otherwise: the search's own."""
-    found: dict[str, int | float] = {
-        # Of a·S + b the addend; a is part of the graph.
+    """Returns the settings that a caller may change at run time, with the search's own values."""
+    settings: dict[str, int | float] = {
+        # The addend b of a·S + b; the factor a is part of the graph.
         "min_length": int(np.floor(search.min_length[1])),
         "max_length": search.max_length,
     }
     if isinstance(search, BeamSearch):
-        found["beam_width"] = search.width
-        found["n_best"] = search.n_best
-        found["length_penalty"] = penalty_weight(search) or 0.0
-    return found
+        settings["beam_width"] = search.width
+        settings["n_best"] = search.n_best
+        settings["length_penalty"] = penalty_weight(search) or 0.0
+    return settings
 
 
 class SearchLoop:
-    """Encoder, loop and what follows it. Use a subclass, once, by calling `write`.
+    """A search as an encoder, a loop and the nodes that follow it.
+
+    Make an instance of a subclass and call `write` once.
 
     Args:
-        pieces: the model.
-        translator: gives the special ids.
-        search: one for which `is_composed`.
-        given: the names of `input_ids`, `input_lengths` and, for each of the `controls`, of a
-            scalar.
-        prefix: begins the names of all other values.
+        parts: the encoder and the step of the model.
+        translator: the translator that has the special ids.
+        search: a search for which `is_composed` is true.
+        given: the names, in the graph, of `input_ids` and `input_lengths`, and of a scalar for each
+            of the `controls`.
+        prefix: the beginning of the names of all other values.
 
     Attributes:
-        nodes: what was written.
+        nodes: the nodes of the graph, complete after `write`.
+        body: the nodes of the loop's body.
     """
 
     def __init__(
         self,
-        pieces: Pieces,
+        parts: ModelParts,
         translator: Translator,
         search: Search,
         given: Mapping[str, str],
         prefix: str,
     ) -> None:
         target = translator.target_tokenizer
-        self.pieces = pieces
-        self.encoder, self.step = folded(pieces)
-        self.state = pieces.state  # what an iteration reads of the one before
+        self.parts = parts
+        self.encoder, self.step = folded(parts)
+        self.state = parts.state  # names of the tensors that an iteration hands to the next
         self.search = search
         self.given = given
         self.nodes = nodes = Nodes(prefix)
@@ -109,7 +112,7 @@ class SearchLoop:
         sources = {name: self.given[name] for name in ("input_ids", "input_lengths")}
         self.encoded = nodes.inline(self.encoder, sources)
         rows = nodes.add("Shape", [sources["input_ids"]], start=0, end=1)
-        # An empty batch is encoded as one row of padding, which is taken off in the end.
+        # An empty batch is encoded as one row of padding, which is removed from the outputs.
         self.batch = nodes.add("Max", [rows, self.first])  # (1,)
         pads = nodes.add("Sub", [self.batch, rows])
         pads = nodes.add("Concat", [nodes.constant([0]), pads], axis=0)
@@ -124,9 +127,11 @@ class SearchLoop:
         }
 
     def _write(self) -> dict[str, str]:
+        """Writes the loop and its outputs, which may hold a row for an empty batch."""
         raise NotImplementedError
 
     def _longest(self) -> str:
+        """Returns the longest length of each sentence, `(B, 1)`."""
         length = self._everywhere(self.limit)
         if self.search.length_limit is not None:
             line = self._line(*self.search.length_limit)
@@ -134,19 +139,22 @@ class SearchLoop:
         return self.nodes.add("Max", [length, self.one])
 
     def _shortest(self) -> str:
+        """Returns the shortest length of each sentence, `(B, 1)`."""
         factor, extra = self.search.min_length
         length = self._everywhere(self.given["min_length"])
         if factor:
-            # ⌊a·S + b⌋, where the whole part of b may be another at run time
+            # ⌊a·S + b⌋; a caller may change the integer part of b at run time.
             line = self._line(factor, extra - np.floor(extra))
             length = self.nodes.add("Add", [line, length])
         return self.nodes.add("Min", [length, self.longest])
 
     def _everywhere(self, scalar: str) -> str:
+        """Repeats a scalar for each sentence."""
         shape = self.nodes.add("Concat", [self.batch, self.first], axis=0)
         return self.nodes.add("Expand", [scalar, shape])  # (B, 1)
 
     def _line(self, factor: float, extra: float) -> str:
+        """Returns ⌊factor · source length + extra⌋ of each sentence, `(B, 1)`."""
         nodes = self.nodes
         sources = nodes.add("Unsqueeze", [self.lengths, self.first])
         scaled = nodes.add(
@@ -156,15 +164,18 @@ class SearchLoop:
         return nodes.add("Cast", [length], to=INT64)
 
     def _step(self, tokens: str) -> dict[str, str]:
-        """The model's step, inside the body: its outputs by name."""
+        """Adds the model's step to the body and returns the names of its outputs."""
         inputs = {"tokens": tokens}
-        inputs |= {name: self.encoded[name] for name in self.pieces.memory}
+        inputs |= {name: self.encoded[name] for name in self.parts.memory}
         inputs |= {name: self.body.prefix + name for name in self.state}
-        # Its constants stay outside, where a runtime can prepare them once.
+        # Its constants go outside the loop, where a runtime can prepare them once.
         return self.body.inline(self.step, inputs, self.nodes)
 
     def _forbidden(self, tokens: str, taken: str, shortest: str) -> str:
-        """Which candidates may not be: the end too soon, and the unknown id where not allowed."""
+        """Returns which candidates are forbidden.
+
+        They are the end before the shortest length, and the unknown id where it is not allowed.
+        """
         body, end = self.body, self.end
         soon = body.add("Less", [taken, shortest])
         forbidden = body.add("And", [body.add("Equal", [tokens, end]), soon])
@@ -174,7 +185,7 @@ class SearchLoop:
         return body.add("Or", [forbidden, unknown])
 
     def _goes_on(self, done: str) -> str:
-        """Whether any of a bool tensor is false: a bool scalar."""
+        """Returns whether any element of a bool tensor is false, as a bool scalar."""
         least = self.body.add("ReduceMin", [self.body.add("Cast", [done], to=INT32)], keepdims=0)
         return self.body.add("Not", [self.body.add("Cast", [least], to=BOOL)])
 
@@ -186,19 +197,19 @@ class SearchLoop:
         goes_on: str,
         scanned: Sequence[str],
     ) -> list[str]:
-        """Closes the loop.
+        """Adds the loop around the body.
 
         Args:
-            start: of each value that the search carries its name in the body, its first value and
-                its type.
-            after: their names at the end of an iteration.
-            states: of each tensor of the model's state its first value, and its name at the end of
+            start: the name in the body, the first value and the dtype of each value that the search
+                carries.
+            after: the names of these values at the end of an iteration.
+            states: the first value of each tensor of the model's state, and its name at the end of
                 an iteration.
-            goes_on: whether there is another iteration.
-            scanned: float32 values `(R, S)` that are stacked over iterations.
+            goes_on: the name of a bool scalar that says whether there is another iteration.
+            scanned: names of float32 values `(R, S)` that are stacked over iterations.
 
         Returns:
-            The last values of what the search carries, then what was stacked.
+            The names of the last values that the search carries, then those of the stacked values.
         """
         info = helper.make_tensor_value_info
         types = {value.name: value.type.tensor_type for value in self.step.input}
@@ -220,13 +231,13 @@ class SearchLoop:
         return [*outputs[: len(start)], *outputs[len(values) :]]
 
     def _padded(self, ids: str, real: str) -> str:
-        """Ids `(B, N, t)` to `(B, N, L)`; what is not `real` `(B, N, 1)` becomes padding."""
+        """Pads ids `(B, N, t)` to `(B, N, L)`; rows not `real` `(B, N, 1)` become padding alone."""
         nodes = self.nodes
         ids = nodes.add("Where", [real, ids, self.pad])
         return nodes.add("Pad", [ids, self._missing(ids, 3), self.pad])
 
     def _missing(self, values: str, rank: int) -> str:
-        """The pads of values `(B, N, t, …)` that make `L` of `t`."""
+        """Returns the pads that make `(B, N, L, …)` of values `(B, N, t, …)`."""
         nodes = self.nodes
         taken = nodes.add("Shape", [values], start=2, end=3)
         missing = nodes.add("Sub", [nodes.add("Reshape", [self.limit, self.first]), taken])
@@ -235,14 +246,14 @@ class SearchLoop:
         return nodes.add("Concat", pads, axis=0)
 
     def _lengths(self, ids: str, real: str) -> str:
-        """Ids `(B, N, L)` to the places behind their first end ids, 0 where they are not `real`."""
+        """Returns the lengths of ids `(B, N, L)`, the end id counted; 0 where not `real`."""
         nodes = self.nodes
         ends = nodes.add("Cast", [nodes.add("Equal", [ids, self.end])], to=INT32)
         place = nodes.add("ArgMax", [ends], axis=2, keepdims=0)
         return nodes.add("Where", [real, nodes.add("Add", [place, self.one]), self.zero])
 
     def _aligned(self, weights: str, lengths: str) -> str:
-        """Weights `(B, N, t, S)` to `(B, N, L, S)`, zero behind each length."""
+        """Pads weights `(B, N, t, S)` to `(B, N, L, S)`, with zeros behind each length."""
         nodes = self.nodes
         nothing = nodes.constant(0.0)
         weights = nodes.add("Pad", [weights, self._missing(weights, 4), nothing])
@@ -250,7 +261,7 @@ class SearchLoop:
         within = nodes.add("Less", [places, nodes.add("Unsqueeze", [lengths, nodes.constant([2])])])
         within = nodes.add("Unsqueeze", [within, nodes.constant([3])])
         weights = nodes.add("Where", [within, weights, nothing])
-        # The encoder puts a position where a caller gave none.
+        # The encoder adds one position to a source without any.
         given = nodes.add("Shape", [self.given["input_ids"]], start=1, end=2)
         starts, axes = nodes.constant([0]), nodes.constant([3])
         return nodes.add("Slice", [weights, starts, given, axes])

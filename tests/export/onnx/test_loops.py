@@ -10,7 +10,7 @@ from keras_s2s.export.onnx.graph.names import bodies
 from keras_s2s.export.onnx.loops.folding import folded
 from keras_s2s.export.onnx.loops.search import is_composed
 from keras_s2s.export.onnx.models import ids_model
-from keras_s2s.export.onnx.parts import Pieces, pieces_of
+from keras_s2s.export.onnx.parts import ModelParts, model_parts
 from keras_s2s.export.onnx.specs import ids_graph
 from keras_s2s.search import (
     BeamSearch,
@@ -29,19 +29,19 @@ BEAM = BeamSearch(4, n_best=2, max_length=9)
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Translator, Pieces]:
+def made() -> tuple[Translator, ModelParts]:
     translator = tiny_translator("char", "word")
-    return translator, pieces_of(translator)
+    return translator, model_parts(translator)
 
 
 class Loop:
     """An exported search beside the Keras one."""
 
-    def __init__(self, made: tuple[Translator, Pieces], search: Search) -> None:
-        self.translator, pieces = made
+    def __init__(self, made: tuple[Translator, ModelParts], search: Search) -> None:
+        self.translator, parts = made
         graph = ids_graph(self.translator, "search", search)
         self.spec = graph.spec
-        self.model = ids_model(self.translator, graph, pieces)
+        self.model = ids_model(self.translator, graph, parts)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(
@@ -68,12 +68,12 @@ class Loop:
 
 
 @pytest.fixture(scope="module")
-def greedy(made: tuple[Translator, Pieces]) -> Loop:
+def greedy(made: tuple[Translator, ModelParts]) -> Loop:
     return Loop(made, GREEDY)
 
 
 @pytest.fixture(scope="module")
-def beam(made: tuple[Translator, Pieces]) -> Loop:
+def beam(made: tuple[Translator, ModelParts]) -> Loop:
     return Loop(made, BEAM)
 
 
@@ -91,7 +91,7 @@ def beam(made: tuple[Translator, Pieces]) -> Loop:
         BeamSearch(30, n_best=30, max_length=2),
     ],
 )
-def test_every_setting_equals_keras(made: tuple[Translator, Pieces], search: Search) -> None:
+def test_every_setting_equals_keras(made: tuple[Translator, ModelParts], search: Search) -> None:
     assert is_composed(search)
     Loop(made, search).assert_equals(search)
 
@@ -134,15 +134,15 @@ def test_settings_beyond_their_ends_are_brought_there(beam: Loop) -> None:
 
 
 def test_logits_that_are_not_numbers_make_scores_that_are_none(
-    made: tuple[Translator, Pieces],
+    made: tuple[Translator, ModelParts],
 ) -> None:
     translator = made[0].copy()
     bias = translator.model.decoder.output_layer.bias
     bias.assign(np.full(bias.shape, np.nan))
-    pieces = pieces_of(translator)
+    parts = model_parts(translator)
 
     for search in (GREEDY, BEAM):
-        loop = Loop((translator, pieces), search)
+        loop = Loop((translator, parts), search)
         (scores, ids) = loop.session.run(["scores", "output_ids"], loop.spec.sample(2, 3, seed=0))
         assert np.isnan(scores).all()
         assert not ids.any()
@@ -156,7 +156,7 @@ def test_the_largest_of_many_logits_are_those_of_keras(vocabulary: int) -> None:
     # Each logit some four times, anywhere: of equal ones the first count.
     alike = np.random.default_rng(0).integers(300, size=vocabulary)
     translator.model.decoder.output_layer.set_weights([kernel[:, alike], bias[alike]])
-    loop = Loop((translator, pieces_of(translator)), BEAM)
+    loop = Loop((translator, model_parts(translator)), BEAM)
     (body,) = bodies(next(node for node in loop.model.graph.node if node.op_type == "Loop"))
     assert "ReduceMax" in [node.op_type for node in body.node]
 
@@ -202,12 +202,12 @@ DESIGNS: list[tuple[dict[str, Any], int]] = [
 @pytest.mark.parametrize(("design", "width"), DESIGNS)
 def test_what_can_be_made_once_is(design: dict[str, Any], width: int) -> None:
     translator = tiny_translator("char", "word", seed=2, **design)
-    pieces = pieces_of(translator)
-    for graph in folded(pieces):
+    parts = model_parts(translator)
+    for graph in folded(parts):
         (values,) = (v for v in (*graph.input, *graph.output) if v.name == "memory_values")
         assert values.type.tensor_type.shape.dim[-1].dim_value == width
 
-    loop = Loop((translator, pieces), BEAM)
+    loop = Loop((translator, parts), BEAM)
     loop.assert_equals(BEAM)
     # The first loop may be the encoder's.
     (body,) = bodies([node for node in loop.model.graph.node if node.op_type == "Loop"][-1])
@@ -217,7 +217,7 @@ def test_what_can_be_made_once_is(design: dict[str, Any], width: int) -> None:
 
 
 def test_searches_without_a_loop_of_their_own_are_converted_whole(
-    made: tuple[Translator, Pieces],
+    made: tuple[Translator, ModelParts],
 ) -> None:
     class Own(BeamSearch):
         pass

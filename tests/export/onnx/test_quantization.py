@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.onnx.files import onnx_plan, write_int8, write_onnx
 from keras_s2s.export.onnx.graph.names import bodies, nodes
-from keras_s2s.export.onnx.parts import pieces_of
+from keras_s2s.export.onnx.parts import model_parts
 from keras_s2s.export.onnx.quantization import quantized, quantized_model
 from keras_s2s.export.parity.quality import (
     check_quality,
@@ -141,12 +141,11 @@ def test_gru_layers_in_both_directions_are_close_and_their_file_opens(tmp_path: 
     translator = tiny_translator(
         "char", "word", search=BeamSearch(2, max_length=8), cell="gru", depth=2, units=64
     )
-    pieces = pieces_of(translator)
+    parts = model_parts(translator)
     inputs = {"input_ids": [[5, 6, 7, 8, 9, 3], [9, 8, 3, 0, 0, 0]], "input_lengths": [6, 3]}
     feeds = {name: np.array(rows) for name, rows in inputs.items()}
     whole, found = (
-        session(each.encoder).run(["memory_values"], feeds)[0]
-        for each in (pieces, quantized(pieces))
+        session(each.encoder).run(["memory_values"], feeds)[0] for each in (parts, quantized(parts))
     )
     assert 0 < np.abs(found - whole).mean() < 0.05  # of states between −1 and 1
 
@@ -197,5 +196,5 @@ def test_wishes_that_do_not_fit_are_refused(wishes: dict[str, Any], message: str
 def test_a_search_that_is_converted_whole_has_no_int8_form(tmp_path: Path) -> None:
     translator = tiny_translator("char", "word", search=GreedySearch(3, no_repeat_ngram=2))
 
-    with pytest.raises(ExportError, match="8 bits reach greedy and beam search"):
+    with pytest.raises(ExportError, match="8-bit models need greedy or beam search"):
         write_onnx(translator, onnx_plan(translator), tmp_path, lambda message: None, int8=True)

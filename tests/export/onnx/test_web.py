@@ -8,7 +8,7 @@ import pytest
 
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.onnx.models import ids_model, text_model
-from keras_s2s.export.onnx.parts import pieces_of
+from keras_s2s.export.onnx.parts import model_parts
 from keras_s2s.export.onnx.quantization import quantized
 from keras_s2s.export.onnx.specs import ids_graph, onnx_text_spec
 from keras_s2s.export.parity.comparison import compare
@@ -24,7 +24,7 @@ def test_ids_and_strings_graphs_give_what_keras_gives(kind: str, web: Path, tmp_
     search = GreedySearch(8) if kind == "greedy" else BeamSearch(3, n_best=2, max_length=8)
     translator = tiny_translator("char", "word", search=search)
     graph, text = ids_graph(translator, "ids", search), onnx_text_spec(translator)
-    ids = ids_model(translator, graph, pieces_of(translator))
+    ids = ids_model(translator, graph, model_parts(translator))
     onnx.save(ids, tmp_path / "ids.onnx")
     onnx.save(text_model(translator, text, ids), tmp_path / "text.onnx")
 
@@ -51,7 +51,7 @@ def test_int8_graphs_run_there(web: Path, tmp_path: Path) -> None:
     search = GreedySearch(1)
     translator = tiny_translator("char", "word", search=search, units=64)
     graph = ids_graph(translator, "ids", search)
-    model = ids_model(translator, graph, quantized(pieces_of(translator)))
+    model = ids_model(translator, graph, quantized(model_parts(translator)))
     onnx.save(model, tmp_path / "ids.onnx")
     inputs = [graph.spec.sample(5, 6, seed=1)]
 

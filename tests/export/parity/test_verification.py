@@ -133,6 +133,6 @@ def test_tasks_are_what_they_were_after_a_round_trip(exported: Path) -> None:
 def test_an_unknown_runtime_is_refused(tmp_path: Path) -> None:
     with (
         runtimes_below(tmp_path) as runtimes,
-        pytest.raises(ExportError, match="no runtime 'TFLite'; there are Python, C API"),
+        pytest.raises(ExportError, match=r"must be one of Python, C API, .*; got 'TFLite'"),
     ):
         runtimes.artefact(Origin("TFLite", "m"), "text")

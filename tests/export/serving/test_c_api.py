@@ -99,7 +99,7 @@ def test_a_program_that_imports_tensorflow_is_refused(
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
-    with pytest.raises(ExportError, match="by a program that imported TensorFlow"):
+    with pytest.raises(ExportError, match="its process imported TensorFlow"):
         RemoteSession(served_words.folder)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_s2s.export.serving.c_api import Signature, StatusError, TensorInfo
+from keras_s2s.export.serving.c_api import StatusError
 from keras_s2s.export.serving.rest import RestServer
+from keras_s2s.export.serving.session import Signature, TensorInfo
 from support.http_service import serve_http
 from support.served import Served
 from support.translators import texts
