@@ -1,13 +1,19 @@
-"""Recurrent layers over a sequence, and the same weights one step at a time.
+"""Recurrent layers that run over a whole sequence, or one step at a time with the same weights.
 
-`layer` holds what our cells share, `cells` LSTM and GRU, `layer_norm` the normalised LSTM,
-`foreign` any Keras RNN cell, `block` what surrounds a layer in a stack. Nothing here knows of
-embeddings or attention. The product of the inputs with the kernel is taken for all steps at once,
-outside the loop, and in training the kernel gradients are formed as one product over all steps, not
-added up step by step.
+The room knows nothing of embeddings or attention. A layer multiplies the inputs of all steps with
+its kernel at once, outside the loop over time. In training it forms the gradient of each kernel as
+one product over all steps, where automatic differentiation would add it up step by step. The
+weights have the layout of `keras.layers.LSTM` and `keras.layers.GRU(reset_after=True)`, so they can
+be exchanged with those layers.
 
-Weights have the layout of `keras.layers.LSTM` and `keras.layers.GRU(reset_after=True)`, so they
-interchange.
+- `cells`: The cells LSTM and GRU: one step forward, and one step back through the gradient.
+- `layer_norm`: The LSTM with layer normalisation inside the cell.
+- `layer`: The base class of these cells: weights, masking, recurrent dropout and the call.
+- `gradient`: The loop over time with its gradient written out by hand.
+- `masks`: How recurrent dropout and the padding mask act on the state.
+- `cudnn`: cuDNN's kernel for all steps of an LSTM or a GRU on a GPU.
+- `foreign`: Any Keras RNN cell, wrapped to be called like the cells of this library.
+- `block`: One layer of a stack: a recurrent layer with dropout, directions, norm and residual.
 """
 
 from keras_s2s.layers.recurrent.block import Recurrence, RecurrentBlock

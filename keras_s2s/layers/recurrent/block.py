@@ -14,27 +14,30 @@ from keras_s2s.layers.recurrent.layer import CELLS, Recurrent
 from keras_s2s.layers.scan import Tensors
 from keras_s2s.system.checks import check_flags
 
-# Inputs (B, T, D), an initial state or None, a mask or None and `training` to what `recur` gives.
+# A function with the arguments and results of `RecurrentBlock.recur`: inputs (B, T, D), an initial
+# state or None, a mask or None and `training`, to outputs (B, T, U) and the final state.
 Recurrence = Callable[[Any, Tensors | None, Any, bool | None], tuple[Any, Tensors]]
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class RecurrentBlock(keras.layers.Layer):
-    """A recurrent layer with what surrounds it in a stack.
+    """One layer of a stack: a recurrent layer with dropout, directions, normalisation and residual.
 
     ```
     y = recurrence(dropout([x; extra]))         forward, or forward and backward joined
-    outputs = x + LN(y)                         with residual and layer_norm; each may be absent
+    outputs = x + LN(y)                         without residual no x, without layer_norm no LN
     ```
 
     Args:
         cell: name of a cell, or a Keras RNN cell.
-        units: width of each direction with a named cell; None with a cell of its own width.
-        bidirectional: also run from the end to the start, and join the two.
+        units: width of each direction of a named cell; None with a Keras cell, which has its own.
+        bidirectional: whether a second recurrence runs from the end to the start; the outputs of
+            both are joined.
         dropout: share of the inputs dropped in training.
-        recurrent_dropout: see `LSTM`; only with a named cell.
-        residual: add the inputs, which must be as wide as the outputs (Wu et al. 2016, §3.1).
-        layer_norm: normalise the outputs of the recurrence.
+        recurrent_dropout: share of the state dropped in training, as in `LSTM`; for named cells.
+        residual: whether the inputs are added to the outputs, which must be as wide (Wu et al.
+            2016, §3.1).
+        layer_norm: whether the outputs of the recurrence are normalised.
 
     Example:
     >>> import numpy as np
@@ -65,11 +68,11 @@ class RecurrentBlock(keras.layers.Layer):
         self.recurrent_dropout = recurrent_dropout
         self.residual = residual
         self.layer_norm = layer_norm
-        self.recurrent = _recurrent(cell, units, recurrent_dropout, policy, "recurrent")
+        self.recurrent = _recurrent_layer(cell, units, recurrent_dropout, policy, "recurrent")
         self.backward = None
         if bidirectional:
-            again = cell if isinstance(cell, str) else type(cell).from_config(cell.get_config())
-            self.backward = _recurrent(again, units, recurrent_dropout, policy, "backward")
+            copy = cell if isinstance(cell, str) else type(cell).from_config(cell.get_config())
+            self.backward = _recurrent_layer(copy, units, recurrent_dropout, policy, "backward")
         self.dropping = keras.layers.Dropout(dropout, dtype=policy)
         self.norm = keras.layers.LayerNormalization(dtype=policy) if layer_norm else None
         self.supports_masking = True
@@ -107,13 +110,13 @@ class RecurrentBlock(keras.layers.Layer):
         extra: Any = None,
         training: bool | None = None,
     ) -> tuple[Any, Tensors]:
-        """All steps.
+        """Runs the layer over all steps.
 
         Args:
-            x: `(B, T, D)`.
-            initial_state: of the forward direction; only without the backward one.
-            mask: `(B, T)` bool, True is kept.
-            extra: `(B, T, C)`, joined to the inputs but not part of the residual.
+            x: inputs `(B, T, D)`.
+            initial_state: state of the forward direction; only for a block of one direction.
+            mask: `(B, T)` bool, True at real steps.
+            extra: further inputs `(B, T, C)`, which are no part of the residual.
             training: whether dropout is on.
 
         Returns:
@@ -122,12 +125,12 @@ class RecurrentBlock(keras.layers.Layer):
         inputs = self.dropping(_joined(x, extra), training=training)
         recur = self.substitute or self.recur
         outputs, state = recur(inputs, initial_state, mask, training)
-        return self._finish(x, outputs), state
+        return self._normalize_and_add(x, outputs), state
 
     def recur(
         self, inputs: Any, initial_state: Tensors | None, mask: Any, training: bool | None
     ) -> tuple[Any, Tensors]:
-        """The recurrence alone, one or both directions; arguments and results as of `call`."""
+        """Runs the recurrence alone, in one or both directions; results are those of `call`."""
         outputs, state = self.recurrent(
             inputs, initial_state=initial_state, mask=mask, training=training
         )
@@ -140,11 +143,11 @@ class RecurrentBlock(keras.layers.Layer):
 
     @contextmanager
     def substituted(self, recurrence: Recurrence) -> Iterator[None]:
-        """Inside, `call` of this block runs `recurrence` in place of `recur`.
+        """Lets `call` run `recurrence` in place of `recur` inside the `with` statement.
 
-        This is the seam for those who trace the block for another runtime, where the recurrence is
-        one operation and no loop. Dropout, normalisation and the residual stay the block's, and
-        `step` stays as it is.
+        An exporter uses this seam when it traces the block for another runtime, where the whole
+        recurrence is one operation and no loop. The block still applies dropout, normalisation and
+        the residual, and `step` stays as it is.
         """
         before, self.substitute = self.substitute, recurrence
         try:
@@ -155,26 +158,31 @@ class RecurrentBlock(keras.layers.Layer):
     def step(
         self, x: Any, state: Tensors, extra: Any = None, noise: tuple[Tensors, Tensors] = ((), ())
     ) -> tuple[Any, Tensors]:
-        """One step of the forward direction: `(N, D)` to `(N, U)`; `noise` as `noise` drew it."""
+        """Runs one step of the forward direction: `(N, D)` to `(N, U)` and the state.
+
+        `noise` is one step of what the method `noise` drew.
+        """
         inputs = _joined(x, extra)
-        dropped, kept = noise
-        if dropped:
-            inputs = inputs * dropped[0]
-        outputs, state = self.recurrent.step(inputs, tuple(state), kept)
-        return self._finish(x, outputs), state
+        input_mask, state_mask = noise
+        if input_mask:
+            inputs = inputs * input_mask[0]
+        outputs, state = self.recurrent.step(inputs, tuple(state), state_mask)
+        return self._normalize_and_add(x, outputs), state
 
     def noise(self, rows: Any, steps: Any, width: int) -> tuple[Tensors, Tensors]:
-        """Dropout for a loop of `step`, drawn before it: `(B, T, D)` of the inputs, `(B, U)` kept.
+        """Draws the dropout masks for a loop of `step`, before the loop begins.
 
-        Each is a tuple, () without that dropout.
+        Returns:
+            The mask of the inputs `(B, T, D)` and that of the state `(B, U)`; each is a tuple, ()
+            without that dropout.
         """
-        dropped: Tensors = ()
+        input_mask: Tensors = ()
         if self.dropout:
             ones = ops.ones((rows, steps, width), dtype=self.compute_dtype)
-            dropped = (self.dropping(ones, training=True),)
-        return dropped, self.recurrent.kept(rows)
+            input_mask = (self.dropping(ones, training=True),)
+        return input_mask, self.recurrent.dropout_mask(rows)
 
-    def _finish(self, x: Any, outputs: Any) -> Any:
+    def _normalize_and_add(self, x: Any, outputs: Any) -> Any:
         if self.norm is not None:
             outputs = self.norm(outputs)
         return ops.cast(x, outputs.dtype) + outputs if self.residual else outputs
@@ -200,7 +208,7 @@ class RecurrentBlock(keras.layers.Layer):
         return cls(**{**config, "cell": cell})
 
 
-def _recurrent(
+def _recurrent_layer(
     cell: Any, units: int | None, recurrent_dropout: float, policy: Any, name: str
 ) -> Recurrent | CellRecurrent:
     if isinstance(cell, str):
@@ -214,9 +222,7 @@ def _recurrent(
         return CELLS[cell](units, recurrent_dropout, dtype=policy, name=name)
     check_cell(cell)
     if units is not None:
-        raise ValueError(
-            f"A Keras cell has a width of its own: leave `units` out; got units={units!r}."
-        )
+        raise ValueError(f"A Keras cell has its own width: leave `units` out; got units={units!r}.")
     if recurrent_dropout:
         raise ValueError(
             "`recurrent_dropout` belongs to the cell when the cell is a Keras layer: give it to "

@@ -1,4 +1,4 @@
-"""The cells: one step of LSTM and GRU, forward and back."""
+"""The cells LSTM and GRU: one step forward, and one step back through the gradient."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 from keras import ops
 
-from keras_s2s.layers.recurrent.layer import Recurrent, column_sums, named_cell, through
+from keras_s2s.layers.recurrent.gradient import column_sums
+from keras_s2s.layers.recurrent.layer import Recurrent, named_cell
+from keras_s2s.layers.recurrent.masks import apply_dropout
 from keras_s2s.layers.scan import Tensors
 
 
@@ -24,7 +26,7 @@ class LSTM(Recurrent):
 
     Args:
         units: width `U` of the output and of each state tensor.
-        recurrent_dropout: share of `h` dropped where it enters the recurrent product, in training.
+        recurrent_dropout: share of `h` that training drops where `h` enters the recurrent product.
 
     Example:
     >>> import numpy as np
@@ -54,10 +56,10 @@ class LSTM(Recurrent):
         return (ops.cast(self.recurrent_kernel, self.compute_dtype),)
 
     def _advance(
-        self, projected: Any, state: Tensors, weights: Tensors, kept: Tensors
+        self, projected: Any, state: Tensors, weights: Tensors, dropout_mask: Tensors
     ) -> tuple[Tensors, Tensors]:
         h, c = state
-        pre = projected + ops.matmul(through(h, kept), weights[0])  # (B, 4U)
+        pre = projected + ops.matmul(apply_dropout(h, dropout_mask), weights[0])  # (B, 4U)
         pre_i, pre_f, pre_g, pre_o = ops.split(pre, 4, axis=-1)
         i, f, o = ops.sigmoid(pre_i), ops.sigmoid(pre_f), ops.sigmoid(pre_o)
         g = ops.tanh(pre_g)
@@ -68,22 +70,24 @@ class LSTM(Recurrent):
         i, f, g, o = saved
         squashed = ops.tanh(after[1])
         return (
-            o * (1 - squashed * squashed),  # of c' by h'
-            g * i * (1 - i),  # of the four pre-activations: three by c', one by h'
+            o * (1 - squashed * squashed),  # ∂h'/∂c'
+            g * i * (1 - i),  # of the four pre-activations: i, f and g by c', o by h'
             before[1] * f * (1 - f),
             i * (1 - g * g),
             squashed * o * (1 - o),
-            f,  # of c by c'
+            f,  # ∂c'/∂c
         )
 
     def _retreat(
-        self, d_new: Tensors, slopes: Tensors, turned: Any, kept: Tensors
+        self, d_new: Tensors, slopes: Tensors, transposed_kernel: Any, dropout_mask: Tensors
     ) -> tuple[Tensors, Tensors]:
         d_h, d_c = d_new
         c_by_h, *by_c, o_by_h, c_by_c = slopes
         d_c = d_c + d_h * c_by_h
         d_pre = ops.concatenate([*(d_c * slope for slope in by_c), d_h * o_by_h], axis=-1)
-        d_before = through(ops.matmul(d_pre, turned), kept)  # d_pre is (B, 4U)
+        d_before = apply_dropout(
+            ops.matmul(d_pre, transposed_kernel), dropout_mask
+        )  # d_pre is (B, 4U)
         return (d_before, d_c * c_by_c), (d_pre,)
 
     def _recurrent_gradients(self, entered: Any, d_steps: Any) -> Tensors:
@@ -100,12 +104,13 @@ class GRU(Recurrent):
     h' = z·h + (1 − z)·n
     ```
 
-    The same as `keras.layers.GRU(reset_after=True)`, cuDNN and ONNX `linear_before_reset=1`. The
-    state is `(h,)`; the bias is `(2, 3U)`, input row first.
+    It computes the same as `keras.layers.GRU(reset_after=True)`, as cuDNN's GRU and as ONNX' GRU
+    with `linear_before_reset=1`. The state is `(h,)`. The bias is `(2, 3U)`, the row of the inputs
+    first.
 
     Args:
         units: width `U` of the output and of the state.
-        recurrent_dropout: share of `h` dropped where it enters the recurrent product, in training.
+        recurrent_dropout: share of `h` that training drops where `h` enters the recurrent product.
 
     Example:
     >>> import numpy as np
@@ -136,10 +141,10 @@ class GRU(Recurrent):
         )
 
     def _advance(
-        self, projected: Any, state: Tensors, weights: Tensors, kept: Tensors
+        self, projected: Any, state: Tensors, weights: Tensors, dropout_mask: Tensors
     ) -> tuple[Tensors, Tensors]:
         (h,) = state
-        inner = ops.matmul(through(h, kept), weights[0]) + weights[1]  # (B, 3U)
+        inner = ops.matmul(apply_dropout(h, dropout_mask), weights[0]) + weights[1]  # (B, 3U)
         x_z, x_r, x_n = ops.split(projected, 3, axis=-1)
         h_z, h_r, h_n = ops.split(inner, 3, axis=-1)
         z, r = ops.sigmoid(x_z + h_z), ops.sigmoid(x_r + h_r)
@@ -154,16 +159,16 @@ class GRU(Recurrent):
             by_n * h_n * r * (1 - r),
             by_n,  # where the inputs enter
             by_n * r,  # where the recurrent product enters
-            z,  # of h past all gates
+            z,  # of h on its way past all gates
         )
 
     def _retreat(
-        self, d_new: Tensors, slopes: Tensors, turned: Any, kept: Tensors
+        self, d_new: Tensors, slopes: Tensors, transposed_kernel: Any, dropout_mask: Tensors
     ) -> tuple[Tensors, Tensors]:
         (d_h,) = d_new
         d_z, d_r, d_n, d_h_n, d_past = (d_h * slope for slope in slopes)
         d_inner = ops.concatenate([d_z, d_r, d_h_n], axis=-1)  # (B, 3U)
-        d_before = through(ops.matmul(d_inner, turned), kept) + d_past
+        d_before = apply_dropout(ops.matmul(d_inner, transposed_kernel), dropout_mask) + d_past
         return (d_before,), (ops.concatenate([d_z, d_r, d_n], axis=-1), d_inner)
 
     def _recurrent_gradients(self, entered: Any, d_steps: Any) -> Tensors:

@@ -1,8 +1,9 @@
 """cuDNN's LSTM and GRU: all steps of a recurrence in one kernel, on GPUs under TensorFlow.
 
-Owns when it may serve a recurrent layer, and what its kernel asks for: weights in its own order,
-rows whose real steps come first. It computes what the layer's own loop computes, which is asked of
-every GPU before it is used (`agrees`); where it may not serve, the loop runs.
+This module decides when cuDNN may run a recurrent layer, and prepares what its kernel needs: the
+weights in cuDNN's order, and rows that begin with their real steps. cuDNN computes what the layer's
+own loop computes; `agrees` tests that on every GPU before cuDNN is used there. Where cuDNN may not
+run a layer, the loop runs.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ import numpy as np
 from keras_s2s.layers.scan import Tensors
 
 DTYPES = {"float16", "float32", "float64"}
-# Half precision and TF32 are expected below 0.01, weights in another order at tenths and more.
+# Half precision and TF32 are expected to differ by less than 0.01, weights in the wrong order by
+# tenths and more.
 TOLERANCE = 0.05
-# Blocks of a kernel from our order, which is Keras', to cuDNN's.
+# For each block of a kernel in cuDNN's order, its place in Keras' order, which is ours.
 ORDERS = {"lstm": (0, 1, 2, 3), "gru": (1, 0, 2)}
 
 
 class CudnnWarning(RuntimeWarning):
-    """cuDNN cannot be used on a GPU; the same is computed by a loop, which is slower."""
+    """Warns that a GPU cannot use cuDNN: a loop computes the same, more slowly."""
 
 
 def present() -> bool:
-    """Whether TensorFlow is the backend and sees a GPU."""
+    """Tells whether TensorFlow is the backend and sees a GPU."""
     if keras.backend.backend() != "tensorflow":
         return False
     import tensorflow as tf
@@ -37,12 +39,12 @@ def present() -> bool:
 
 
 def serves(layer: Any, training: bool | None) -> bool:
-    """Whether cuDNN computes what a recurrent layer of ours does.
+    """Tells whether cuDNN may run a recurrent layer of this library.
 
-    It needs a GPU under TensorFlow, a cell with a `cudnn_mode`, one of `DTYPES`, no recurrent
-    dropout in training, and that `use_cudnn` of the layer is not False. Export sets it so, since no
-    CPU can run what was traced with the kernel, and `Seq2Seq.compile(jit_compile=True)`, since XLA
-    has none.
+    That takes a GPU under TensorFlow, a cell with a `cudnn_mode`, one of `DTYPES`, no recurrent
+    dropout in training, and a layer whose `use_cudnn` is not False. Export sets `use_cudnn` to
+    False, since no CPU can run what was traced with the kernel.
+    `Seq2Seq.compile(jit_compile=True)` does so too, since XLA has no such kernel.
     """
     kind: Any = type(layer)
     return (
@@ -56,7 +58,7 @@ def serves(layer: Any, training: bool | None) -> bool:
 
 
 def allow(model: keras.Model, allowed: bool) -> None:
-    """Lets our recurrent layers anywhere in a model use cuDNN, or XLA in its place."""
+    """Sets every recurrent layer of a model, however deep, to use cuDNN, or XLA in its place."""
     for layer in model._flatten_layers():
         if getattr(layer, "cudnn_mode", None) is not None:
             layer.use_cudnn = "auto" if allowed else False
@@ -66,11 +68,12 @@ def allow(model: keras.Model, allowed: bool) -> None:
 def recurrence(
     layer: Any, inputs: Any, state: Tensors, mask: Any, training: bool | None
 ) -> tuple[Any, Tensors]:
-    """All steps of a layer that cuDNN `serves`; arguments and results as of `Recurrent.call`.
+    """Runs all steps of a layer that cuDNN `serves`, as `Recurrent.call` would.
 
-    cuDNN wants rows whose real steps come first, at least one of them, and gives zeros after the
-    last. So the real steps of each row are moved to its front and the outputs moved back, the last
-    one again at masked steps: any mask is right, that of a reversed source too.
+    cuDNN wants rows that begin with their real steps and have at least one; it gives zeros after
+    the last. So the real steps of each row are moved to its front, and the outputs are moved back.
+    A masked step repeats the last output before it. Any mask is right, that of a reversed source
+    too.
     """
     import tensorflow as tf
 
@@ -90,7 +93,9 @@ def recurrence(
     outputs, new = kernel(
         layer.cudnn_mode, packed, state, parameters, tf.maximum(lengths, 1), training
     )
-    outputs = tf.concat([state[0][:, None], outputs], axis=1)  # what a row shows before it begins
+    outputs = tf.concat(
+        [state[0][:, None], outputs], axis=1
+    )  # the output before the first real step
     outputs = tf.gather(outputs, tf.cumsum(steps, axis=1), axis=1, batch_dims=1)
     real = (lengths > 0)[:, None]
     return outputs, tuple(tf.where(real, x, y) for x, y in zip(new, state, strict=True))
@@ -99,11 +104,11 @@ def recurrence(
 def kernel(
     mode: str, inputs: Any, state: Tensors, parameters: Any, lengths: Any, training: bool | None
 ) -> tuple[Any, Tensors]:
-    """The kernel itself: `(B, T, D)` to `(B, T, U)` and the state after each row's length."""
+    """Calls the kernel: `(B, T, D)` to `(B, T, U)` and the state after each row's length."""
     import tensorflow as tf
 
     units = state[0].shape[-1]
-    hidden, *memory = (x[:, None] for x in state)  # an axis for the layers, of which there is one
+    hidden, *memory = (x[:, None] for x in state)  # cuDNN's axis of layers: one
     outputs, hidden, *rest = tf.raw_ops.CudnnRNNV3(
         input=inputs,
         input_h=hidden,
@@ -120,10 +125,11 @@ def kernel(
 
 
 def flat_parameters(mode: str, kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
-    """Weights of a layer as cuDNN keeps them: one row of numbers.
+    """Returns the weights of a layer as cuDNN keeps them: one vector of numbers.
 
-    First each gate's kernel, transposed, then each gate's recurrent kernel, then the biases of
-    both; the gates of a GRU in the order r, z, n. An LSTM of ours has no bias of the inputs alone.
+    It begins with each gate's kernel, transposed. Each gate's recurrent kernel follows, transposed
+    too, then the biases of both. The gates of a GRU have the order r, z, n. An LSTM of this library
+    has no bias of the inputs alone; zeros stand in its place.
     """
     import tensorflow as tf
 
@@ -138,10 +144,10 @@ def flat_parameters(mode: str, kernel: Any, recurrent_kernel: Any, bias: Any) ->
 
 @functools.cache
 def agrees(kind: Any, dtype: str) -> bool:
-    """Whether cuDNN on this machine gives what a layer's own loop gives, and the same gradients.
+    """Tells whether cuDNN on this machine gives the outputs and gradients of a layer's loop.
 
-    A small layer with random weights runs both ways, once in a process for each kind and dtype;
-    where they differ, or cuDNN fails, a `CudnnWarning` says so.
+    A small layer with random weights runs both ways, once in a process for each class and dtype.
+    Where the results differ, or cuDNN fails, a `CudnnWarning` says so.
     """
     import tensorflow as tf
 
@@ -149,13 +155,13 @@ def agrees(kind: Any, dtype: str) -> bool:
         try:
             worst = _difference(kind, dtype)
         except tf.errors.OpError as error:
-            found = f"fails: {error.message.splitlines()[0]}"
+            reason = f"fails: {error.message.splitlines()[0]}"
         else:
             if worst <= TOLERANCE:
                 return True
-            found = f"gives results that differ by {worst:.2g}"
+            reason = f"gives results that differ by {worst:.2g}"
     warnings.warn(
-        f"{kind.__name__} runs as a loop on this GPU, more slowly: cuDNN ({dtype}) {found}.",
+        f"{kind.__name__} runs as a loop on this GPU, more slowly: cuDNN ({dtype}) {reason}.",
         CudnnWarning,
         stacklevel=2,
     )
@@ -163,13 +169,13 @@ def agrees(kind: Any, dtype: str) -> bool:
 
 
 def _difference(kind: Any, dtype: str) -> float:
-    """The largest difference between a layer's own loop and cuDNN, in outputs or gradients."""
+    """Returns the largest difference between a layer's loop and cuDNN, outputs and gradients."""
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
     rows, steps, width, units = 4, 6, 5, 8
     layer = kind(units, dtype=dtype)
-    layer.use_cudnn = False  # what `call` then runs is the loop
+    layer.use_cudnn = False  # `call` then runs the loop
 
     def drawn(*shape: int) -> Any:
         return tf.constant(0.5 * rng.standard_normal(shape), dtype)

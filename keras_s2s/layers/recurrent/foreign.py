@@ -1,4 +1,4 @@
-"""Any Keras RNN cell, or a stack of them, behind the same door as our own cells."""
+"""Any Keras RNN cell, or a stack of them, wrapped to be called like the cells of this library."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from keras_s2s.system.checks import check_mask
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class CellRecurrent(keras.layers.Layer):
-    """A Keras RNN cell over a sequence, and the same weights one step at a time.
+    """Runs a Keras RNN cell over a sequence, or one step at a time with the same weights.
 
-    The cell keeps to Keras' contract: a layer with `state_size`, called as `cell(inputs, states)`
-    and giving `(output, states)`, like `keras.layers.LSTMCell` or `keras.layers.StackedRNNCells`.
-    Its states are vectors. Masked steps leave the state as it was.
+    The cell keeps to Keras' contract: it is a layer with `state_size`, is called as `cell(inputs,
+    states)` and returns `(output, states)`, like `keras.layers.LSTMCell` or
+    `keras.layers.StackedRNNCells`. Its states are vectors. Masked steps leave the state as it was.
 
     Args:
-        cell: the cell.
+        cell: a Keras RNN cell.
 
     Example:
     >>> import keras, numpy as np
@@ -56,20 +56,21 @@ class CellRecurrent(keras.layers.Layer):
             self._check_step(inputs_shape[-1])
 
     def _check_step(self, width: int | None) -> None:
-        """Raises where what a step of the cell gives is not what the contract says."""
+        """Raises TypeError or ValueError unless a step of the cell keeps to the contract."""
         inputs, *state = (
             keras.KerasTensor((None, size), self.compute_dtype)
             for size in (width, *self.state_sizes)
         )
-        given = self.cell(inputs, self._packed(state))  # of symbolic tensors: nothing is computed
+        # The tensors are symbolic, so nothing is computed.
+        returned = self.cell(inputs, self._packed(state))
         name = type(self.cell).__name__
-        if not isinstance(given, (tuple, list)) or len(given) != 2:
+        if not isinstance(returned, (tuple, list)) or len(returned) != 2:
             raise TypeError(
                 "`cell` must give (output, states) from `call(inputs, states)`; got "
-                f"{type(given).__name__} of {name}."
+                f"{type(returned).__name__} of {name}."
             )
-        output, states = given
-        widths = tuple(each.shape[-1] for each in keras.tree.flatten(states))
+        output, states = returned
+        widths = tuple(tensor.shape[-1] for tensor in keras.tree.flatten(states))
         if widths != self.state_sizes:
             raise ValueError(
                 f"`cell` must give states of the widths of its `state_size`, {self.state_sizes}; "
@@ -77,12 +78,12 @@ class CellRecurrent(keras.layers.Layer):
             )
         if output.shape[-1] != self.units:
             raise ValueError(
-                "`cell` must give outputs as wide as its `output_size`, or as its first state "
-                f"where it has none, {self.units}; got {output.shape[-1]} of {name}."
+                "`cell` must give outputs as wide as its `output_size`, or, without one, as its "
+                f"first state, which is {self.units}; got {output.shape[-1]} of {name}."
             )
 
-    def kept(self, batch_size: Any) -> Tensors:
-        """A cell from outside brings its own dropout."""
+    def dropout_mask(self, batch_size: Any) -> Tensors:
+        """Returns (): a Keras cell brings its own dropout."""
         return ()
 
     def call(
@@ -92,11 +93,11 @@ class CellRecurrent(keras.layers.Layer):
         mask: Any = None,
         training: bool | None = None,
     ) -> tuple[Any, Tensors]:
-        """As `LSTM.call`: `(outputs (B, T, U), state)`."""
+        """Runs the cell over all steps: arguments and results are those of `LSTM.call`."""
         if mask is not None:
             check_mask(mask, inputs)
         if initial_state is None and not hasattr(self.cell, "get_initial_state"):
-            # Keras 3.15 makes zeros for flat states only.
+            # Keras 3.15 makes initial zeros for flat states only.
             rows = ops.shape(inputs)[0]
             initial_state = tuple(ops.zeros((rows, size)) for size in self.state_sizes)
         if initial_state is not None:
@@ -106,10 +107,10 @@ class CellRecurrent(keras.layers.Layer):
         )
         return self._cast(outputs, state)
 
-    def step(self, inputs: Any, state: Tensors, kept: Tensors = ()) -> tuple[Any, Tensors]:
-        """One step with the same weights: `(B, D)` and a state to `(output (B, U), state)`.
+    def step(self, inputs: Any, state: Tensors, dropout_mask: Tensors = ()) -> tuple[Any, Tensors]:
+        """Runs one step with the same weights: `(B, D)` and a state to `(output (B, U), state)`.
 
-        Without the cell's own dropout, whose mask Keras would keep from one loop to the next.
+        The cell's own dropout is off, because Keras would keep its mask from one loop to the next.
         """
         inputs = ops.cast(inputs, self.compute_dtype)
         takes_training = "training" in inspect.signature(self.cell.call).parameters
@@ -117,12 +118,12 @@ class CellRecurrent(keras.layers.Layer):
         return self._cast(*self.cell(inputs, self._nested(state), **kwargs))
 
     def _cast(self, outputs: Any, state: Any) -> tuple[Any, Tensors]:
-        # A cell computes in a dtype of its own; a loop's state keeps to one.
+        # A cell may compute in a dtype of its own, but the state of a loop must keep one dtype.
         flat = tuple(ops.cast(x, self.compute_dtype) for x in keras.tree.flatten(state))
         return ops.cast(outputs, self.compute_dtype), flat
 
     def _nested(self, state: Tensors) -> Any:
-        """A flat state as the cell nests it; one tensor is a list of one, as Keras has it."""
+        """Casts a flat state and nests it as the cell does; one tensor becomes a list of one."""
         return self._packed([ops.cast(x, self.compute_dtype) for x in state])
 
     def _packed(self, flat: list[Any]) -> Any:
@@ -141,7 +142,7 @@ class CellRecurrent(keras.layers.Layer):
 
 
 def _plain(sizes: Any) -> Any:
-    """Without the lists in which a Keras layer keeps what it is given: JAX does not know them."""
+    """Replaces the tracked lists of a Keras layer by plain ones, since JAX knows only those."""
     if isinstance(sizes, (list, tuple)):
         kind = tuple if isinstance(sizes, tuple) else list
         return kind(map(_plain, sizes))
@@ -149,13 +150,13 @@ def _plain(sizes: Any) -> Any:
 
 
 def cell_width(cell: Any) -> int:
-    """Width of a cell's output: its `output_size`, or that of the first tensor of its state."""
+    """Returns the width of a cell's output: `output_size`, or that of its first state tensor."""
     size = getattr(cell, "output_size", None)
     return int(size if isinstance(size, int) else keras.tree.flatten(cell.state_size)[0])
 
 
 def _takes_two(call: Any) -> bool:
-    """Whether a function can be called with inputs and states."""
+    """Tells whether a function can be called with inputs and states."""
     if not callable(call):
         return False
     try:
@@ -168,18 +169,18 @@ def _takes_two(call: Any) -> bool:
 def check_cell(cell: Any) -> None:
     """Raises TypeError or ValueError unless `cell` keeps to Keras' contract of an RNN cell."""
     missing = [
-        name
-        for name, there in (
+        requirement
+        for requirement, fulfilled in (
             ("be a keras Layer", isinstance(cell, keras.layers.Layer)),
             ("have `state_size`", hasattr(cell, "state_size")),
             ("have `call(inputs, states)`", _takes_two(getattr(cell, "call", None))),
         )
-        if not there
+        if not fulfilled
     ]
     if isinstance(cell, type):
         raise TypeError(
-            f"`cell` must be a cell and not its class; got {cell.__name__}. Make one first: "
-            f"{cell.__name__}(…)."
+            f"`cell` must be a cell and not its class; got the class {cell.__name__}. Make a cell "
+            f"first: {cell.__name__}(…)."
         )
     if missing:
         raise TypeError(
@@ -189,8 +190,8 @@ def check_cell(cell: Any) -> None:
         )
     if isinstance(cell, keras.layers.RNN):
         raise TypeError(
-            "`cell` must be a name or a cell, which is one step; got the layer "
-            f"{type(cell).__name__}, which is the loop over it. Give its `cell`."
+            "`cell` must be a name or a cell, which computes one step; got the layer "
+            f"{type(cell).__name__}, which loops over a cell. Give that layer's `cell`."
         )
     sizes = keras.tree.flatten(cell.state_size)
     if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):

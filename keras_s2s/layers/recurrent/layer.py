@@ -1,4 +1,4 @@
-"""What our cells share: weights, masking, recurrent dropout, the loop over time, its gradient."""
+"""The base class of the cells of this library, and the names by which users ask for a cell."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import keras
 from keras import ops
 
 from keras_s2s.layers.recurrent import cudnn
+from keras_s2s.layers.recurrent.gradient import run_with_gradient
+from keras_s2s.layers.recurrent.masks import keep_masked
 from keras_s2s.layers.scan import Tensors, scan
 from keras_s2s.system.checks import check_mask, check_shares, check_size
 
@@ -16,23 +18,26 @@ CELLS: dict[str, type[Recurrent]] = {}
 
 
 class Recurrent(keras.layers.Layer):
-    """What our cells share: weights, masking, the loop over time. Use a subclass.
+    """The base class of LSTM and GRU: their weights, masking and loop over time. Use a subclass.
 
-    A masked step leaves the state as it was and repeats the previous output, as Keras' layers do;
-    any mask pattern is right, and the final state is the one after the last real step.
+    A subclass describes one step, in the private methods at the end. This class runs all of them.
 
-    Recurrent dropout keeps one mask for all steps of a row and applies it where the state enters
+    At a masked step the state stays as it was and the output is the previous one again, as in
+    Keras' layers. Any mask pattern is right, and the final state is the one after the last real
+    step.
+
+    Recurrent dropout draws one mask for all steps of a row and applies it where the state enters
     the recurrent product (Gal & Ghahramani 2016, "variational").
 
-    On a GPU under TensorFlow cuDNN runs all steps where it computes the same (see `cudnn.serves`).
+    On a GPU under TensorFlow, cuDNN runs all steps where it computes the same (`cudnn.serves`).
     """
 
     gates: int  # blocks of `units` columns in the kernels
     states: int  # tensors of width `units` in the state
-    saved: int  # tensors of width `units` that the gradient needs of each step
-    pre_activations: int  # tensors of width `gates * units` that the gradient of a step gives
-    own_gradient = True  # False where `_retreat` is not given: the backend differentiates the loop
-    cudnn_mode: str | None = None  # what cuDNN calls this cell, where it has it
+    saved: int  # tensors of width `units` that a step saves for its gradient
+    pre_activations: int  # tensors of width `gates * units` in the gradient of a step
+    own_gradient = True  # False without `_retreat`: the backend then differentiates the loop
+    cudnn_mode: str | None = None  # what cuDNN calls this cell, None where it has no such cell
 
     def __init__(self, units: int, recurrent_dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -74,13 +79,13 @@ class Recurrent(keras.layers.Layer):
         return ops.zeros(shape, dtype=dtype)
 
     def initial_state(self, batch_size: Any) -> Tensors:
-        """Zeros: a tuple of `(B, U)` tensors in the compute dtype."""
+        """Returns zeros: a tuple of `(B, U)` tensors in the compute dtype."""
         return tuple(
             ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_sizes
         )
 
-    def kept(self, batch_size: Any) -> Tensors:
-        """The mask of recurrent dropout in training, `(B, U)`, as a tuple; () without dropout."""
+    def dropout_mask(self, batch_size: Any) -> Tensors:
+        """Draws the mask of recurrent dropout for training: `(B, U)` in a tuple, or ()."""
         if not self.recurrent_dropout:
             return ()
         ones = ops.ones((batch_size, self.units), dtype=self.compute_dtype)
@@ -97,8 +102,9 @@ class Recurrent(keras.layers.Layer):
 
         Args:
             inputs: `(B, T, D)` float.
-            initial_state: tuple of `(B, U)` tensors, see `state_sizes`; zeros when omitted.
-            mask: `(B, T)` bool, True is kept; all steps are kept when omitted.
+            initial_state: tuple of tensors `(B, U)`, as wide as `state_sizes` says; zeros when
+                omitted.
+            mask: `(B, T)` bool, True at real steps; all steps are real when omitted.
             training: True turns recurrent dropout on, and forms the kernel gradients as one product
                 over all steps.
 
@@ -115,165 +121,91 @@ class Recurrent(keras.layers.Layer):
         masks: Tensors = ()
         if mask is not None:
             masks = (ops.transpose(ops.cast(mask, self.compute_dtype))[:, :, None],)  # (T, B, 1)
-        # Keras 3.15 takes one output per custom gradient on the Torch backend: autograd runs there.
+        # On the Torch backend Keras 3.15 allows a custom gradient one output: autograd runs there.
         if training and self.own_gradient and keras.backend.backend() != "torch":
-            outputs, state = self._run_with_gradient(inputs, initial_state, masks)
+            outputs, state = run_with_gradient(self, inputs, initial_state, masks)
         else:
             projected = ops.transpose(self._project(inputs), (1, 0, 2))  # (T, B, G·U)
-            kept = self.kept(ops.shape(inputs)[0]) if training else ()
-            outputs, state = self._run(projected, initial_state, masks, kept)
+            dropout_mask = self.dropout_mask(ops.shape(inputs)[0]) if training else ()
+            outputs, state = self._run(projected, initial_state, masks, dropout_mask)
         return ops.transpose(outputs, (1, 0, 2)), state  # (B, T, U)
 
-    def step(self, inputs: Any, state: Tensors, kept: Tensors = ()) -> tuple[Any, Tensors]:
-        """One step with the same weights: `(B, D)` and a state to `(output (B, U), state)`."""
-        # Outside of `__call__` Keras casts nothing, so this does.
+    def step(self, inputs: Any, state: Tensors, dropout_mask: Tensors = ()) -> tuple[Any, Tensors]:
+        """Runs one step with the same weights.
+
+        Args:
+            inputs: `(B, D)` float.
+            state: tuple of tensors `(B, U)`.
+            dropout_mask: what `dropout_mask` drew; () without recurrent dropout.
+
+        Returns:
+            `(output (B, U), state)`.
+        """
+        # Keras casts inputs in `__call__` only, so this method casts them itself.
         inputs = ops.cast(inputs, self.compute_dtype)
         state = tuple(ops.cast(x, self.compute_dtype) for x in state)
-        state, _ = self._advance(self._project(inputs), state, self._recurrent_weights(), kept)
+        weights = self._recurrent_weights()
+        state, _ = self._advance(self._project(inputs), state, weights, dropout_mask)
         return state[0], state
 
     def _run(
-        self, projected: Any, state: Tensors, masks: Tensors, kept: Tensors
+        self, projected: Any, state: Tensors, masks: Tensors, dropout_mask: Tensors
     ) -> tuple[Any, Tensors]:
+        """Runs all steps: projected inputs `(T, B, G·U)` to outputs `(T, B, U)` and the state."""
         weights = self._recurrent_weights()
 
         def body(state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
-            new, _ = self._advance(inputs[0], state, weights, kept)
-            new = _keep(new, state, inputs[1:])
+            new, _ = self._advance(inputs[0], state, weights, dropout_mask)
+            new = keep_masked(new, state, inputs[1:])
             return new, (new[0],)
 
         state, (outputs,) = scan(body, state, (projected, *masks), (self.units,))
         return outputs, state
 
-    def _run_with_gradient(
-        self, inputs: Any, state: Tensors, masks: Tensors
-    ) -> tuple[Any, Tensors]:
-        """All steps with the gradient written out: outputs `(T, B, U)` and the final state.
-
-        What does not depend on another step is done for all at once: the products of the inputs,
-        the slopes of the gates, and the gradients of both kernels, which autodiff adds up step by
-        step.
-        """
-        n_states, n_saved, n_masks = self.states, self.saved, len(masks)
-        n_weights = len(self._recurrent_weights())
-        kept = self.kept(ops.shape(inputs)[0])
-        # Turned before the product: the inputs are narrower than what it gives.
-        inputs = ops.transpose(ops.cast(inputs, self.compute_dtype), (1, 0, 2))  # (T, B, D)
-
-        @ops.custom_gradient
-        def run(inputs: Any, kernel: Any, bias: Any, *tensors: Any) -> Any:
-            weights, tensors = tensors[:n_weights], tensors[n_weights:]
-            state, tensors = tensors[:n_states], tensors[n_states:]
-            masks, kept = tensors[:n_masks], tensors[n_masks:]
-            rows = _rows(inputs)  # (T·B, D)
-            projected = self._affine(rows, kernel, bias)
-            projected = ops.reshape(projected, (*ops.shape(inputs)[:2], projected.shape[-1]))
-            # As wide as the state: a choice with a condition to broadcast is eight times slower.
-            wide = tuple(ops.repeat(mask > 0, self.units, axis=-1) for mask in masks)  # (T, B, U)
-
-            def forward(state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
-                new, saved = self._advance(inputs[0], state, weights, kept)
-                for mask in inputs[1:]:
-                    pairs = zip(new, state, strict=True)
-                    new = tuple(ops.where(mask, after, before) for after, before in pairs)
-                return new, (*new, *saved)
-
-            sizes = (self.units,) * (n_states + n_saved)
-            final, emitted = scan(forward, state, (projected, *wide), sizes)
-            states, saved = emitted[:n_states], emitted[n_states:]
-            previous = tuple(
-                ops.concatenate([first[None], all_[:-1]], axis=0)
-                for first, all_ in zip(state, states, strict=True)
-            )
-
-            def grad(*upstream: Any, **_: Any) -> Tensors:
-                # Some backends hand the upstream gradients over as one sequence.
-                if len(upstream) == 1:
-                    upstream = tuple(upstream[0])
-                d_outputs, d_final = upstream[0], tuple(upstream[1:])
-                # Turned once: oneDNN multiplies by a transposed matrix at a third of the speed.
-                turned = ops.transpose(weights[0])  # (G·U, U)
-                slopes = self._slopes(previous, states, saved)
-                skipped = tuple(1 - mask for mask in masks)
-                for mask in masks:  # no gradient goes through a masked step, all goes past it
-                    slopes = tuple(slope * mask for slope in slopes)
-                n_slopes = len(slopes)
-
-                def backward(d_state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
-                    d_output, rest = inputs[0], inputs[1:]
-                    d_state = (d_state[0] + d_output, *d_state[1:])
-                    d_before, emitted = self._retreat(d_state, rest[:n_slopes], turned, kept)
-                    for past in rest[n_slopes:]:
-                        pairs = zip(d_before, d_state, strict=True)
-                        d_before = tuple(before + past * after for before, after in pairs)
-                    return d_before, emitted
-
-                d_initial, d_steps = scan(
-                    backward,
-                    d_final,
-                    (d_outputs, *slopes, *skipped),
-                    (self.gates * self.units,) * self.pre_activations,
-                    reverse=True,
-                )
-                d_rows = _rows(d_steps[0])  # (T·B, G·U)
-                d_inputs = ops.reshape(ops.matmul(d_rows, ops.transpose(kernel)), ops.shape(inputs))
-                d_kernel = ops.matmul(ops.transpose(rows), d_rows)
-                entered = _rows(through(previous[0], kept))
-                d_weights = self._recurrent_gradients(entered, _rows(d_steps[-1]))
-                constants = (ops.zeros_like(x) for x in (*masks, *kept))
-                return (
-                    *(d_inputs, d_kernel, column_sums(d_rows)),
-                    *(*d_weights, *d_initial, *constants),
-                )
-
-            return (states[0], *final), grad
-
-        outputs, *final = run(
-            inputs, *self._input_weights(), *self._recurrent_weights(), *state, *masks, *kept
-        )
-        return outputs, tuple(final)
-
-    # What a cell is: functions of one step. Blocks of `units` columns, in Keras' gate order.
+    # One step of a cell, which a subclass describes. The columns of kernels and pre-activations are
+    # blocks of `units`, one for each gate, in Keras' gate order.
 
     def _project(self, inputs: Any) -> Any:
-        """What the inputs add to the pre-activations."""
+        """Computes what the inputs `(…, D)` add to the pre-activations: `(…, G·U)`."""
         return self._affine(inputs, *self._input_weights())
 
     def _input_weights(self) -> Tensors:
-        """Kernel and bias of the inputs, in the compute dtype."""
+        """Returns the kernel and the bias of the inputs, in the compute dtype."""
         raise NotImplementedError
 
     def _affine(self, inputs: Any, kernel: Any, bias: Any) -> Any:
         return ops.add(ops.matmul(inputs, kernel), bias)
 
     def _recurrent_weights(self) -> Tensors:
+        """Returns the weights of the recurrent product, its kernel first, in the compute dtype."""
         raise NotImplementedError
 
     def _advance(
-        self, projected: Any, state: Tensors, weights: Tensors, kept: Tensors
+        self, projected: Any, state: Tensors, weights: Tensors, dropout_mask: Tensors
     ) -> tuple[Tensors, Tensors]:
-        """One step: the new state, and what the gradient needs of it."""
+        """Goes one step forward: the new state, and the tensors saved for the gradient."""
         raise NotImplementedError
 
     def _slopes(self, before: Tensors, after: Tensors, saved: Tensors) -> Tensors:
-        """Of all steps `(T, B, U)`: what `_retreat` multiplies gradients of the state by."""
+        """Computes for all steps `(T, B, U)` the factors that `_retreat` applies to gradients."""
         raise NotImplementedError
 
     def _retreat(
-        self, d_new: Tensors, slopes: Tensors, turned: Any, kept: Tensors
+        self, d_new: Tensors, slopes: Tensors, transposed_kernel: Any, dropout_mask: Tensors
     ) -> tuple[Tensors, Tensors]:
-        """One step back: gradients of the state before, and of the pre-activations.
+        """Goes one step back: gradients of the state before it, and of the pre-activations.
 
-        `turned` is the recurrent kernel, transposed. The first pre-activations are those the inputs
-        enter, the last those the recurrent product enters; they may be the same.
+        `transposed_kernel` is the recurrent kernel, transposed. The first pre-activations are those
+        that the inputs enter, the last are those that the recurrent product enters; both may be the
+        same.
         """
         raise NotImplementedError
 
     def _recurrent_gradients(self, entered: Any, d_steps: Any) -> Tensors:
-        """Gradients of the recurrent weights from all steps at once.
+        """Computes the gradients of the recurrent weights from all steps at once.
 
-        `entered (T·B, U)` is what entered the recurrent product, `d_steps (T·B, G·U)` the gradient
-        of what it gave.
+        `entered (T·B, U)` is what entered the recurrent product; `d_steps (T·B, G·U)` is the
+        gradient of the product's result.
         """
         raise NotImplementedError
 
@@ -292,10 +224,10 @@ def named_cell(name: str) -> Callable[[type[Recurrent]], type[Recurrent]]:
     saves and loads it with a model. A second class of the same name replaces the first.
 
     Args:
-        name: the word by which the cell is asked for.
+        name: the name that users give as `cell`.
 
     Returns:
-        A decorator that gives the class back as it was.
+        A decorator that returns the class unchanged.
 
     Example: a GRU whose biases start at one.
     >>> @named_cell("gru_from_one")
@@ -310,28 +242,3 @@ def named_cell(name: str) -> Callable[[type[Recurrent]], type[Recurrent]]:
         return keras.saving.register_keras_serializable(package="keras_s2s")(kind)
 
     return register
-
-
-def through(x: Any, kept: Tensors) -> Any:
-    """What recurrent dropout lets through."""
-    return x * kept[0] if kept else x
-
-
-def column_sums(rows: Any) -> Any:
-    """`(N, P)` to `(P,)`, as a product: twice as fast as TensorFlow's sum over the first axis."""
-    ones = ops.ones((1, ops.shape(rows)[0]), dtype=rows.dtype)
-    return ops.matmul(ones, rows)[0]
-
-
-def _rows(x: Any) -> Any:
-    """`(T, B, P)` to `(T·B, P)`."""
-    return ops.reshape(x, (-1, x.shape[-1]))
-
-
-def _keep(new: Tensors, old: Tensors, masks: Tensors) -> Tensors:
-    """The new state where the mask is one, the old one elsewhere."""
-    if not masks:
-        return new
-    return tuple(
-        ops.where(masks[0] > 0, after, before) for after, before in zip(new, old, strict=True)
-    )

@@ -1,4 +1,4 @@
-"""LSTM with layer normalisation inside the cell."""
+"""The LSTM with layer normalisation inside the cell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from keras import ops
 
 from keras_s2s.layers.recurrent.cells import LSTM
-from keras_s2s.layers.recurrent.layer import named_cell, through
+from keras_s2s.layers.recurrent.layer import named_cell
+from keras_s2s.layers.recurrent.masks import apply_dropout
 from keras_s2s.layers.scan import Tensors
 
 EPSILON = 1e-3
@@ -15,7 +16,7 @@ EPSILON = 1e-3
 
 @named_cell("layer_norm_lstm")
 class LayerNormLSTM(LSTM):
-    """LSTM whose products and whose cell state are normalised (Ba et al. 2016, eq. 20–22).
+    """An LSTM that normalises its products and its cell state (Ba et al. 2016, eq. 20–22).
 
     ```
     i, f, g, o = split(LN(x·W) + LN(h·R) + b)
@@ -24,11 +25,11 @@ class LayerNormLSTM(LSTM):
     LN(a) = gain·(a − mean(a)) / √(var(a) + 1e-3) + offset
     ```
 
-    As `tfa.rnn.LayerNormLSTMCell`: the state `c` that is carried on is the normalised one.
+    As in `tfa.rnn.LayerNormLSTMCell`, the normalised `c` is the state that is carried on.
 
     Args:
         units: width `U` of the output and of each state tensor.
-        recurrent_dropout: share of `h` dropped where it enters the recurrent product, in training.
+        recurrent_dropout: share of `h` that training drops where `h` enters the recurrent product.
 
     Example:
     >>> import numpy as np
@@ -49,7 +50,7 @@ class LayerNormLSTM(LSTM):
                 setattr(self, f"{name}_{kind}", weight)
 
     def _normalized(self, x: Any, gain: Any, offset: Any) -> Any:
-        # Mean and variance of half-precision numbers are taken in float32.
+        # Half-precision numbers have their mean and variance taken in float32.
         at_least = "float64" if self.compute_dtype == "float64" else "float32"
         wide = ops.cast(x, at_least)
         mean = ops.mean(wide, axis=-1, keepdims=True)
@@ -72,11 +73,11 @@ class LayerNormLSTM(LSTM):
         )
 
     def _advance(
-        self, projected: Any, state: Tensors, weights: Tensors, kept: Tensors
+        self, projected: Any, state: Tensors, weights: Tensors, dropout_mask: Tensors
     ) -> tuple[Tensors, Tensors]:
         kernel, gain, offset, state_gain, state_offset = weights
         h, c = state
-        inner = ops.matmul(through(h, kept), kernel)
+        inner = ops.matmul(apply_dropout(h, dropout_mask), kernel)
         pre = projected + self._normalized(inner, gain, offset)  # (B, 4U)
         i, f, g, o = ops.split(pre, 4, axis=-1)
         c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)

@@ -278,7 +278,7 @@ def test_recurrent_dropout_in_a_loop_keeps_one_mask_for_all_steps():
     kernel[WIDTH:] = 0
     layer.kernel.assign(kernel)
     mask = np.array([[0, 2, 2, 0], [2, 2, 2, 2], [0, 0, 0, 2], [2, 0, 2, 0]], "float32")
-    layer.kept = lambda rows: (ops.convert_to_tensor(mask),)
+    layer.dropout_mask = lambda rows: (ops.convert_to_tensor(mask),)
     state, encoded = state_and_encoded(decoder)
     logits = weighing(decoder, state, encoded)
     x = decoder.embedding(TARGET)

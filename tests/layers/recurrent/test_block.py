@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_s2s.layers.recurrent import CELLS, RecurrentBlock
+from keras_s2s.layers.recurrent.gradient import run_with_gradient
 from oracles.decoder_reference import block_step, finished
 from support.backends import BACKEND, gradients, numeric_gradients, tensorflow_only
 from support.designs import BLOCK, NestedCell, as_json, randomized, rows, same
@@ -59,7 +60,7 @@ def test_looped_step_is_call_with_the_noise_given():
     for mask in (drawn[0], kept[0]):
         assert set(np.unique(mask)) == {0.0, 2.0}
     block.dropping.call = lambda x, training=None: ops.multiply(x, drawn[0])
-    block.recurrent.kept = lambda rows: kept
+    block.recurrent.dropout_mask = lambda rows: kept
     outputs, final = block(X, extra=EXTRA, training=True)
     state = block.recurrent.initial_state(3)
     for t in range(5):
@@ -82,9 +83,9 @@ def test_recurrent_dropout_has_one_mask_a_row_for_all_steps(cell):
     """Equals the formula with the mask that was drawn; another row has another mask."""
     block = made(cell, recurrent_dropout=0.5)
     layer = block.recurrent
-    (mask,) = layer.kept(3)
-    assert len(np.unique(np.array(layer.kept(64)[0]), axis=0)) > 8
-    layer.kept = lambda rows: (mask,)
+    (mask,) = layer.dropout_mask(3)
+    assert len(np.unique(np.array(layer.dropout_mask(64)[0]), axis=0)) > 8
+    layer.dropout_mask = lambda rows: (mask,)
     outputs, _ = block(X, training=True)
     state = layer.initial_state(3)
     for t in range(5):
@@ -118,7 +119,7 @@ def loss_with(block, mask):
 def test_gradient_with_recurrent_dropout_is_the_finite_difference(cell, mask):
     block = made(cell, units=2, width=2, recurrent_dropout=0.5)
     kept = ops.convert_to_tensor(np.array([[0.0, 2.0], [2.0, 2.0], [2.0, 0.0]]))
-    block.recurrent.kept = lambda rows: (kept,)
+    block.recurrent.dropout_mask = lambda rows: (kept,)
     x, weights = X[:, :, :2], block.trainable_weights
     _, (by_x,), by_weights = gradients(loss_with(block, mask), [x], weights)
     (expected,), expected_weights = numeric_gradients(loss_with(block, mask), [x], weights)
@@ -132,8 +133,8 @@ def test_gradient_with_recurrent_dropout_is_the_finite_difference(cell, mask):
 @pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
 def test_own_gradient_is_that_of_the_loop_under_recurrent_dropout(cell, mask):
     block = made(cell, recurrent_dropout=0.5)
-    (kept,) = block.recurrent.kept(3)
-    block.recurrent.kept = lambda rows: (kept,)
+    (kept,) = block.recurrent.dropout_mask(3)
+    block.recurrent.dropout_mask = lambda rows: (kept,)
     found = []
     for own in (True, False):
         block.recurrent.own_gradient = own
@@ -143,11 +144,13 @@ def test_own_gradient_is_that_of_the_loop_under_recurrent_dropout(cell, mask):
 
 @tensorflow_only
 @pytest.mark.parametrize(("cell", "own"), [("lstm", 1), ("gru", 1), ("layer_norm_lstm", 0)])
-def test_training_takes_the_own_gradient_where_there_is_one(cell, own):
+def test_training_takes_the_own_gradient_where_there_is_one(cell, own, monkeypatch):
     block = made(cell)
     calls = []
-    run = block.recurrent._run_with_gradient
-    block.recurrent._run_with_gradient = lambda *args: calls.append(1) or run(*args)
+    monkeypatch.setattr(
+        "keras_s2s.layers.recurrent.layer.run_with_gradient",
+        lambda *args: calls.append(1) or run_with_gradient(*args),
+    )
     block(X)
     assert not calls
     block(X, training=True)

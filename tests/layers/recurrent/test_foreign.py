@@ -162,8 +162,16 @@ class Stateful:
         (step, TypeError, r"function does not: it would have to be a keras Layer, have `state_"),
         (Stateless(), TypeError, r"Stateless does not: it would have to have `call\(inputs, sta"),
         (Stateful(), TypeError, "Stateful does not: it would have to be a keras Layer"),
-        (L.LSTMCell, TypeError, r"not its class; got LSTMCell. Make one first: LSTMCell\("),
-        (L.LSTM(3), TypeError, "got the layer LSTM, which is the loop over it. Give its `cell`"),
+        (
+            L.LSTMCell,
+            TypeError,
+            r"not its class; got the class LSTMCell. Make a cell first: LSTMCell\(",
+        ),
+        (
+            L.LSTM(3),
+            TypeError,
+            "the layer LSTM, which loops over a cell. Give that layer's `cell`",
+        ),
         (L.RNN(L.GRUCell(3)), TypeError, "got the layer RNN"),
     ],
 )
