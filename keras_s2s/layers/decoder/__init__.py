@@ -1,11 +1,7 @@
-"""The decoder: its design, the stack that runs it, and its output layer.
+"""The recurrent decoder with attention: target tokens so far and a source, to the next token.
 
-- `decoder`: The recurrent decoder with attention: all target steps at once, or one token at a
-  time.
-- `design`: The options of a decoder between its embedding and its output layer, and what they
-  mean together.
-- `output`: The output layer of a decoder: logits of hidden vectors, by its own matrix or a tied
-  embedding.
-- `stack`: The recurrent layers of a decoder with their attention: made, built and run as a design
-  says.
+- `decoder`: `Decoder`, which runs all target steps at once or one token at a time.
+- `design`: The options that say how recurrent layers and attention are joined, and their checks.
+- `stack`: The recurrent layers with their attention, built and run as a design says.
+- `output`: The output layer: logits from hidden vectors, by its own matrix or a tied embedding.
 """

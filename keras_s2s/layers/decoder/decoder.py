@@ -20,51 +20,54 @@ from keras_s2s.system.checks import check_flags, check_positive, check_shares
 class Decoder(keras.layers.Layer):
     """Predicts each target token from those before it and from the source (Luong et al. 2015, §3).
 
-    1. Embed the tokens and run `depth` recurrent layers: decoder states `h_t`.
-    2. Attend with `h_t`: `context_t, weights_t = attention(h_t, memory)`.
-    3. The attentional vector `a_t = tanh(W·[context_t; h_t])`, of the same `h_t` that attended.
-    4. `logits_t = V·a_t + b`.
+    1. Embedding: the token `y_t` becomes a vector `x_t`.
+    2. Recurrent layers: `depth` of them turn `x_t` and their state into the decoder state `h_t`.
+    3. Attention: scores of `h_t` against the memory give `weights_t` and their mean `context_t`.
+    4. Attentional vector: `a_t = tanh(W·[context_t; h_t])`, of the same `h_t` that attended.
+    5. Output layer: `logits_t = V·a_t + b`.
 
     `call` does each of these for all steps in one large product; `step` does one token. Both use
     one set of weights, and looping `step` gives what `call` gives. With input feeding, or attention
-    with the previous state, a step needs the one before it: `call` then loops inside the graph
-    (`looped`). Attention that follows its own past alignments loops alone.
+    with the previous state, a step needs the step before it: `call` then loops inside the graph
+    (`looped`). Where only the attention follows its own past alignments, it loops alone.
 
     Args:
         vocabulary_size: number of target ids `V`.
         embedding_size: width `E` of the embedding.
-        units: width `U` of each recurrent layer. Left out with Keras cells.
-        depth: number of recurrent layers; 1, or the number of cells in a list.
-        cell: 'lstm', 'gru', 'layer_norm_lstm', any Keras RNN cell, or a list, one a layer.
+        units: width `U` of each recurrent layer; left out with Keras cells.
+        depth: number of recurrent layers; when omitted 1, or the number of cells in a list.
+        cell: 'lstm', 'gru', 'layer_norm_lstm', any Keras RNN cell, or a list of these, one a layer.
         attention: an `Attention` or another mechanism, a `Score`, a score's name, a list of these
             for several at once, or None for the plain encoder–decoder, whose logits come from `h_t`
             alone and whose weights are zeros.
-        attention_vector: how `a_t` is made: 'layer' as above; 'concatenation' takes
-            `[context_t; h_t]` as it is, 'context' `context_t` alone.
-        attention_size: width of `a_t` with 'layer'; that of `h_t` when omitted.
-        attention_activation: its activation, 'tanh' when omitted; 'linear' as TensorFlow Addons.
-        attend_with: 'current' attends with `h_t` (Luong); 'previous' with `h_{t−1}`, and joins
-            `context_t` to the input of step `t` (Bahdanau et al. 2015).
-        attention_in: the layer whose state attends, 'last' or 'first'; from the first, `a_t` is
-            joined to the inputs of all layers above (Wu et al. 2016).
-        input_feeding: join `a_{t−1}` to the input of step `t` (Luong et al. 2015, §3.3).
-        output_from: what the logits come from: 'attention', that is `a_t`, or 'cell', the last
-            layer's state. When omitted, 'cell' without attention or with attention in the first
-            layer, else 'attention'.
-        residual: add its inputs to the outputs of every layer but the first.
-        layer_norm: normalise the outputs of every layer.
-        dropout: share of the inputs of each layer, and of what the logits come from, dropped in
-            training.
+        attention_vector: the way `a_t` is made: 'layer' as above, also when omitted;
+            'concatenation' takes `[context_t; h_t]` as it is, 'context' takes `context_t` alone.
+        attention_size: width of `a_t` with 'layer'; the width of `h_t` when omitted.
+        attention_activation: activation of `a_t` with 'layer', 'tanh' when omitted; TensorFlow
+            Addons has 'linear'.
+        attend_with: the state that attends: 'current' is `h_t` (Luong); 'previous' is `h_{t−1}`,
+            and `context_t` is joined to the input of step `t` (Bahdanau et al. 2015).
+        attention_in: the layer whose state attends, 'last' or 'first'; from the first layer, `a_t`
+            is joined to the inputs of all layers above (Wu et al. 2016).
+        input_feeding: whether `a_{t−1}` is joined to the input of step `t` (Luong et al. 2015,
+            §3.3).
+        output_from: the hidden vectors that the logits come from: 'attention' takes `a_t`, 'cell'
+            the last layer's state. When omitted, 'cell' without attention or with attention in the
+            first layer, else 'attention'.
+        residual: whether each layer but the first adds its inputs to its outputs.
+        layer_norm: whether the outputs of every layer are normalised.
+        dropout: share of the inputs of each layer, and of the hidden vectors that the logits come
+            from, dropped in training.
         recurrent_dropout: share of the state dropped where it enters the recurrent product, the
             same at all steps (Gal & Ghahramani 2016).
-        embedding_dropout: share of the numbers in each embedding dropped.
-        word_dropout: share of the words whose whole embedding is dropped.
-        tied_embedding: the logits' matrix is the embedding (Press & Wolf 2017); what they come from
-            must then be `embedding_size` wide.
+        embedding_dropout: share of the numbers in each embedding dropped in training.
+        word_dropout: share of the words whose whole embedding is dropped in training.
+        tied_embedding: whether the logits' matrix is the embedding (Press & Wolf 2017); the hidden
+            vectors that they come from must then be `embedding_size` wide.
         output_bias: whether the logits have a bias.
-        trainable_embedding: False keeps the embedding as it is, for pretrained ones.
-        embedding_scale: factor on the embeddings where they enter, see `Encoder`; a tied output
-            layer takes them as they are.
+        trainable_embedding: whether the embedding is trained; False is for pretrained embeddings.
+        embedding_scale: factor on the embeddings where they enter, as in `Encoder`; a tied output
+            layer takes them without the factor.
 
     Example:
     >>> import numpy as np
@@ -129,7 +132,7 @@ class Decoder(keras.layers.Layer):
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
         )
-        # Options are attributes, as in any layer. Layers are tracked in the order of assignment.
+        # As in any layer, options are attributes. Keras tracks layers in the order of assignment.
         for option in fields(self.design):
             setattr(self, option.name, getattr(self.design, option.name))
         self.stack = DecoderStack(self.design, policy)
@@ -159,12 +162,12 @@ class Decoder(keras.layers.Layer):
 
     @property
     def embed(self) -> TokenEmbedding:
-        """What turns target ids into vectors."""
+        """The function that turns target ids into vectors."""
         return TokenEmbedding(self.embedding, self.embedding_scale, self.embedding_dropouts)
 
     @property
     def output_projection(self) -> DenseOutput | TiedOutput:
-        """What turns hidden vectors into logits; a tied one is there once the decoder is built."""
+        """The function that turns hidden vectors into logits; a tied one needs a built decoder."""
         if self.output_layer is not None:
             return DenseOutput(self.output_layer)
         bias = self.bias if self.output_bias else None
@@ -177,7 +180,7 @@ class Decoder(keras.layers.Layer):
 
     @property
     def looped(self) -> bool:
-        """Whether a step of the layers needs the one before it, so that `call` loops over them."""
+        """Whether a step of the layers needs the step before it, so that `call` loops over them."""
         return self.design.looped
 
     @property
@@ -199,18 +202,19 @@ class Decoder(keras.layers.Layer):
             )
 
     def memory(self, encoded: Encoded | Memory) -> Memory:
-        """Adds the attention's keys to an `Encoded`: once per source, before looping `step`."""
+        """Adds the attention's keys to an `Encoded`, once per source, before a loop of `step`."""
         return self.stack.memory(encoded)
 
     def initial_state(self, state: State, memory: Memory) -> State:
-        """The layers' state with what attention and feeding carry, ready for a loop of `step`.
+        """Adds what attention and input feeding carry to the layers' state, for a loop of `step`.
 
         Args:
             state: one tuple per layer of tensors `(N, U)`.
-            memory: a `Memory` of `B` sources; `N` is `B`, or `B·K` for `K` rows in a row each.
+            memory: a `Memory` of `B` sources; `N` is `B`, or `B·K` with `K` adjacent rows for each
+                source.
 
         Returns:
-            `state` where nothing is carried, else `(*state, (fed, attention's state))`.
+            `state` where nothing else is carried, else `(*state, (fed vector, attention's state))`.
         """
         return self.stack.initial_state(state, memory)
 
@@ -222,40 +226,43 @@ class Decoder(keras.layers.Layer):
         training: bool | None = None,
         logits: bool = True,
     ) -> tuple[Any, State, Any]:
-        """All target steps, teacher forced.
+        """Runs all target steps with teacher forcing.
 
         Step `t` reads `target_ids[:, t]` and predicts the token after it.
 
         Args:
-            target_ids: `(B, T)` int, the start token first. Padding belongs at the end; what is
-                predicted there is to be masked by the loss.
+            target_ids: `(B, T)` int, the start token first. Padding belongs at the end; the loss
+                must mask the predictions there.
             state: one tuple per layer of tensors `(B, U)`, or what `initial_state` or an earlier
-                call gave.
+                call returned.
             memory: an `Encoded` or a `Memory` of the same batch.
             training: whether dropout is on.
-            logits: False stops before the output layer: the first output is then `(B, T, W)`, what
-                the logits come from through `output_weights`.
+            logits: whether the output layer runs; with False the first output are the hidden
+                vectors `(B, T, W)` that the logits come from through `output_weights`.
 
         Returns:
             `(logits (B, T, V), state, weights (B, T, S))`.
         """
+        # 1. Embedding.
         x = self.embed(target_ids, training=training)  # (B, T, E)
-        # Recurrent layers, attention with their states, attentional vectors: (B, T, W).
+        # 2. Recurrent layers, 3. attention with their states, 4. attentional vectors; in the order
+        # that the design asks for, see `DecoderStack`.
         hidden, state, weights = self.stack.run(x, state, self.memory(memory), training)
-        hidden = self.dropping(hidden, training=training)
+        hidden = self.dropping(hidden, training=training)  # (B, T, W)
+        # 5. Output layer.
         outputs = self.output_projection(hidden) if logits else hidden  # (B, T, V)
         return outputs, state, weights
 
     def step(self, tokens: Any, state: State, memory: Encoded | Memory) -> tuple[Any, State, Any]:
-        """One token of each row, without dropout.
+        """Runs one target step, one token for each row, without dropout.
 
         Args:
-            tokens: `(N,)` int. `N` is the memory's `B`, or `B·K` for `K` rows in a row per source,
-                as beam search keeps them: the memory is not repeated.
+            tokens: `(N,)` int. `N` is the memory's `B`, or `B·K` with `K` adjacent rows for each
+                source, as beam search has them: the memory is not repeated.
             state: one tuple per layer of tensors `(N, U)`, or what `initial_state` or an earlier
-                step gave. In a compiled loop it must be what `initial_state` gives.
-            memory: a `Memory` (`decoder.memory(encoded)`); an `Encoded` works, at the cost of its
-                keys.
+                step returned. A compiled loop must begin with what `initial_state` returns.
+            memory: a `Memory` (`decoder.memory(encoded)`); an `Encoded` works too, but its keys are
+                then computed at every step.
 
         Returns:
             `(logits (N, V), state, weights (N, S))`.
@@ -265,19 +272,21 @@ class Decoder(keras.layers.Layer):
                 "This decoder has no weights yet, so it cannot step. "
                 "Call it once, or build it, first."
             )
+        # 1. Embedding.
         x = self.embed.without_dropout(tokens)  # (N, E)
-        # Recurrent layers, attention with their states, attentional vector: (N, W).
-        hidden, state, weights = self.stack.run_step(x, state, self.memory(memory))
+        # 2. Recurrent layers, 3. attention with their states, 4. attentional vector.
+        hidden, state, weights = self.stack.run_step(x, state, self.memory(memory))  # (N, W)
+        # 5. Output layer.
         return self.output_projection(hidden), state, weights  # (N, V)
 
     def output_weights(self) -> tuple[Any, Any]:
-        """`(W, V)` and `(V,)`, or None without a bias, in the compute dtype: `hidden·W + b`."""
+        """Returns kernel `(W, V)` and bias `(V,)`, or None, of the logits, in the compute dtype."""
         return self.output_projection.weights()
 
     def output_columns(self, ids: Any) -> tuple[Any, Any]:
-        """Columns `(W, N)` of the kernel and biases `(N,)`, or None, of some ids `(N,)`.
+        """Returns kernel columns `(W, N)` and biases `(N,)`, or None, of some ids `(N,)`.
 
-        Nothing as large as the kernel is read or made, but the gradient of an untied one.
+        Nothing as large as the kernel is read or made, except the gradient of an untied kernel.
         """
         return self.output_projection.columns(ids)
 

@@ -1,7 +1,7 @@
-"""The options of a decoder between its embedding and its output layer, and what they mean together.
+"""The options of a decoder that say how its recurrent layers and its attention are joined.
 
-Which state attends, how the attentional vector is made, what is fed back, what the logits come
-from. Nothing is accepted that would change nothing. How a design is run is in `attending`.
+They say which state attends, how the attentional vector is made, what is fed back, and what the
+logits come from. An option that would change nothing is an error. `stack` runs a design.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ VECTORS = ("layer", "concatenation", "context")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Design:
-    """Options of `Decoder`, which describes them, that fit together.
+    """Options of a `Decoder` that are checked to fit together; `Decoder` describes each of them.
 
     Raises:
-        ValueError: If an option has no such value, contradicts another, or would change nothing.
+        ValueError: If the value of an option is unknown, contradicts another option, or would
+            change nothing.
         TypeError: If a flag is neither True nor False.
     """
 
@@ -72,12 +73,15 @@ class Design:
 
     @property
     def looped(self) -> bool:
-        """Whether a step of the layers needs the one before it, so that they run in one loop."""
+        """Whether a step of the layers needs the step before it, so that they run in one loop."""
         return self.input_feeding or self.attend_with == "previous"
 
     @property
     def carries(self) -> bool:
-        """Whether the state holds more than the layers' own: see `Decoder.initial_state`."""
+        """Whether the decoder's state holds more than the states of its layers.
+
+        `Decoder.initial_state` says what else it holds.
+        """
         return self.input_feeding or (self.attention is not None and self.attention.remembers)
 
     @property
@@ -104,7 +108,7 @@ class Design:
         return self.has_vector and (self.attention_vector or "layer") == "layer"
 
     def get_config(self) -> dict[str, Any]:
-        """Every option under its name, for the configuration of the decoder."""
+        """Returns every option under its name, for the configuration of the decoder."""
         return {
             **{field.name: getattr(self, field.name) for field in fields(self)},
             "cell": serialized_cell(self.cell),
@@ -113,14 +117,14 @@ class Design:
 
 
 def deserialized_options(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration that holds what `Design.get_config` gave, with attention and cells made."""
+    """Returns a decoder's configuration with its attention and its cells made into objects."""
     attention = keras.saving.deserialize_keras_object(config["attention"])
     return {**config, "attention": attention, "cell": deserialized_cell(config["cell"])}
 
 
 def _check_without_attention(design: Design) -> None:
     """Raises ValueError for an option that only attention would read."""
-    given = {
+    options = {
         "attention_vector": design.attention_vector,
         "attention_size": design.attention_size,
         "attention_activation": design.attention_activation,
@@ -129,13 +133,13 @@ def _check_without_attention(design: Design) -> None:
         "attention_in": None if design.attention_in == "last" else design.attention_in,
         "input_feeding": design.input_feeding or None,
     }
-    for name, value in given.items():
+    for name, value in options.items():
         if value is not None:
             raise ValueError(f"`{name}` needs attention; got attention=None, {name}={value!r}.")
 
 
 def _check_readers_of_attention(design: Design) -> None:
-    """Raises ValueError unless attention is read, each time in one way."""
+    """Raises ValueError unless something reads the attention, and nothing reads it twice."""
     if design.input_feeding and design.attend_with == "previous":
         raise ValueError(
             "Attention with the previous state feeds its context already: leave "
@@ -156,11 +160,11 @@ def _check_readers_of_attention(design: Design) -> None:
 
 
 def _check_vector(design: Design) -> None:
-    """Raises ValueError for options of an attentional vector, or of its layer, that is not made."""
+    """Raises ValueError for options of an attentional vector or layer that the design lacks."""
     if not design.has_vector and design.attention_vector is not None:
         raise ValueError(
-            "`attention_vector` is what the logits, `input_feeding` or layers above the attention "
-            "read, and this decoder has none of them; got "
+            "`attention_vector` needs a reader: logits from the attention, `input_feeding`, or "
+            "layers above the attention, and this decoder has none of them; got "
             f"attention_vector={design.attention_vector!r}, output_from='cell'."
         )
     for name in ("attention_size", "attention_activation"):
@@ -173,20 +177,20 @@ def _check_vector(design: Design) -> None:
 
 
 def _check_cells(design: Design) -> None:
-    """Raises ValueError for Keras cells that this attention cannot be joined to."""
+    """Raises ValueError for Keras cells that cannot be joined to the attention."""
     cells = layer_cells(design.cell, design.depth)
     attending = cells[design.attending_layer]
     if design.attend_with == "previous" and not isinstance(attending, str):
         _check_previous_output(attending)
-    dropping = [
+    cells_with_dropout = [
         cell.name
         for cell in keras.tree.flatten([getattr(cell, "cells", cell) for cell in cells])
         if getattr(cell, "dropout", 0) or getattr(cell, "recurrent_dropout", 0)
     ]
-    if design.looped and dropping:
+    if design.looped and cells_with_dropout:
         raise ValueError(
             "A decoder that loops applies dropout itself: give `dropout` to the decoder, not "
-            f"to its Keras cells; got cells with dropout: {', '.join(dropping)}."
+            f"to its Keras cells; got cells with dropout: {', '.join(cells_with_dropout)}."
         )
 
 
@@ -195,12 +199,12 @@ def _check_previous_output(cell: Any) -> None:
     if hasattr(cell, "cells"):
         raise ValueError(
             "attend_with='previous' takes the first tensor of the state for the cell's last "
-            f"output, and that of {type(cell).__name__} belongs to its lowest cell: give "
+            f"output, but in {type(cell).__name__} that tensor belongs to the lowest cell: give "
             "`cell` a list, one cell a layer."
         )
     state, size = keras.tree.flatten(cell.state_size)[0], cell_width(cell)
     if state != size:
         raise ValueError(
             "attend_with='previous' takes the first tensor of the state for the cell's last "
-            f"output; it is {state} wide, and the output {size}."
+            f"output, so both must have one width; got a state of {state} and an output of {size}."
         )

@@ -1,6 +1,7 @@
-"""The output layer of a decoder: logits of hidden vectors, by its own matrix or a tied embedding.
+"""The output layer of a decoder: logits from hidden vectors, by its own matrix or a tied embedding.
 
-Both kinds also give their matrix, whole or some columns of it, to losses that multiply themselves.
+Some losses multiply hidden vectors with the matrix themselves. For them both kinds of output layer
+return their matrix, or some columns of it.
 """
 
 from __future__ import annotations
@@ -14,32 +15,32 @@ from keras import ops
 
 @dataclass(frozen=True)
 class DenseOutput:
-    """Logits `hidden·W + b` of a `Dense` layer, which belongs to the decoder."""
+    """Computes logits `hidden·W + b` with a `Dense` layer of the decoder."""
 
     layer: keras.layers.Dense
 
     def __call__(self, hidden: Any) -> Any:
-        """`(…, W)` to logits `(…, V)`."""
+        """Computes logits `(…, V)` from hidden vectors `(…, W)`."""
         return self.layer(hidden)
 
     def weights(self) -> tuple[Any, Any]:
-        """The kernel `(W, V)` and the bias `(V,)`, or None, in the compute dtype."""
+        """Returns the kernel `(W, V)` and the bias `(V,)`, or None, in the compute dtype."""
         return _cast(self.layer.kernel, self.layer.bias, self.layer.compute_dtype)
 
     def columns(self, ids: Any) -> tuple[Any, Any]:
-        """Those of some ids `(N,)`: `(W, N)` and `(N,)`, or None."""
+        """Returns the columns of some ids `(N,)`: kernel `(W, N)` and bias `(N,)`, or None."""
         bias = None if self.layer.bias is None else ops.take(self.layer.bias, ids)
         return _cast(columns(self.layer.kernel, ids), bias, self.layer.compute_dtype)
 
 
 @dataclass(frozen=True)
 class TiedOutput:
-    """Logits whose matrix is an embedding (Press & Wolf 2017): `hidden·tableᵀ + b`.
+    """Computes logits `hidden·tableᵀ + b` with an embedding as matrix (Press & Wolf 2017).
 
     Attributes:
-        embedding: the embedding, `(V, W)`.
+        embedding: the embedding, whose table is `(V, W)`; it may belong to another layer.
         bias: the weight `(V,)`, or None.
-        dtype: what the product is computed in. The embedding may be another layer's.
+        dtype: the dtype of the product.
     """
 
     embedding: keras.layers.Embedding
@@ -47,26 +48,26 @@ class TiedOutput:
     dtype: str
 
     def __call__(self, hidden: Any) -> Any:
-        """`(…, W)` to logits `(…, V)`."""
+        """Computes logits `(…, V)` from hidden vectors `(…, W)`."""
         table = ops.cast(self.embedding.embeddings, self.dtype)
         logits = ops.matmul(ops.cast(hidden, self.dtype), ops.transpose(table))
         return logits if self.bias is None else logits + ops.cast(self.bias, logits.dtype)
 
     def weights(self) -> tuple[Any, Any]:
-        """The kernel `(W, V)` and the bias `(V,)`, or None, in the compute dtype."""
+        """Returns the kernel `(W, V)` and the bias `(V,)`, or None, in the compute dtype."""
         return _cast(ops.transpose(self.embedding.embeddings), self.bias, self.dtype)
 
     def columns(self, ids: Any) -> tuple[Any, Any]:
-        """Those of some ids `(N,)`: `(W, N)` and `(N,)`, or None."""
+        """Returns the columns of some ids `(N,)`: kernel `(W, N)` and bias `(N,)`, or None."""
         kernel = ops.transpose(ops.take(self.embedding.embeddings, ids, axis=0))
         return _cast(kernel, None if self.bias is None else ops.take(self.bias, ids), self.dtype)
 
 
 def check_tied_width(width: int, embedding_size: int) -> None:
-    """Raises ValueError unless hidden vectors of `width` fit an embedding as the logits' matrix."""
+    """Raises ValueError unless the hidden vectors are as wide as the embedding they are tied to."""
     if width != embedding_size:
         raise ValueError(
-            "`tied_embedding` needs what the logits come from to be as wide as the embedding; "
+            "`tied_embedding` needs hidden vectors as wide as the embedding; "
             f"got a width of {width}, embedding_size={embedding_size}. Set "
             "`attention_size` or `units` to embedding_size."
         )
@@ -77,9 +78,10 @@ def _cast(kernel: Any, bias: Any, dtype: str) -> tuple[Any, Any]:
 
 
 def columns(kernel: Any, ids: Any) -> Any:
-    """Some columns of a matrix, as often as they are named: `(W, V)` and `(N,)` to `(W, N)`.
+    """Takes columns of a matrix, each as often as it is named: `(W, V)` and `(N,)` to `(W, N)`.
 
-    The gradient is one tensor `(W, V)`; what TensorFlow writes for it is two, one transposed.
+    The gradient makes one tensor `(W, V)`. TensorFlow's own gradient would make two, one of them
+    transposed.
 
     Example:
     >>> columns([[1, 2, 3], [4, 5, 6]], [2, 0]).numpy().tolist()

@@ -1,8 +1,8 @@
-"""The recurrent layers of a decoder with their attention: made, built and run as a design says.
+"""The recurrent layers of a decoder with their attention, built and run as a design says.
 
-From embedded tokens to what the logits come from. One step of many rows, or a whole sequence: in a
-few large products where the design allows it, in one loop inside the graph where a step needs the
-one before it.
+They turn embedded tokens into the hidden vectors that the logits come from. They run one step of
+many rows, or a whole sequence. A sequence takes a few large products where the design allows it,
+and one loop inside the graph where a step needs the step before it.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from keras_s2s.layers.scan import Tensors, scan
 from keras_s2s.layers.stack import State
 
 
-class Passage(NamedTuple):
-    """What a pass through the layers gives, of one step `(N, …)` or of all of them `(B, T, …)`."""
+class StackOutput(NamedTuple):
+    """Results of the layers for one step `(N, …)`, or for all steps `(B, T, …)`."""
 
-    hidden: Any  # what the logits come from
-    weights: Any
-    cells: State
-    fed: Tensors  # what input feeding carries on
-    attending: Any  # the attention's state
+    hidden: Any  # the vectors that the logits come from
+    weights: Any  # of the attention; None without attention
+    layer_states: State  # the state of each layer
+    fed: Tensors  # the vector that input feeding carries to the next step, or ()
+    attention_state: Any  # the state of the attention
 
 
 class DecoderStack:
-    """Recurrent layers, attention and the attentional vector of a `Decoder`.
+    """Runs steps 2 to 4 of a `Decoder`: recurrent layers, attention and attentional vector.
 
-    This is a plain object and no Keras layer: the layers that it makes are attributes of the
-    decoder as well, where Keras tracks them and names their weights in files.
+    This is a plain object and no Keras layer. The layers that it makes are attributes of the
+    decoder as well; Keras tracks them there and names their weights in files.
 
     Args:
-        design: what the layers are and how they are joined.
-        dtype: policy of the layers.
+        design: the options that say what the layers are and how they are joined.
+        dtype: dtype policy of the layers.
     """
 
     def __init__(self, design: Design, dtype: Any) -> None:
@@ -79,17 +79,17 @@ class DecoderStack:
 
     def build(self, width: int, memory_shape: Any) -> int:
         """Makes the weights for embeddings of `width`; returns the width of the hidden vectors."""
-        context = vector = 0
+        context = vector = 0  # widths of the context and of the attentional vector
         if self.attention is not None:
             values = values_shape(memory_shape)
-            attending = self.attending_block.units
+            query = self.attending_block.units
             if not self.attention.built:
-                self.attention.build((None, None, attending), values)
+                self.attention.build((None, None, query), values)
             context = self.attention.context_size(values)
             joined = self.design.attention_vector == "concatenation"
-            vector = context + (attending if joined else 0)
+            vector = context + (query if joined else 0)
             if self.attention_layer is not None:
-                self.attention_layer.build((None, None, context + attending))
+                self.attention_layer.build((None, None, context + query))
                 vector = self.attention_layer.units
         self._input_sizes = []
         self._vector_size = vector
@@ -104,7 +104,7 @@ class DecoderStack:
         return vector if self.design.from_attention else width
 
     def memory(self, encoded: Encoded | Memory) -> Memory:
-        """See `Decoder.memory`."""
+        """Adds the attention's keys to an `Encoded`, as `Decoder.memory` describes."""
         if self.attention is not None:
             return self.attention.memory(encoded)
         return Memory(*encoded) if len(encoded) == 3 else Memory(encoded[0], *encoded)
@@ -112,166 +112,201 @@ class DecoderStack:
     def run(
         self, x: Any, state: State, memory: Memory, training: bool | None
     ) -> tuple[Any, State, Any]:
-        """All steps: embeddings `(B, T, E)` to `(hidden (B, T, W), state, weights (B, T, S))`."""
-        cells, fed, attending = self._split(state, memory)
+        """Runs all steps: `x (B, T, E)` to `(hidden (B, T, W), state, weights (B, T, S))`."""
+        layer_states, fed, attention_state = self._split_state(state, memory)
         if self.design.looped:
-            done = self._loop(x, cells, fed, attending, memory, training)
+            output = self._run_loop(x, layer_states, fed, attention_state, memory, training)
         else:
 
             def layer(i: int, x: Any, before: Tensors, extra: Any) -> tuple[Any, Tensors]:
                 kwargs = {"initial_state": before, "extra": extra, "training": training}
                 return self.blocks[i](x, **kwargs)
 
-            def attend(query: Any, attending: Any) -> Any:
-                return self.attention.sequence(query, memory, attending, training)
+            def attend(query: Any, attention_state: Any) -> Any:
+                return self.attention.sequence(query, memory, attention_state, training)
 
-            done = self._through(x, cells, fed, attending, layer, attend)
-        return self._answer(done, memory)
+            output = self._run_layers(x, layer_states, fed, attention_state, layer, attend)
+        return self._results(output, memory)
 
     def run_step(self, x: Any, state: State, memory: Memory) -> tuple[Any, State, Any]:
-        """One step: embeddings `(N, E)` to `(hidden (N, W), state, weights (N, S))`."""
-        cells, fed, attending = self._split(state, memory)
-        done = self._step(x, cells, fed, attending, memory)
-        return self._answer(done, memory)
+        """Runs one step: `x (N, E)` to `(hidden (N, W), state, weights (N, S))`."""
+        layer_states, fed, attention_state = self._split_state(state, memory)
+        output = self._run_layers_once(x, layer_states, fed, attention_state, memory)
+        return self._results(output, memory)
 
-    def _through(
+    def _run_layers(
         self,
         x: Any,
-        cells: State,
+        layer_states: State,
         fed: Tensors,
-        attending: Any,
+        attention_state: Any,
         layer: Callable[[int, Any, Tensors, Any], tuple[Any, Tensors]],
         attend: Callable[[Any, Any], tuple[Any, Any, Any]],
-    ) -> Passage:
-        """Through the layers: the same for one step and for all steps at once."""
+    ) -> StackOutput:
+        """Runs the layers with their attention; the same code serves one step and all at once.
+
+        Args:
+            x: embeddings `(N, E)` or `(B, T, E)`.
+            layer_states: the state of each layer.
+            fed: the attentional vector of the step before, in a tuple, or ().
+            attention_state: the state of the attention.
+            layer: runs a layer of a given index on inputs, its state and further inputs.
+            attend: attends with queries and the attention's state: context, weights, new state.
+        """
         design = self.design
         context = vector = weights = None
         extra = fed[0] if fed else None
         if design.attend_with == "previous":
-            context, weights, attending = attend(cells[design.attending_layer][0], attending)
+            # 3. Attention, ahead of the layers: its context is an input of the first.
+            context, weights, attention_state = attend(
+                layer_states[design.attending_layer][0], attention_state
+            )
             extra = context
-        after = []
+        states = []
         for i in range(design.depth):
-            x, state = layer(i, x, cells[i], extra)
-            after.append(state)
+            # 2. Recurrent layers.
+            x, state = layer(i, x, layer_states[i], extra)
+            states.append(state)
             if self.attention is not None and i == design.attending_layer:
                 if design.attend_with == "current":
-                    context, weights, attending = attend(x, attending)
+                    # 3. Attention with the state of this layer.
+                    context, weights, attention_state = attend(x, attention_state)
+                # 4. Attentional vector.
                 vector = self._vector(context, x) if design.has_vector else None
             extra = vector
         hidden = vector if design.from_attention else x
         fed = (ops.cast(vector, self.compute_dtype),) if design.input_feeding else ()
-        return Passage(hidden, weights, tuple(after), fed, attending)
+        return StackOutput(hidden, weights, tuple(states), fed, attention_state)
 
     def _vector(self, context: Any, x: Any) -> Any:
-        """The attentional vector `a_t` of contexts and states, both `(…, width)`."""
+        """Computes the attentional vector `a_t` from contexts and states, both `(…, width)`."""
         if self.design.attention_vector == "context":
             return context
         both = ops.concatenate([ops.cast(context, x.dtype), x], axis=-1)
         return both if self.attention_layer is None else self.attention_layer(both)
 
-    def _step(
+    def _run_layers_once(
         self,
         x: Any,
-        cells: State,
+        layer_states: State,
         fed: Tensors,
-        attending: Any,
+        attention_state: Any,
         memory: Memory,
         block_noise: Any = None,
         noise: Any = (),
-    ) -> Passage:
+    ) -> StackOutput:
+        """Runs the layers for one step, with dropout masks that were drawn before the loop."""
+
         def layer(i: int, x: Any, before: Tensors, extra: Any) -> tuple[Any, Tensors]:
-            dropped = block_noise[i] if block_noise else ((), ())
-            return self.blocks[i].step(x, before, extra, dropped)
+            masks = block_noise[i] if block_noise else ((), ())
+            return self.blocks[i].step(x, before, extra, masks)
 
-        def attend(query: Any, attending: Any) -> Any:
-            return self.attention.step(query, memory, attending, noise)
+        def attend(query: Any, attention_state: Any) -> Any:
+            return self.attention.step(query, memory, attention_state, noise)
 
-        return self._through(x, cells, fed, attending, layer, attend)
+        return self._run_layers(x, layer_states, fed, attention_state, layer, attend)
 
-    def _loop(
+    def _run_loop(
         self,
         x: Any,
-        cells: State,
+        layer_states: State,
         fed: Tensors,
-        attending: Any,
+        attention_state: Any,
         memory: Memory,
         training: bool | None,
-    ) -> Passage:
-        """All steps, one after the other."""
+    ) -> StackOutput:
+        """Runs all steps one after the other, in a loop inside the graph."""
         rows, steps = ops.shape(x)[0], ops.shape(x)[1]
-        per_step: Any = ((), ())  # drawn for each step: dropout of inputs, noise of the attention
-        kept: Any = ()  # drawn once: recurrent dropout
+        per_step: Any = ((), ())  # drawn for each step: masks of the inputs, noise of the attention
+        state_masks: Any = ()  # drawn once for all steps: recurrent dropout
         if training and self.attention is not None:
             pairs = zip(self.blocks, self._input_sizes, strict=True)
-            drawn = [block.noise(rows, steps, size) for block, size in pairs]
-            per_step = (tuple(each for each, _ in drawn), self.attention.noise(memory, steps))
-            kept = tuple(each for _, each in drawn)
-        state = (cells, fed, attending)
+            masks = [block.noise(rows, steps, size) for block, size in pairs]
+            input_masks = tuple(input_mask for input_mask, _ in masks)
+            per_step = (input_masks, self.attention.noise(memory, steps))
+            state_masks = tuple(state_mask for _, state_mask in masks)
+        state = (layer_states, fed, attention_state)
 
         def body(flat: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
-            cells, fed, attending = keras.tree.pack_sequence_as(state, list(flat))
-            dropped, noise = keras.tree.pack_sequence_as(per_step, list(inputs[1:]))
-            of_blocks = tuple(zip(dropped, kept, strict=True)) if kept else None
-            done = self._step(inputs[0], cells, fed, attending, memory, of_blocks, noise)
-            return tuple(keras.tree.flatten(done[2:])), (done.hidden, done.weights)
+            layer_states, fed, attention_state = keras.tree.pack_sequence_as(state, list(flat))
+            input_masks, noise = keras.tree.pack_sequence_as(per_step, list(inputs[1:]))
+            block_noise = tuple(zip(input_masks, state_masks, strict=True)) if state_masks else None
+            output = self._run_layers_once(
+                inputs[0], layer_states, fed, attention_state, memory, block_noise, noise
+            )
+            return tuple(keras.tree.flatten(output[2:])), (output.hidden, output.weights)
 
         width = self._vector_size if self.design.from_attention else self.blocks[-1].units
-        last, (hidden, weights) = scan(
+        final, (hidden, weights) = scan(
             body,
             tuple(keras.tree.flatten(state)),
             tuple(time_first(part) for part in (x, *keras.tree.flatten(per_step))),
             (width, memory.values.shape[1]),
             (self.compute_dtype, weights_dtype(self.attention)),
         )
-        after = keras.tree.pack_sequence_as(state, list(last))
-        return Passage(time_first(hidden), time_first(weights), *after)
+        final_state = keras.tree.pack_sequence_as(state, list(final))
+        return StackOutput(time_first(hidden), time_first(weights), *final_state)
 
-    def _answer(self, done: Passage, memory: Memory) -> tuple[Any, State, Any]:
-        weights = done.weights
+    def _results(self, output: StackOutput, memory: Memory) -> tuple[Any, State, Any]:
+        """Returns hidden vectors, the whole state and attention weights."""
+        weights = output.weights
         if self.attention is None:
-            # Nothing is attended to: zeros of (…, S), so that callers need no special case.
-            shape = (*ops.shape(done.hidden)[:-1], ops.shape(memory.mask)[1])
+            # Without attention the weights are zeros (…, S), so that callers need no special case.
+            shape = (*ops.shape(output.hidden)[:-1], ops.shape(memory.mask)[1])
             weights = ops.zeros(shape, dtype=weights_dtype(self))
-        return done.hidden, self._whole(done.cells, done.fed, done.attending), weights
+        return (
+            output.hidden,
+            self._join_state(output.layer_states, output.fed, output.attention_state),
+            weights,
+        )
 
     def initial_state(self, state: State, memory: Memory) -> State:
-        """See `Decoder.initial_state`."""
-        return self._whole(*self._split(state, memory))
+        """Adds what is carried to the layers' state, as `Decoder.initial_state` describes."""
+        return self._join_state(*self._split_state(state, memory))
 
-    def _whole(self, cells: State, fed: Tensors, attending: Any) -> State:
-        return (*cells, (fed, attending)) if self.design.carries else tuple(cells)
+    def _join_state(self, layer_states: State, fed: Tensors, attention_state: Any) -> State:
+        """Joins the layers' states, the fed vector and the attention's state."""
+        return (
+            (*layer_states, (fed, attention_state)) if self.design.carries else tuple(layer_states)
+        )
 
-    def _split(self, state: State, memory: Memory) -> tuple[State, Tensors, Any]:
-        """The layers' state, what is fed, the attention's state; begun where they are missing."""
+    def _split_state(self, state: State, memory: Memory) -> tuple[State, Tensors, Any]:
+        """Splits a decoder's state into the layers' states, the fed vector, the attention's state.
+
+        A state of the layers alone, as a bridge makes it, gets initial values of the other two.
+        """
         depth = self.design.depth
-        # What is carried is a pair with a tuple in front; a further layer's state holds tensors.
+        # The last part is a pair that begins with a tuple. A layer's state would begin with a
+        # tensor.
         whole = self.design.carries and len(state) == depth + 1
         whole = whole and isinstance(state[-1][0], (tuple, list))
-        cells = state[:depth] if whole else state
-        self._check_state(cells)
-        cells = tuple(tuple(layer) for layer in cells)
+        layer_states = state[:depth] if whole else state
+        self._check_state(layer_states)
+        layer_states = tuple(tuple(layer) for layer in layer_states)
         if whole:
-            return cells, *state[-1]
+            return layer_states, *state[-1]
         fed: Tensors = ()
         if self.design.input_feeding:
-            rows = ops.shape(cells[0][0])[0]
+            rows = ops.shape(layer_states[0][0])[0]
             fed = (ops.zeros((rows, self._vector_size), dtype=self.compute_dtype),)
         if self.attention is None:
-            return cells, fed, ()
+            return layer_states, fed, ()
         batch = ops.shape(memory.values)[0]
 
         def repeated(x: Any) -> Any:
-            # (B, …) to (N, …), each row of x behind itself, without knowing N / B.
-            spread = ops.reshape(cells[0][0][:, :1], (batch, -1, *[1] * (len(x.shape) - 1)))
+            # From (B, …) to (N, …), with copies of a row adjacent, without knowing N / B.
+            spread = ops.reshape(layer_states[0][0][:, :1], (batch, -1, *[1] * (len(x.shape) - 1)))
             spread = ops.zeros_like(ops.cast(spread, x.dtype))
             return ops.reshape(x[:, None] + spread, (-1, *ops.shape(x)[1:]))
 
-        attending = self.attention.initial_state(memory)
-        return cells, fed, keras.tree.map_structure(repeated, attending)
+        attention_state = self.attention.initial_state(memory)
+        return layer_states, fed, keras.tree.map_structure(repeated, attention_state)
 
     def _check_state(self, state: Any) -> None:
-        """A state that does not fit means a bridge is missing, which no later error would say."""
+        """Raises ValueError for a state of other widths, which means that a bridge is missing.
+
+        No later error would name this reason.
+        """
         widths = keras.tree.map_structure(lambda x: tuple(x.shape)[-1], state)
         widths = tuple(tuple(x) if isinstance(x, (tuple, list)) else x for x in widths)
         if widths != self.state_sizes:

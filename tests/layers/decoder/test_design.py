@@ -44,11 +44,11 @@ CONTRADICTIONS = [
     ),
     (
         {"attend_with": "previous", "output_from": "cell", "attention_vector": "context"},
-        "`attention_vector` is what .* read, and this decoder has none",
+        "`attention_vector` needs a reader: .*, and this decoder has none",
     ),
     (
         {"attend_with": "previous", "output_from": "cell", "attention_vector": "layer"},
-        "`attention_vector` is what .* read, and this decoder has none",
+        "`attention_vector` needs a reader: .*, and this decoder has none",
     ),
 ]
 
@@ -117,8 +117,8 @@ class TurnedCell(NestedCell):
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        (keras.layers.StackedRNNCells([lstm_cell(), lstm_cell()]), "belongs to its lowest cell"),
-        (TurnedCell(WIDTH), "it is 4 wide, and the output 5"),
+        (keras.layers.StackedRNNCells([lstm_cell(), lstm_cell()]), "belongs to the lowest cell"),
+        (TurnedCell(WIDTH), "got a state of 4 and an output of 5"),
     ],
 )
 def test_a_state_that_is_not_the_last_output_cannot_attend(cell, message):
