@@ -71,8 +71,8 @@ class SearchLoop:
         parts: the encoder and the step of the model.
         translator: the translator that has the special ids.
         search: a search for which `is_composed` is true.
-        inputs: the names in the graph of `input_ids` and `input_lengths`, and of a scalar for each of
-            the `controls`.
+        inputs: the names in the graph of `input_ids` and `input_lengths`, and of a scalar for
+            each of the `controls`.
         prefix: the beginning of the names of all other values.
 
     Attributes:
