@@ -49,7 +49,7 @@ def quantized_model(model: onnx.ModelProto) -> onnx.ModelProto:
         ...     <ir_version: 9, opset_import: ["": 18]>
         ...     agraph (float[n,32] x) => (float[n,32] y) { y = MatMul(x, w) }''')
         >>> weight = numpy_helper.from_array(np.ones((32, 32), np.float32), "w")
-        >>> model.graph.initializer.append(weight)
+        >>> model.graph.initializer.extend([weight])
         >>> [node.op_type for node in quantized_model(model).graph.node]
         ['DynamicQuantizeMatMul']
     """

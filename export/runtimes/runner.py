@@ -73,9 +73,9 @@ class Pair:
         tokens = np.full(max(rows, 1), self.start_id)  # an empty batch is encoded as one row
         live = np.ones(rows, bool)
         for t in range(self.max_length if rows else 0):
-            given = {name: values[name] for name in read if name != "tokens"}
+            feeds = {name: values[name] for name in read if name != "tokens"}
             names = [value.name for value in self.step.get_outputs()]
-            arrays = self.step.run(None, {"tokens": tokens, **given})
+            arrays = self.step.run(None, {"tokens": tokens, **feeds})
             outputs = dict(zip(names, arrays, strict=True))
             # The new state of a step is the state that the next one reads.
             values |= {
@@ -106,20 +106,20 @@ def run_batches(
     if isinstance(session, onnxruntime.InferenceSession):
         inputs |= {value.name: value for value in session.get_overridable_initializers()}
     for batch in batches:
-        given = {}
+        feeds = {}
         for name, rows in batch.items():
             array = np.array(rows, DTYPES[inputs[name].type])
             # The shape of a list without rows lacks the axes behind the first.
             missing = len(inputs[name].shape) - array.ndim
-            given[name] = array.reshape(array.shape + (1,) * missing)
+            feeds[name] = array.reshape(array.shape + (1,) * missing)
         if isinstance(session, Pair):
-            returned = session.search(given)
+            outputs = session.search(feeds)
         else:
             names = [value.name for value in session.get_outputs()]
-            returned = dict(zip(names, session.run(names, given), strict=True))
+            outputs = dict(zip(names, session.run(names, feeds), strict=True))
         yield {
             name: {"values": array.tolist(), "dtype": str(array.dtype), "shape": array.shape}
-            for name, array in returned.items()
+            for name, array in outputs.items()
         }
 
 

@@ -66,9 +66,9 @@ class LoadedModel:
             )
 
         def run(inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-            given = {key: tf.constant(value) for key, value in inputs.items()}
+            tensors = {key: tf.constant(value) for key, value in inputs.items()}
             # This function keeps `self` alive, and with it the variables of the loaded model.
-            returned = self._loaded.signatures[name](**given)
+            returned = self._loaded.signatures[name](**tensors)
             return {key: tensor.numpy() for key, tensor in returned.items()}
 
         return run

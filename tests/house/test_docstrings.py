@@ -9,16 +9,19 @@ from unittest import mock
 import pytest
 
 import keras_s2s
+import keras_s2s.export
 from keras_s2s.layers.attention import SCORES
 from keras_s2s.layers.recurrent import CELLS
 from keras_s2s.search import PENALTIES
 
-PACKAGE = Path(keras_s2s.__file__).parent
+# In a checkout, `keras_s2s.export` lies beside `keras_s2s` and not inside it.
+FOLDERS = {
+    package.__name__: Path(package.__file__).parent for package in (keras_s2s, keras_s2s.export)
+}
 WITH_EXAMPLES = [
-    ".".join(("keras_s2s", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
-        ".__init__"
-    )
-    for path in sorted(PACKAGE.rglob("*.py"))
+    ".".join((package, *path.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__")
+    for package, folder in FOLDERS.items()
+    for path in sorted(folder.rglob("*.py"))
     if ">>>" in path.read_text(encoding="utf-8")
 ]
 

@@ -70,7 +70,7 @@ def onnx_weights(layers: list[Recurrent]) -> tuple[np.ndarray, np.ndarray, np.nd
     Example: the gates of an LSTM change their order.
         >>> layer = LSTM(1)
         >>> layer.build((None, None, 1))
-        >>> layer.kernel.assign([[1.0, 2.0, 3.0, 4.0]])
+        >>> _ = layer.kernel.assign([[1.0, 2.0, 3.0, 4.0]])
         >>> onnx_weights([layer])[0].ravel().tolist()
         [1.0, 4.0, 2.0, 3.0]
     """

@@ -79,8 +79,8 @@ class BeamLoop(SearchLoop):
         """Limits the settings given at run time, and counts the candidates of a row."""
         nodes, first = self.nodes, self.first
         widest = nodes.constant(min(WIDEST, self.parts.vocabulary))
-        width = nodes.add("Min", [nodes.add("Max", [self.given["beam_width"], self.one]), widest])
-        best = nodes.add("Min", [nodes.add("Max", [self.given["n_best"], self.one]), width])
+        width = nodes.add("Min", [nodes.add("Max", [self.inputs["beam_width"], self.one]), widest])
+        best = nodes.add("Min", [nodes.add("Max", [self.inputs["n_best"], self.one]), width])
         self.width = nodes.add("Reshape", [width, first])  # (1,)
         self.n_best = nodes.add("Reshape", [best, first])
         # As many candidates more than places as may turn out to be forbidden: the first step has
@@ -132,7 +132,7 @@ class BeamLoop(SearchLoop):
         bases = nodes.add(
             "Div", [nodes.add("Add", [lengths, nodes.constant(5.0)]), nodes.constant(6.0)]
         )
-        self.divisors = nodes.add("Pow", [bases, self.given["length_penalty"]])
+        self.divisors = nodes.add("Pow", [bases, self.inputs["length_penalty"]])
         self.at_longest = nodes.add("Gather", [self.divisors, self.longest])  # (B, 1)
 
     def _extended(self, beam: _Beam, logits: str, taken: str) -> tuple[str, str]:
@@ -314,9 +314,9 @@ class BeamLoop(SearchLoop):
         step = nodes.add("Range", [self.zero, count, self.one])
         width = nodes.add("Shape", [trail], start=0, end=1)
         steps = nodes.add("Add", [steps, nodes.add("Mul", [step, width])])
-        given = nodes.add("Shape", [self.given["input_ids"]], start=1, end=2)
+        source_length = nodes.add("Shape", [self.inputs["input_ids"]], start=1, end=2)
         # The encoder adds one position to a source without any.
-        sources = nodes.add("Max", [given, self.first])
+        sources = nodes.add("Max", [source_length, self.first])
         shape = nodes.add("Concat", [self.minus, sources], axis=0)
         flat = nodes.add("Reshape", [weights, shape])
         return nodes.add("Gather", [flat, steps])

@@ -71,8 +71,8 @@ class SearchLoop:
         parts: the encoder and the step of the model.
         translator: the translator that has the special ids.
         search: a search for which `is_composed` is true.
-        given: the names, in the graph, of `input_ids` and `input_lengths`, and of a scalar for each
-            of the `controls`.
+        inputs: the names in the graph of `input_ids` and `input_lengths`, and of a scalar for
+            each of the `controls`.
         prefix: the beginning of the names of all other values.
 
     Attributes:
@@ -85,7 +85,7 @@ class SearchLoop:
         parts: ModelParts,
         translator: Translator,
         search: Search,
-        given: Mapping[str, str],
+        inputs: Mapping[str, str],
         prefix: str,
     ) -> None:
         target = translator.target_tokenizer
@@ -93,7 +93,7 @@ class SearchLoop:
         self.encoder, self.step = folded(parts)
         self.state = parts.state  # names of the tensors that an iteration hands to the next
         self.search = search
-        self.given = given
+        self.inputs = inputs
         self.nodes = nodes = Nodes(prefix)
         self.body = Nodes(f"{prefix}loop/")
         self.zero, self.one = nodes.constant(0), nodes.constant(1)
@@ -109,7 +109,7 @@ class SearchLoop:
             where the model attends, `alignments` `(B, N, L, S)`.
         """
         nodes = self.nodes
-        sources = {name: self.given[name] for name in ("input_ids", "input_lengths")}
+        sources = {name: self.inputs[name] for name in ("input_ids", "input_lengths")}
         self.encoded = nodes.inline(self.encoder, sources)
         rows = nodes.add("Shape", [sources["input_ids"]], start=0, end=1)
         # An empty batch is encoded as one row of padding, which is removed from the outputs.
@@ -117,7 +117,7 @@ class SearchLoop:
         pads = nodes.add("Sub", [self.batch, rows])
         pads = nodes.add("Concat", [nodes.constant([0]), pads], axis=0)
         self.lengths = nodes.add("Pad", [sources["input_lengths"], pads, self.zero])
-        self.limit = nodes.add("Max", [self.given["max_length"], self.one])
+        self.limit = nodes.add("Max", [self.inputs["max_length"], self.one])
         self.longest = self._longest()  # (B, 1)
         self.shortest = self._shortest()  # (B, 1)
         start, axis = nodes.constant([0]), nodes.constant([0])
@@ -141,7 +141,7 @@ class SearchLoop:
     def _shortest(self) -> str:
         """Returns the shortest length of each sentence, `(B, 1)`."""
         factor, extra = self.search.min_length
-        length = self._everywhere(self.given["min_length"])
+        length = self._everywhere(self.inputs["min_length"])
         if factor:
             # ⌊a·S + b⌋; a caller may change the integer part of b at run time.
             line = self._line(factor, extra - np.floor(extra))
@@ -262,6 +262,6 @@ class SearchLoop:
         within = nodes.add("Unsqueeze", [within, nodes.constant([3])])
         weights = nodes.add("Where", [within, weights, nothing])
         # The encoder adds one position to a source without any.
-        given = nodes.add("Shape", [self.given["input_ids"]], start=1, end=2)
+        source_length = nodes.add("Shape", [self.inputs["input_ids"]], start=1, end=2)
         starts, axes = nodes.constant([0]), nodes.constant([3])
-        return nodes.add("Slice", [weights, starts, given, axes])
+        return nodes.add("Slice", [weights, starts, source_length, axes])
