@@ -1,4 +1,4 @@
-"""Several models decoded together, as one model."""
+"""`Ensemble`, which decodes with several models together, as if they were one."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from keras_s2s.models.inference import Decodable
 from keras_s2s.models.seq2seq import Seq2Seq
 from keras_s2s.system.checks import check_choice
 
-# Taken from log-probabilities in place of −inf, where no member gives a token any probability.
-LEAST = -1e30
+# Stands in for −inf where no member gives a token any probability, since −inf − (−inf) is NaN.
+LEAST_LOG_PROB = -1e30
 MEANS = ("probabilities", "log_probabilities")
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Ensemble(Decodable):
-    """Several `Seq2Seq` models whose predictions are averaged at every step.
+    """Averages the predictions of several `Seq2Seq` models at every step.
 
     With the members' distributions `p_m` over the next token, and weights `w_m` that sum to 1:
 
-    - mean="probabilities": `log p = log Σ_m w_m p_m`, what most toolkits call an ensemble: a
-      token counts where any member believes in it.
-    - mean="log_probabilities": `log p = Σ_m w_m log p_m − log Σ_v exp(Σ_m w_m log p_m(v))`, the
-      geometric mean, normalised: a token counts where no member disbelieves it.
+    - mean="probabilities": `log p = log Σ_m w_m p_m`. Most toolkits mean this by an ensemble. A
+      token is likely where any member believes in it.
+    - mean="log_probabilities": `log p = Σ_m w_m log p_m − log Σ_v exp(Σ_m w_m log p_m(v))`. This
+      is the normalised geometric mean. A token is likely where no member disbelieves it.
 
-    Members may differ in everything but their vocabularies: sizes, cells, attention. Logits are
-    these log-probabilities, in float32. Attention weights are the weighted mean of those of the
-    members that attend. A `Translator` takes an ensemble in place of a `Seq2Seq`, saves it and is
-    exported with it. An ensemble is not trained: its members are, one by one.
+    Members may differ in everything except their vocabularies: in sizes, cells and attention. The
+    logits are these log-probabilities, in float32. The attention weights are the weighted mean over
+    the members that attend. A `Translator` takes an ensemble in place of a `Seq2Seq`, saves it and
+    is exported with it. An ensemble cannot be trained; train its members one by one.
 
     Args:
-        members: `Seq2Seq` models, each once.
+        members: the `Seq2Seq` models, each of them once.
         mean: 'probabilities' or 'log_probabilities'.
-        weights: a positive number for each member; they are divided by their sum. Equal when
-            omitted.
+        weights: one positive number for each member, which are divided by their sum; equal weights
+            when omitted.
 
     Raises:
-        ValueError: no members, one twice, other vocabulary sizes or pad ids, or weights that are
-            not one positive number a member.
-        TypeError: a member that is not a `Seq2Seq`.
+        ValueError: If there are no members, one is given twice, their vocabulary sizes or pad ids
+            differ, or the weights are not one positive number for each member.
+        TypeError: If a member is not a `Seq2Seq`.
 
     Example:
     >>> import numpy as np
@@ -74,7 +74,7 @@ class Ensemble(Decodable):
         check_choice("mean", mean, MEANS)
         self.members = members
         self.mean = mean
-        # `weights` are what Keras calls the variables of a model.
+        # Keras uses the name `weights` for the variables of a model.
         self.member_weights = weight_shares(weights, len(members))
         self.supports_jit = keras.backend.backend() == "jax"
         if all(member.built for member in members):
@@ -82,7 +82,7 @@ class Ensemble(Decodable):
 
     @property
     def pad_id(self) -> int:
-        """The id that fills rows up to the longest."""
+        """The id that pads rows to the length of the longest."""
         return self.members[0].pad_id
 
     @property
@@ -111,47 +111,54 @@ class Ensemble(Decodable):
                 member.build()
 
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
-        """Teacher-forced log-probabilities `(B, T, V)` of what a `Seq2Seq` takes; no dropout."""
-        return self._mixed([member(inputs, training=False) for member in self.members])
+        """Computes teacher-forced log-probabilities `(B, T, V)` of a `Seq2Seq`'s inputs.
+
+        Dropout is off, also in training.
+        """
+        return self._averaged([member(inputs, training=False) for member in self.members])
 
     def encode(self, source_ids: Any, source_features: Any = None) -> tuple[Any, Any]:
-        """Source ids `(B, S)` to the members' memories and first states, as tuples."""
-        encoded = [member.encode(source_ids, source_features) for member in self.members]
-        memories, states = zip(*encoded, strict=True)
+        """Encodes source ids `(B, S)`: a tuple of the members' memories, one of first states."""
+        pairs = [member.encode(source_ids, source_features) for member in self.members]
+        memories, states = zip(*pairs, strict=True)
         return memories, states
 
     def step(self, tokens: Any, state: Any, memory: Any) -> tuple[Any, Any, Any]:
-        """One step of every member: `(log-probabilities (N, V), states, weights (N, S))`."""
+        """Runs one step of every member: `(log-probabilities (N, V), states, weights (N, S))`."""
         steps = [
-            member.step(tokens, its_state, its_memory)
-            for member, its_state, its_memory in zip(self.members, state, memory, strict=True)
+            member.step(tokens, member_state, member_memory)
+            for member, member_state, member_memory in zip(self.members, state, memory, strict=True)
         ]
-        logits, states, attention = zip(*steps, strict=True)
-        return self._mixed(logits), states, self._attended(attention)
+        logits, states, weights = zip(*steps, strict=True)
+        return self._averaged(logits), states, self._averaged_weights(weights)
 
-    def _mixed(self, logits: Sequence[Any]) -> Any:
-        """Log-probabilities of the mean distribution, of logits `(…, V)` each, in float32."""
-        log_probs = [ops.log_softmax(ops.cast(each, "float32"), axis=-1) for each in logits]
+    def _averaged(self, logits: Sequence[Any]) -> Any:
+        """Averages the members' distributions: logits `(…, V)` to log-probabilities in float32."""
+        log_probs = [
+            ops.log_softmax(ops.cast(member_logits, "float32"), axis=-1) for member_logits in logits
+        ]
         if self.mean == "log_probabilities":
             return ops.log_softmax(_weighted_sum(self.member_weights, log_probs), axis=-1)
+        # The logarithm of a weighted sum of exponentials; taking the maximum out avoids underflow.
         parts = [
-            each + math.log(share)
-            for each, share in zip(log_probs, self.member_weights, strict=True)
+            member_log_probs + math.log(share)
+            for member_log_probs, share in zip(log_probs, self.member_weights, strict=True)
         ]
-        top = ops.maximum(reduce(ops.maximum, parts), LEAST)
+        top = ops.maximum(reduce(ops.maximum, parts), LEAST_LOG_PROB)
         return top + ops.log(reduce(ops.add, [ops.exp(part - top) for part in parts]))
 
-    def _attended(self, attention: Sequence[Any]) -> Any:
-        chosen = [i for i, member in enumerate(self.members) if member.attends]
-        if not chosen:
-            return attention[0]
-        shares = weight_shares([self.member_weights[i] for i in chosen], len(chosen))
-        return _weighted_sum(shares, [ops.cast(attention[i], "float32") for i in chosen])
+    def _averaged_weights(self, weights: Sequence[Any]) -> Any:
+        """Averages the attention weights `(N, S)` of the members that attend."""
+        attending = [i for i, member in enumerate(self.members) if member.attends]
+        if not attending:
+            return weights[0]
+        shares = weight_shares([self.member_weights[i] for i in attending], len(attending))
+        return _weighted_sum(shares, [ops.cast(weights[i], "float32") for i in attending])
 
     def get_config(self) -> dict[str, Any]:
         members = [keras.saving.serialize_keras_object(member) for member in self.members]
         for member in members:
-            member.pop("compile_config", None)  # it would bring its optimizer along
+            member.pop("compile_config", None)  # which would bring the member's optimizer along
         return {
             **super().get_config(),
             "members": members,
@@ -169,23 +176,23 @@ class Ensemble(Decodable):
 
 
 def weight_shares(weights: Sequence[float] | None, count: int) -> list[float]:
-    """Weights divided by their sum; equal ones for None.
+    """Divides weights by their sum; None stands for equal weights.
 
     Raises:
-        ValueError: not `count` positive, finite numbers.
+        ValueError: If the weights are not `count` positive, finite numbers.
     """
     if weights is None:
         return [1 / count] * count
-    given = [float(weight) for weight in weights]
-    if len(given) != count or not all(0 < weight < math.inf for weight in given):
+    numbers = [float(weight) for weight in weights]
+    if len(numbers) != count or not all(0 < number < math.inf for number in numbers):
         raise ValueError(
-            f"`weights` must be {count} positive numbers, one for each model; got {given}."
+            f"`weights` must be {count} positive numbers, one for each model; got {numbers}."
         )
-    return [weight / math.fsum(given) for weight in given]
+    return [number / math.fsum(numbers) for number in numbers]
 
 
 def _weighted_sum(shares: Sequence[float], tensors: Sequence[Any]) -> Any:
-    return reduce(ops.add, [share * each for share, each in zip(shares, tensors, strict=True)])
+    return reduce(ops.add, [share * x for share, x in zip(shares, tensors, strict=True)])
 
 
 def _check_members(members: list[Any]) -> None:
@@ -196,7 +203,8 @@ def _check_members(members: list[Any]) -> None:
             raise TypeError(f"`members` must be Seq2Seq models; got {type(member).__name__}.")
     if len({id(member) for member in members}) < len(members):
         raise ValueError(
-            "`members` must hold each model once; got one twice. Use `weights` to count it more."
+            "`members` must hold each model once; got one twice. Give it a larger weight "
+            "with `weights` instead."
         )
     for name in ("source_vocabulary_size", "target_vocabulary_size", "pad_id"):
         values = [getattr(member, name) for member in members]

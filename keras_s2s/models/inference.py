@@ -1,4 +1,4 @@
-"""Decoding with a model: what it offers for that, and the model that searches over it."""
+"""What a model offers for decoding, and `InferenceModel`, which runs a search over it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from keras import ops
 from keras_s2s.search import GreedySearch, Search, SearchResult
 from keras_s2s.system.checks import check_instance
 
-# Of the inputs, what a search takes for each sentence.
+# The inputs that a search takes for each sentence.
 CONTROLS = ("prefix", "forbidden", "required", "noise")
 
 
 class Decodable(keras.Model):
-    """A model that a search runs over: `encode` a source once, then `step` token by token.
+    """The base class of models that a search can run over.
 
-    `Seq2Seq` is one, and `Ensemble`, several of them at once. `InferenceModel`, `Translator` and
-    the exporters use nothing of a model but what is named here and Keras' own methods. Called with
-    `{"source_ids": (B, S), "target_ids": (B, T)}` it gives teacher-forced logits `(B, T, V)`.
+    A search encodes a source once with `encode`, then goes on token by token with `step`. `Seq2Seq`
+    and `Ensemble` are such models. `InferenceModel`, `Translator` and the exporters use nothing of
+    a model but the methods here and Keras' own. Called with `{"source_ids": (B, S), "target_ids":
+    (B, T)}`, a model returns teacher-forced logits `(B, T, V)`.
     """
 
     @property
     def pad_id(self) -> int:
-        """The id that fills rows up to the longest."""
+        """The id that pads rows to the length of the longest."""
         raise NotImplementedError
 
     @property
@@ -40,38 +41,43 @@ class Decodable(keras.Model):
 
     @property
     def attends(self) -> bool:
-        """Whether `step` gives attention weights; without attention they are zero."""
+        """Whether `step` returns attention weights; without attention they are zeros."""
         raise NotImplementedError
 
     @property
     def compute_dtypes(self) -> set[str]:
-        """The dtypes that its parts compute in."""
+        """The dtypes that the parts of the model compute in."""
         raise NotImplementedError
 
     def encode(self, source_ids: Any, source_features: Any = None) -> tuple[Any, Any]:
-        """Source ids `(B, S)` to the memory and the first state, ready for `step`."""
+        """Encodes source ids `(B, S)`: the memory and the first state, for `step`."""
         raise NotImplementedError
 
     def step(self, tokens: Any, state: Any, memory: Any) -> tuple[Any, Any, Any]:
-        """One token of each row: `(logits (N, V), state, weights (N, S))`.
+        """Runs one step, one token for each row: `(logits (N, V), state, weights (N, S))`.
 
-        `N` is the memory's `B`, or `B·K` for `K` rows in a row per source, as beam search keeps
+        `N` is the memory's `B`, or `B·K` with `K` adjacent rows for each source, as beam search has
         them: the memory is not repeated.
         """
         raise NotImplementedError
 
     def inference_model(self, search: Search | None = None, **ids: int) -> InferenceModel:
-        """A model of its own that decodes with these weights; see `InferenceModel`."""
+        """Makes an `InferenceModel` that decodes with the weights of this model.
+
+        Args:
+            search: a `Search`; `GreedySearch()` when omitted.
+            **ids: `start_id`, `end_id` and `unknown_id` of the `InferenceModel`.
+        """
         return InferenceModel(self, search, **ids)
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class InferenceModel(keras.Model):
-    """Decodes autoregressively, with the weights of a model: source ids to a `SearchResult`.
+    """Decodes source ids to a `SearchResult`, token by token, with the weights of a model.
 
-    `predict(source_ids)` gives a `SearchResult` of NumPy arrays. A sentence's result does not
-    depend on the others in its batch. A search that draws with a seed begins its draws anew with
-    each `predict`, so that the same call gives the same samples.
+    `predict(source_ids)` returns a `SearchResult` of NumPy arrays. The result of a sentence does
+    not depend on the other sentences in its batch. A search that draws with a seed starts its draws
+    anew with each `predict`, so the same call returns the same samples.
 
     Args:
         seq2seq: the trained model, a `Seq2Seq` or an `Ensemble`.
@@ -118,7 +124,8 @@ class InferenceModel(keras.Model):
             self._first_seed = ops.convert_to_numpy(self.seeds.state.value).copy()
         self.supports_jit = seq2seq.supports_jit
         if seq2seq.built:
-            # It adds no weights, so it is complete; saving a model that is not built is warned of.
+            # This model adds no weights, so nothing is left to build. Keras warns when it saves a
+            # model that is not built.
             self.build()
 
     def build(self, input_shape: Any = None) -> None:
@@ -126,15 +133,15 @@ class InferenceModel(keras.Model):
             self.seq2seq.build()
 
     def __call__(self, source_ids: Any, *args: Any, **kwargs: Any) -> Any:
-        self._check(source_ids)
+        self._check_inputs(source_ids)
         return super().__call__(source_ids, *args, **kwargs)
 
     def call(self, source_ids: Any) -> SearchResult:
-        """Searches: source ids `(B, S)` int to a `SearchResult`.
+        """Runs the search: source ids `(B, S)` int to a `SearchResult`.
 
-        With more than ids, a dict: `"source_ids"`; for an encoder with source features
-        `"source_features": (B, S, F)`; and what a search takes for each sentence, `"prefix"`,
-        `"forbidden"`, `"required"`, `"noise"`, as in `Search.__call__`.
+        Further inputs come in a dict beside `"source_ids"`: `"source_features": (B, S, F)` for an
+        encoder with source features, and what a search takes for each sentence, `"prefix"`,
+        `"forbidden"`, `"required"` and `"noise"`, as in `Search.__call__`.
         """
         inputs = dict(source_ids) if isinstance(source_ids, dict) else {"source_ids": source_ids}
         unknown = set(inputs) - {"source_ids", "source_features", *CONTROLS}
@@ -163,59 +170,66 @@ class InferenceModel(keras.Model):
         )
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> SearchResult:
-        """As `keras.Model.predict`; no sentences at all give a result without any.
+        """Decodes in batches, as `keras.Model.predict` does; no sentences give an empty result.
 
         Raises:
-            ValueError: ids out of range, demands that no output can fulfil, or logits that are not
-                finite.
+            ValueError: If ids are out of range, no output can fulfil the constraints, or logits are
+                not finite.
         """
-        if self._check(x) == 0:
-            return self._of_nothing(x)
+        if self._check_inputs(x) == 0:
+            return self._empty_result(x)
         if self.seeds is not None and getattr(self.search, "seed", None) is not None:
             self.seeds.state.assign(self._first_seed)
         return SearchResult(*super().predict(x, *args, **kwargs)).check()
 
     def predict_on_batch(self, x: Any) -> SearchResult:
-        """As `keras.Model.predict_on_batch`; the draws of a search go on from the last batch.
+        """Decodes one batch; the random draws of a search continue from the batch before.
 
         Raises:
-            ValueError: as `predict` does.
+            ValueError: If `predict` would raise it.
         """
-        return self._of_nothing(x) if self._check(x) == 0 else self.search_batch(x)
+        return self._empty_result(x) if self._check_inputs(x) == 0 else self.search_batch(x)
 
     def search_batch(self, x: Any) -> SearchResult:
-        """As `predict_on_batch`, for inputs that were checked before, of at least one sentence.
+        """Decodes one batch of at least one sentence, whose inputs were checked before.
 
-        A `Translator` checks the constraints of all its texts together, before the first batch.
+        A `Translator` checks the constraints of all texts together before the first batch.
 
         Raises:
             ValueError: If logits are not finite.
         """
         return SearchResult(*super().predict_on_batch(x)).check()
 
-    def _of_nothing(self, x: Any) -> SearchResult:
-        """The result of no sentences, eagerly: traced for 0 rows, TensorFlow refuses to write."""
+    def _empty_result(self, x: Any) -> SearchResult:
+        """Returns the result of no sentences.
+
+        It runs eagerly, because a loop that TensorFlow traced for 0 rows cannot write its outputs.
+        """
         return SearchResult(*map(ops.convert_to_numpy, self(x)))
 
-    def _check(self, x: Any) -> int | None:
-        """Raises ValueError for what can be seen to be wrong in NumPy arrays; their rows, or None.
+    def _check_inputs(self, x: Any) -> int | None:
+        """Checks inputs that are arrays; returns the number of sentences, or None if unknown.
 
-        Within a graph nothing can be: embeddings of ids out of range are another's, or zero.
+        Tensors in a graph cannot be checked. There an id out of range gets the embedding of another
+        id, or zeros.
+
+        Raises:
+            ValueError: If ids are out of range or no output can fulfil the constraints.
         """
         inputs = x if isinstance(x, dict) else {"source_ids": x}
-        known = {
+        arrays = {
             name: np.asarray(value)
             for name, value in inputs.items()
             if isinstance(value, (np.ndarray, list))
         }
-        ids = known.get("source_ids")
+        ids = arrays.get("source_ids")
         size = self.seq2seq.source_vocabulary_size
         if ids is not None and ids.size and not 0 <= ids.min() <= ids.max() < size:
             raise ValueError(
                 f"Source ids must be from 0 to below {size}, the encoder's vocabulary size; got "
                 f"{ids.min()} to {ids.max()}."
             )
-        phrases = {name: known[name] for name in CONTROLS[:3] if name in known}
+        phrases = {name: arrays[name] for name in CONTROLS[:3] if name in arrays}
         self.search.check_phrases(
             phrases, self.end_id, self.unknown_id, self.seq2seq.target_vocabulary_size
         )

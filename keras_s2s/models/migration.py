@@ -1,47 +1,51 @@
-"""Weights of decoders trained with TensorFlow Addons, loaded into `Decoder`.
+"""Loading a decoder that was trained with TensorFlow Addons into a `Decoder`.
 
-Owns the correspondence between the two. It reads plain arrays, so TensorFlow Addons need not be
-installed; docs/migrating_from_tfa.md shows how to get them out of it.
+The weights come as plain arrays, so TensorFlow Addons need not be installed;
+docs/migrating_from_tfa.md shows how to get the arrays out of it. `tfa_weights` holds the
+correspondence between the two; this module checks the decoder and the arrays, and assigns them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from keras_s2s.layers.attention import (
-    Attention,
-    ConcatScore,
-    GeneralScore,
-    Hardmax,
-    Monotonic,
-    NormalizedConcatScore,
-    ScaledGeneralScore,
-    SeveralAttentions,
-    Softmax,
-)
+from keras_s2s.layers.attention import Attention, Hardmax, Monotonic, SeveralAttentions, Softmax
 from keras_s2s.layers.decoder.decoder import Decoder
 from keras_s2s.layers.recurrent import GRU, LSTM
+from keras_s2s.models.tfa_weights import (
+    ANY,
+    SCORES,
+    Shape,
+    WeightSource,
+    required_settings,
+    weight_sources,
+)
 from keras_s2s.system.checks import check_instance
 
-ANY = "any"
-Shape = tuple[int | str, ...]
 Arrays = dict[str, np.ndarray]
 
 
 def load_tfa_decoder(decoder: Decoder, weights: Mapping[str, Any]) -> None:
-    """Loads the weights of a `tfa.seq2seq.AttentionWrapper` and what surrounds it.
+    """Loads the weights of a `tfa.seq2seq.AttentionWrapper`, its embedding and its output layer.
 
-    The decoder must be made like the wrapper: `cell='lstm'` or `'gru'` and as many layers,
-    `input_feeding=True`, `attention_vector='layer'` with the wrapper's `attention_layer_size` and
-    `attention_activation='linear'` unless it had another one, or `attention_vector='context'` where
-    it had no attention layer, `output_from='cell'` where it had `output_attention=False`, and its
-    mechanisms, in their order. It is built here if it is not yet.
+    The decoder must be made like the wrapper:
 
-    `weights` are named, with `i` counting from 0 (`E`, `U`, `M`, `V` as everywhere, `A` the width
-    of Bahdanau's projections, `G` gates, `N` the width of one attention layer):
+    - `cell='lstm'` or `'gru'`, and as many layers as the wrapper has;
+    - `input_feeding=True`;
+    - `attention_vector='layer'` with the wrapper's `attention_layer_size`, and
+      `attention_activation='linear'` unless the wrapper had another activation;
+    - `attention_vector='context'` instead, where the wrapper had no attention layer;
+    - `output_from='cell'`, where the wrapper had `output_attention=False`;
+    - the wrapper's mechanisms, in their order.
+
+    A decoder that is not built yet is built here.
+
+    The names in `weights` count layers and mechanisms `i` from 0. `E` is the width of the
+    embedding, `U` of the cells, `M` of the memory, `V` the vocabulary size, `A` the width of
+    Bahdanau's projections, `G` the number of gates and `N` the width of one attention layer:
 
     ```
     embedding                              (V, E)
@@ -59,18 +63,20 @@ def load_tfa_decoder(decoder: Decoder, weights: Mapping[str, Any]) -> None:
     output_attention                       True or False
     ```
 
-    The last setting and the activation are asked for because no shape would show that they differ.
+    The activation and `output_attention` are required because no shape would show a difference in
+    them.
 
     Args:
         decoder: a `Decoder`, built or not; its weights are overwritten.
-        weights: name to array.
+        weights: arrays by name.
 
     Raises:
-        ValueError: the decoder does something tfa does not, or names, shapes or settings do not
-            fit. Every difference is listed, and nothing has been assigned.
-        TypeError: `decoder` is no `Decoder`.
+        ValueError: If the decoder computes something that no decoder of TensorFlow Addons does, or
+            if names, shapes or settings do not fit. The message lists every difference, and nothing
+            has been assigned.
+        TypeError: If `decoder` is not a `Decoder`.
 
-    Example: the embedding of a decoder that has been left out.
+    Example: the error about an embedding that has been left out.
     >>> decoder = Decoder(
     ...     vocabulary_size=9,
     ...     embedding_size=4,
@@ -90,32 +96,18 @@ def load_tfa_decoder(decoder: Decoder, weights: Mapping[str, Any]) -> None:
     arrays = {name: np.asarray(value) for name, value in weights.items()}
     mechanisms = _mechanisms(decoder)
     _build(decoder, arrays)
-    targets = _targets(decoder, mechanisms)
-    problems = _differences(targets, _settings(decoder, mechanisms), arrays)
+    sources = weight_sources(decoder, mechanisms)
+    problems = _differences(sources, required_settings(decoder, mechanisms), arrays)
     _raise("These weights do not fit this decoder:", problems)
-    made = [target.make(*(arrays[name] for name in target.arrays)) for target in targets]
-    _raise("These weights do not fit this decoder:", _misfits(targets, made))
-    for target, value in zip(targets, made, strict=True):
-        target.variable.assign(value)
-
-
-class _Target(NamedTuple):
-    """One of our weights, and what it is made of.
-
-    Attributes:
-        variable: the weight.
-        arrays: name and shape of each array of tfa.
-        make: from these arrays to the weight's value.
-    """
-
-    variable: Any
-    arrays: dict[str, Shape]
-    make: Callable[..., np.ndarray] = lambda array: array
+    values = [source.value(*(arrays[name] for name in source.arrays)) for source in sources]
+    _raise("These weights do not fit this decoder:", _wrong_totals(sources, values))
+    for source, value in zip(sources, values, strict=True):
+        source.variable.assign(value)
 
 
 def _foreign_options(decoder: Decoder) -> list[str]:
-    """What of the decoder's options has no counterpart."""
-    wanted = {
+    """Describes the decoder's options that have no counterpart in TensorFlow Addons."""
+    supported = {
         "input_feeding": (True,),
         "attend_with": ("current",),
         "attention_in": ("last",),
@@ -124,30 +116,30 @@ def _foreign_options(decoder: Decoder) -> list[str]:
         "layer_norm": (False,),
         "tied_embedding": (False,),
     }
-    found = [
+    problems = [
         f"`{name}` must be {' or '.join(map(repr, allowed))}; got {getattr(decoder, name)!r}."
-        for name, allowed in wanted.items()
+        for name, allowed in supported.items()
         if getattr(decoder, name) not in allowed
     ]
     for i, block in enumerate(decoder.blocks):
         if type(block.recurrent) not in (LSTM, GRU):
-            found.append(
+            problems.append(
                 f"Layer {i} must be 'lstm' or 'gru'; got {type(block.recurrent).__name__}."
             )
     if decoder.attention is None:
-        found.append("`attention` must be a mechanism; got None.")
-    return found
+        problems.append("`attention` must be a mechanism; got None.")
+    return problems
 
 
 def _mechanisms(decoder: Decoder) -> list[Attention]:
-    """The decoder's mechanisms, each of them one that tfa has."""
-    whole: Any = decoder.attention
-    members = whole.members if isinstance(whole, SeveralAttentions) else [whole]
+    """Returns the decoder's mechanisms; raises ValueError where one is not in TensorFlow Addons."""
+    attention: Any = decoder.attention
+    members = attention.members if isinstance(attention, SeveralAttentions) else [attention]
     problems = []
     for i, member in enumerate(members):
         score = getattr(member, "score", member)
-        if not isinstance(member, Attention) or type(score) not in _SCORES:
-            known = ", ".join(kind.__name__ for kind in _SCORES)
+        if not isinstance(member, Attention) or type(score) not in SCORES:
+            known = ", ".join(kind.__name__ for kind in SCORES)
             problems.append(
                 f"Mechanism {i} must be an Attention with one of {known}; "
                 f"got {type(member).__name__} with {type(score).__name__}."
@@ -167,147 +159,63 @@ def _mechanisms(decoder: Decoder) -> list[Attention]:
 
 
 def _build(decoder: Decoder, arrays: Arrays) -> None:
-    """Makes the decoder's weights, for a memory as wide as that of the arrays."""
+    """Makes the decoder's weights, for a memory as wide as in the arrays."""
     if decoder.built:
         return
     name = "mechanism.0.memory_layer.kernel"
     if name not in arrays or arrays[name].ndim != 2:
-        got = f"an array of shape {arrays[name].shape}" if name in arrays else "none"
+        received = f"an array of shape {arrays[name].shape}" if name in arrays else "none"
         raise ValueError(
-            f"{name!r} must be an array (memory width, units), to build this decoder with; got "
-            f"{got}."
+            f"{name!r} must be an array of shape (memory width, units), from which a decoder that "
+            f"is not built yet takes the memory width; got {received}."
         )
     state = [[(None, size) for size in layer] for layer in decoder.state_sizes]
     decoder.build((None, None), state, (None, None, arrays[name].shape[0]))
 
 
-# What each score's weights are made of, by the names of tfa. The shapes are those of the weights,
-# but for the vector, which tfa has without its second axis.
-_SCORES: dict[type, dict[str, str]] = {
-    GeneralScore: {"kernel": "memory_layer.kernel"},
-    ScaledGeneralScore: {"kernel": "memory_layer.kernel", "gain": "attention_g"},
-    ConcatScore: {
-        "values_kernel": "memory_layer.kernel",
-        "query_kernel": "query_layer.kernel",
-        "vector": "attention_v",
-    },
-    NormalizedConcatScore: {
-        "values_kernel": "memory_layer.kernel",
-        "query_kernel": "query_layer.kernel",
-        "vector": "attention_v",
-        "gain": "attention_g",
-        "bias": "attention_b",
-    },
-}
-
-
-def _targets(decoder: Decoder, mechanisms: list[Attention]) -> list[_Target]:
-    """All weights of the decoder."""
-
-    def same(variable: Any, name: str) -> _Target:
-        return _Target(variable, {name: tuple(variable.shape)})
-
-    targets = [same(decoder.embedding.embeddings, "embedding")]
-    for i, block in enumerate(decoder.blocks):
-        for part in ("kernel", "recurrent_kernel", "bias"):
-            targets.append(same(getattr(block.recurrent, part), f"cell.{i}.{part}"))
-    for i, mechanism in enumerate(mechanisms):
-        for ours, theirs in _SCORES[type(mechanism.score)].items():
-            variable, name = getattr(mechanism.score, ours), f"mechanism.{i}.{theirs}"
-            if ours == "vector":
-                shape = (variable.shape[0],)
-                targets.append(_Target(variable, {name: shape}, lambda array: array[:, None]))
-            else:
-                targets.append(same(variable, name))
-        if isinstance(mechanism.probability, Monotonic):
-            name = f"mechanism.{i}.attention_score_bias"
-            targets.append(same(mechanism.probability.offset, name))
-    if decoder.attention_vector != "context":
-        targets.append(_attention_layer(decoder, len(mechanisms)))
-    output_layer: Any = decoder.output_layer
-    for variable in output_layer.weights:
-        targets.append(same(variable, f"output_layer.{variable.name}"))
-    return targets
-
-
-def _attention_layer(decoder: Decoder, mechanisms: int) -> _Target:
-    """One kernel of tfa for each mechanism, rows `[h; context]`, to one of ours, `[contexts; h]`.
-
-    Their outputs lie side by side, and each sees one context only: the rows of the others are zero.
-    """
-    attention_layer: Any = decoder.attention_layer
-    kernel = attention_layer.kernel
-    rows, columns = kernel.shape
-    units = decoder.blocks[-1].units
-    memory = (rows - units) // mechanisms
-
-    def make(*arrays: np.ndarray) -> np.ndarray:
-        made = np.zeros((rows, sum(array.shape[1] for array in arrays)), arrays[0].dtype)
-        column = 0
-        for i, array in enumerate(arrays):
-            block = slice(column, column + array.shape[1])
-            made[i * memory : (i + 1) * memory, block] = array[units:]
-            made[mechanisms * memory :, block] = array[:units]
-            column += array.shape[1]
-        return made
-
-    # With several mechanisms, only the sum of their columns is known.
-    shape = (units + memory, columns if mechanisms == 1 else ANY)
-    names = [f"attention_layer.{i}.kernel" for i in range(mechanisms)]
-    return _Target(kernel, dict.fromkeys(names, shape), make)
-
-
-def _settings(decoder: Decoder, mechanisms: list[Attention]) -> dict[str, Any]:
-    """What the arrays must say for the numbers to come out equal, and no shape shows."""
-    settings: dict[str, Any] = {"output_attention": decoder.output_from != "cell"}
-    if decoder.attention_vector != "context":
-        attention_layer: Any = decoder.attention_layer
-        activation = attention_layer.activation.__name__
-        settings |= {f"attention_layer.{i}.activation": activation for i in range(len(mechanisms))}
-    return settings
-
-
-def _differences(targets: list[_Target], settings: dict[str, Any], arrays: Arrays) -> list[str]:
-    """What is missing, what has the wrong shape, kind or value, and what has no place."""
-    expected = {name: shape for target in targets for name, shape in target.arrays.items()}
-    found = []
+def _differences(
+    sources: list[WeightSource], settings: dict[str, Any], arrays: Arrays
+) -> list[str]:
+    """Describes arrays that are missing, have a wrong shape, dtype or value, or are not needed."""
+    expected = {name: shape for source in sources for name, shape in source.arrays.items()}
+    problems = []
     for name, shape in expected.items():
-        said = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+        written = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
         if name not in arrays:
             hint = " Where tfa's layer has none, give zeros." if name.endswith(".bias") else ""
-            found.append(f"{name!r} is missing; expected an array of shape {said}.{hint}")
+            problems.append(f"{name!r} is missing; expected an array of shape {written}.{hint}")
         elif not _fits(arrays[name].shape, shape):
-            found.append(f"{name!r} must have the shape {said}; got {arrays[name].shape}.")
+            problems.append(f"{name!r} must have the shape {written}; got {arrays[name].shape}.")
         elif arrays[name].dtype.kind != "f":
-            found.append(f"{name!r} must hold floats; got {arrays[name].dtype}.")
+            problems.append(f"{name!r} must hold floats; got {arrays[name].dtype}.")
     for name, value in settings.items():
         if name not in arrays:
-            found.append(f"{name!r} is missing; expected {value!r}.")
+            problems.append(f"{name!r} is missing; expected {value!r}.")
         elif arrays[name].ndim or arrays[name].item() != value:
-            found.append(
+            problems.append(
                 f"{name!r} is {arrays[name].tolist()!r}; this decoder computes as with {value!r}."
             )
     for name in sorted(set(arrays) - set(expected) - set(settings)):
-        found.append(f"{name!r} of shape {arrays[name].shape} has no place in this decoder.")
-    return found
+        problems.append(f"{name!r} of shape {arrays[name].shape} has no place in this decoder.")
+    return problems
 
 
 def _fits(shape: tuple[int, ...], expected: Shape) -> bool:
     return len(shape) == len(expected) and all(
-        wanted in (ANY, size) for size, wanted in zip(shape, expected, strict=True)
+        expected_size in (ANY, size) for size, expected_size in zip(shape, expected, strict=True)
     )
 
 
-def _misfits(targets: list[_Target], made: list[np.ndarray]) -> list[str]:
-    """Arrays that fit one by one, but not together: attention layers of several mechanisms."""
+def _wrong_totals(sources: list[WeightSource], values: list[np.ndarray]) -> list[str]:
+    """Describes attention layers that fit one by one, but do not add up to the decoder's layer."""
     return [
-        f"{', '.join(map(repr, target.arrays))} must together have {target.variable.shape[-1]} "
+        f"{', '.join(map(repr, source.arrays))} must together have {source.variable.shape[-1]} "
         f"columns; got {value.shape[-1]}."
-        for target, value in zip(targets, made, strict=True)
-        if tuple(target.variable.shape) != value.shape
+        for source, value in zip(sources, values, strict=True)
+        if tuple(source.variable.shape) != value.shape
     ]
 
 
-def _raise(what: str, problems: list[str]) -> None:
+def _raise(headline: str, problems: list[str]) -> None:
     if problems:
-        raise ValueError("\n- ".join([what, *problems]))
+        raise ValueError("\n- ".join([headline, *problems]))

@@ -1,22 +1,22 @@
-"""The numbers a training computes in, and the way back to whole ones."""
+"""The precisions that a training may compute in, and the way back to float32."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# What `TrainingSettings.precision` may be, as Keras' policies: weights stay float32 in each.
+# Keras' dtype policy for each value of `TrainingSettings.precision`. Weights stay float32 in each.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 _MIXED = ("mixed_bfloat16", "mixed_float16")
 
 
 def unmixed(config: Any) -> Any:
-    """The configuration of a Keras object with mixed dtype policies replaced by `float32`.
+    """Replaces mixed dtype policies by `float32` in the configuration of a Keras object.
 
     Args:
-        config: what `get_config` gave; it is not changed.
+        config: a configuration as `get_config` returns it; it is not changed.
 
     Returns:
-        The same for a model that computes in the dtype of its weights.
+        A configuration of the same object, computing in the dtype of its weights.
     """
     if isinstance(config, dict):
         return {key: unmixed(value) for key, value in config.items()}

@@ -15,10 +15,13 @@ from keras_s2s.system.checks import check_number
 
 
 class Schedule:
-    """The probability of reading the true token at an optimizer step. Use a subclass."""
+    """The base class of schedules, which say how often training reads the true token.
+
+    A schedule gives a probability for each step of the optimizer. Use a subclass.
+    """
 
     def __call__(self, step: Any) -> Any:
-        """The probability at `step`, a scalar float tensor counted from 0."""
+        """Returns the probability at `step`, a scalar float tensor counted from 0."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -31,10 +34,10 @@ class Schedule:
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class ConstantSchedule(Schedule):
-    """The same probability at every step; 1 is pure teacher forcing.
+    """A schedule with the same probability at every step; 1 is pure teacher forcing.
 
     Args:
-        probability: of reading the true token.
+        probability: probability of reading the true token.
 
     Example:
     >>> ConstantSchedule(0.75)(100.0)
@@ -54,12 +57,12 @@ class ConstantSchedule(Schedule):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LinearSchedule(Schedule):
-    """`max(minimum, start − slope·step)` (Bengio et al. 2015, §2.4).
+    """A schedule that falls linearly: `max(minimum, start − slope·step)` (Bengio et al. 2015, §2.4).
 
     Args:
-        slope: how much the probability falls with each step.
-        start: the probability at step 0.
-        minimum: where it stops.
+        slope: decrease of the probability with each step.
+        start: probability at step 0.
+        minimum: probability below which the schedule does not fall.
 
     Example:
     >>> float(LinearSchedule(slope=0.001, minimum=0.25)(500.0))
@@ -83,10 +86,10 @@ class LinearSchedule(Schedule):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class ExponentialSchedule(Schedule):
-    """`base^step`, `base < 1` (Bengio et al. 2015, §2.4).
+    """A schedule that falls exponentially: `base^step`, `base < 1` (Bengio et al. 2015, §2.4).
 
     Args:
-        base: the probability after one step.
+        base: probability after one step.
 
     Example:
     >>> round(float(ExponentialSchedule(0.999)(1000.0)), 3)
@@ -106,10 +109,10 @@ class ExponentialSchedule(Schedule):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class InverseSigmoidSchedule(Schedule):
-    """`k / (k + exp(step / k))`, `k ≥ 1` (Bengio et al. 2015, §2.4).
+    """A schedule of sigmoid shape: `k / (k + exp(step / k))`, `k ≥ 1` (Bengio et al. 2015, §2.4).
 
     Args:
-        k: how slowly the probability falls; it is ½ at step `k·ln k`.
+        k: slowness of the fall; the probability is ½ at step `k·ln k`.
 
     Example:
     >>> float(InverseSigmoidSchedule(1.0)(0.0))
@@ -137,46 +140,48 @@ def mixed_tokens(
     seed: Any,
     pad_id: int,
 ) -> Any:
-    """Target ids, some replaced by what the decoder would have said (Bengio et al. 2015).
+    """Replaces some target ids by ids drawn from the decoder (Bengio et al. 2015).
 
-    Step by step, each token after the first is kept with `probability`, row by row; otherwise one
-    drawn from the decoder's own distribution, after the mixed tokens before it, stands in its
-    place. No gradient flows through the choice, so the loop is run forward only and the decoder
-    then learns on the result with teacher forcing, vectorised where its design allows it.
+    Each row is mixed on its own, step by step. Each token after the first stays with `probability`.
+    Otherwise a token takes its place that is drawn from the decoder's own distribution, after the
+    mixed tokens before it. No gradient flows through the choice, so the loop runs forward only. The
+    decoder then trains on the result with teacher forcing, all steps at once where its design
+    allows it.
 
     Args:
-        decoder: a built decoder; dropout is off while it draws.
+        decoder: a built `Decoder`; its dropout is off while it draws.
         target_ids: `(B, T)` int, the start token first.
         state: the decoder's first state.
         memory: a `Memory`.
-        probability: of keeping the true token, scalar.
+        probability: probability of keeping the true token, scalar.
         seed: a `keras.random.SeedGenerator`.
-        pad_id: padding, which stays.
+        pad_id: id of padding, which is never replaced.
 
     Returns:
-        `(B, T)` int32.
+        Mixed ids `(B, T)` int32.
     """
     target_ids = ops.cast(target_ids, "int32")
     shape = ops.shape(target_ids)
-    kept = keras.random.uniform(shape, seed=seed) < ops.cast(probability, "float32")
-    kept = ops.logical_or(kept, ops.equal(target_ids, pad_id))
+    stays = keras.random.uniform(shape, seed=seed) < ops.cast(probability, "float32")
+    stays = ops.logical_or(stays, ops.equal(target_ids, pad_id))
     points = keras.random.uniform(shape, seed=seed)
-    first = decoder.initial_state(state, memory)
-    begun = (target_ids[:, 0], *keras.tree.flatten(first))
+    initial_state = decoder.initial_state(state, memory)
+    # The loop carries the token drawn last. Nothing draws the start token, so it begins the loop as
+    # if it had been drawn, and stands in for itself.
+    carried = (target_ids[:, 0], *keras.tree.flatten(initial_state))
 
-    def step(flat: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
-        token, keep, point = inputs
-        token = ops.where(keep, token, flat[0])
-        now = keras.tree.pack_sequence_as(first, list(flat[1:]))
-        logits, after, _ = decoder.step(token, now, memory)
+    def step(carried: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
+        true_token, stays, point = inputs
+        token = ops.where(stays, true_token, carried[0])
+        state = keras.tree.pack_sequence_as(initial_state, list(carried[1:]))
+        logits, state, _ = decoder.step(token, state, memory)
         # The inverse of the distribution function at a uniform point in [0, 1) draws from the
-        # distribution: the first token where the function is above the point.
-        reached = ops.cumsum(ops.softmax(ops.cast(logits, "float32"), axis=-1), axis=-1)
-        drawn = ops.sum(ops.cast(reached <= point[:, None], "int32"), axis=-1)
+        # distribution: the drawn token is the first where the function is above the point.
+        cumulative = ops.cumsum(ops.softmax(ops.cast(logits, "float32"), axis=-1), axis=-1)
+        drawn = ops.sum(ops.cast(cumulative <= point[:, None], "int32"), axis=-1)
         drawn = ops.minimum(drawn, decoder.vocabulary_size - 1)
-        return (drawn, *keras.tree.flatten(after)), (token[:, None],)
+        return (drawn, *keras.tree.flatten(state)), (token[:, None],)
 
-    columns = (ops.transpose(x) for x in (target_ids, kept, points))
-    # The start token is drawn by nobody: it begins the state and so stands in for itself.
-    _, (mixed,) = scan(step, begun, tuple(columns), (1,), ("int32",))
+    columns = (ops.transpose(x) for x in (target_ids, stays, points))
+    _, (mixed,) = scan(step, carried, tuple(columns), (1,), ("int32",))
     return ops.stop_gradient(ops.transpose(mixed[:, :, 0]))

@@ -1,4 +1,4 @@
-"""Seq2Seq: encoder, bridge and decoder as one model to train."""
+"""`Seq2Seq`, which joins encoder, bridge and decoder into one model to train."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from keras_s2s.layers.encoder import Encoder
 from keras_s2s.layers.recurrent import cudnn
 from keras_s2s.layers.stack import State
 from keras_s2s.models.scheduled_sampling import Schedule, mixed_tokens
+from keras_s2s.models.sharing import check_separate_cells, share_embedding
 from keras_s2s.models.steps import TokenSteps
 from keras_s2s.optimization.adam import FusedAdam
 from keras_s2s.optimization.losses import GuidedAlignment, TokenCrossEntropy
@@ -23,25 +24,26 @@ from keras_s2s.system.checks import check_flags, check_instance
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Seq2Seq(TokenSteps):
-    """Encoder, bridge and decoder as one Keras model, trained with teacher forcing.
+    """Joins encoder, bridge and decoder into one Keras model that trains with teacher forcing.
 
-    The inputs are `{"source_ids": (B, S), "target_ids": (B, T)}`, the target beginning with the
-    start token; the output are the logits `(B, T, V)` of the token after each target position, so
-    that `predict` gives the teacher-forced logits. To decode, use `inference_model()`. An encoder
-    with source features also takes `"source_features": (B, S, F)`.
+    The inputs are `{"source_ids": (B, S), "target_ids": (B, T)}`, where each target begins with the
+    start token. An encoder with source features also takes `"source_features": (B, S, F)`. The
+    outputs are the logits `(B, T, V)` of the token after each target position, so `predict` returns
+    teacher-forced logits. To decode, use `inference_model()`.
 
     Args:
         encoder: an `Encoder`.
         decoder: a `Decoder`.
-        bridge: a `Bridge`; when omitted, a copy where the state sizes are equal, else a
+        bridge: a `Bridge`; when omitted, a `CopyBridge` where the state sizes are equal, else a
             `DenseBridge`.
-        shared_embedding: one embedding for source and target ids, which must be of one vocabulary.
-        teacher_forcing: a `Schedule` of the probability that training reads the true token and not
-            one drawn from the model (scheduled sampling, Bengio et al. 2015), at each optimizer
-            step; pure teacher forcing when omitted.
-        guided_alignment: a `GuidedAlignment`. The inputs then take `"alignments": (B, T, S)`, ones
-            where a target token is aligned to a source token; where they are given, the loss grows
-            by its value. None ignores no alignments: they are refused.
+        shared_embedding: whether source and target ids, which must then be of one vocabulary, have
+            one embedding.
+        teacher_forcing: a `Schedule` of the probability, at each optimizer step, that training
+            reads the true token and not one drawn from the model (scheduled sampling, Bengio et al.
+            2015); pure teacher forcing when omitted.
+        guided_alignment: a `GuidedAlignment`. The inputs may then hold `"alignments": (B, T, S)`,
+            ones where a target token is aligned to a source token, and its value is added to the
+            loss. Without it, alignments are an error.
 
     Example:
     >>> import numpy as np
@@ -73,9 +75,9 @@ class Seq2Seq(TokenSteps):
         super().__init__(**kwargs)
         check_instance("encoder", encoder, Encoder)
         check_instance("decoder", decoder, Decoder)
-        _check_cells(encoder, decoder)
+        check_separate_cells(encoder, decoder)
         if bridge is None:
-            # In the decoder's dtype, so that the state a search loops over never changes dtype.
+            # It has the decoder's dtype, so that the state in the loop of a search keeps its dtype.
             bridge = bridge_between(
                 encoder.state_sizes, decoder.state_sizes, dtype=decoder.dtype_policy
             )
@@ -95,12 +97,12 @@ class Seq2Seq(TokenSteps):
         self.guided_alignment = guided_alignment
         self.seeds = keras.random.SeedGenerator() if teacher_forcing is not None else None
         if shared_embedding:
-            _share_embedding(encoder, decoder)
-        self.supports_jit = _compiles()
+            share_embedding(encoder, decoder)
+        self.supports_jit = _xla_only()
 
     @property
     def pad_id(self) -> int:
-        """The id that fills rows up to the longest."""
+        """The id that pads rows to the length of the longest."""
         return self.encoder.pad_id
 
     @property
@@ -124,7 +126,7 @@ class Seq2Seq(TokenSteps):
         return {self.encoder.compute_dtype, self.decoder.compute_dtype}
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes all weights; their shapes follow from the encoder's and decoder's own sizes."""
+        """Makes all weights; the sizes of encoder and decoder alone decide their shapes."""
         encoder_state = [[(None, size) for size in layer] for layer in self.encoder.state_sizes]
         decoder_state = [[(None, size) for size in layer] for layer in self.decoder.state_sizes]
         for layer, shapes in (
@@ -144,15 +146,15 @@ class Seq2Seq(TokenSteps):
         jit_compile: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        """As `keras.Model.compile`, with defaults that train.
+        """Configures training as `keras.Model.compile` does, with defaults that train well.
 
         Args:
-            optimizer: `FusedAdam` with a step of 1e-3 and gradients clipped to a global norm of 1
-                when omitted.
-            loss: `TokenCrossEntropy` when omitted.
-            weighted_metrics: `TokenAccuracy` and `Perplexity` when omitted.
-            jit_compile: XLA, which compiles for each new length. When omitted it is on where it is
-                the only compiler, on JAX.
+            optimizer: a Keras optimizer; when omitted, `FusedAdam` with a learning rate of 1e-3 and
+                gradients clipped to a global norm of 1.
+            loss: a loss of logits; `TokenCrossEntropy` when omitted.
+            weighted_metrics: metrics of real tokens; `TokenAccuracy` and `Perplexity` when omitted.
+            jit_compile: whether XLA compiles the steps, which it does for each new length. When
+                omitted, only on JAX, which has no other compiler.
             **kwargs: the other arguments of `keras.Model.compile`.
         """
         pad_id = self.pad_id
@@ -162,8 +164,8 @@ class Seq2Seq(TokenSteps):
             loss = TokenCrossEntropy(pad_id)
         if weighted_metrics is None:
             weighted_metrics = [TokenAccuracy(pad_id), Perplexity(pad_id)]
-        # What Keras asks for; without XLA asked for, TensorFlow's graphs serve every length.
-        self.supports_jit = _compiles() or jit_compile is True
+        # Keras asks for this attribute. Without XLA one graph of TensorFlow serves every length.
+        self.supports_jit = _xla_only() or jit_compile is True
         cudnn.allow(self, jit_compile is not True)
         super().compile(
             optimizer=optimizer,
@@ -175,12 +177,13 @@ class Seq2Seq(TokenSteps):
         self._jit_asked = jit_compile
         self.choose_steps(loss, weighted_metrics, kwargs)
 
-    # Keras asks for this pair where `compile` is overridden: a loaded model then goes on training
-    # from the optimizer state it was saved with.
+    # Keras requires this pair of methods where `compile` is overridden. With it a loaded model goes
+    # on training from the optimizer state that was saved.
     def get_compile_config(self) -> dict[str, Any]:
         config = dict(super().get_compile_config())
         if config:
-            # What was asked for, not what this backend made of it: another may load the model.
+            # Another backend may load the model, so this is what was asked for and not what this
+            # backend made of it.
             config["jit_compile"] = self._jit_asked
             config["optimizer"] = _on_any_backend(config["optimizer"])
         return config
@@ -193,9 +196,10 @@ class Seq2Seq(TokenSteps):
     def call(
         self, inputs: dict[str, Any], training: bool | None = None, logits: bool = True
     ) -> Any:
-        """Teacher-forced logits `(B, T, V)` of `{"source_ids": (B, S), "target_ids": (B, T)}`.
+        """Computes teacher-forced logits `(B, T, V)` from `source_ids (B, S)`, `target_ids (B, T)`.
 
-        With `logits=False`, what they come from through `output_weights`: `(B, T, W)`.
+        With `logits=False` it returns the hidden vectors `(B, T, W)` that the logits come from
+        through `output_weights`.
         """
         if not isinstance(inputs, dict) or not {"source_ids", "target_ids"} <= set(inputs):
             received = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
@@ -209,22 +213,25 @@ class Seq2Seq(TokenSteps):
         )
         memory, state = self.decoder.memory(encoded), self.bridge(state, encoded)
         if training and self.teacher_forcing is not None:
-            target_ids = self._mixed(self.teacher_forcing, target_ids, state, memory)
+            target_ids = self._sampled_targets(self.teacher_forcing, target_ids, state, memory)
         outputs, _, weights = self.decoder(
             target_ids, state, memory, training=training, logits=logits
         )
-        self._guide(inputs.get("alignments"), weights)
+        self._add_alignment_loss(inputs.get("alignments"), weights)
         return outputs
 
     def output_weights(self) -> tuple[Any, Any]:
-        """Kernel `(W, V)` and bias `(V,)` of the logits; see `Decoder.output_weights`."""
+        """Returns kernel `(W, V)` and bias `(V,)`, or None, of the logits, in the compute dtype."""
         return self.decoder.output_weights()
 
     def output_columns(self, ids: Any) -> tuple[Any, Any]:
-        """Those of some ids; see `Decoder.output_columns`."""
+        """Returns kernel columns `(W, N)` and biases `(N,)`, or None, of some ids `(N,)`."""
         return self.decoder.output_columns(ids)
 
-    def _mixed(self, schedule: Schedule, target_ids: Any, state: State, memory: Memory) -> Any:
+    def _sampled_targets(
+        self, schedule: Schedule, target_ids: Any, state: State, memory: Memory
+    ) -> Any:
+        """Replaces some target ids by ids that the decoder draws, as scheduled sampling says."""
         optimizer = getattr(self, "optimizer", None)
         if optimizer is None:
             raise ValueError(
@@ -233,8 +240,9 @@ class Seq2Seq(TokenSteps):
             )
         if keras.backend.backend() == "jax":
             raise ValueError(
-                "Keras' JAX trainer keeps the optimizer's step from the model: `teacher_forcing` "
-                "cannot follow it there. Train on the TensorFlow or Torch backend, or leave it out."
+                "`teacher_forcing` follows the optimizer's steps, which Keras' trainer hides from "
+                "the model on the JAX backend. Train on the TensorFlow or Torch backend, or leave "
+                "`teacher_forcing` out."
             )
         probability = schedule(ops.cast(optimizer.iterations, "float32"))
         return mixed_tokens(
@@ -247,7 +255,8 @@ class Seq2Seq(TokenSteps):
             self.pad_id,
         )
 
-    def _guide(self, alignments: Any, weights: Any) -> None:
+    def _add_alignment_loss(self, alignments: Any, weights: Any) -> None:
+        """Adds the loss of guided alignment where the inputs hold alignments."""
         if alignments is None:
             return
         if self.guided_alignment is None:
@@ -258,13 +267,13 @@ class Seq2Seq(TokenSteps):
         self.add_loss(self.guided_alignment(alignments, weights))
 
     def encode(self, source_ids: Any, source_features: Any = None) -> tuple[Memory, State]:
-        """Source ids `(B, S)` to the memory and the decoder's first state, ready for `step`."""
+        """Encodes source ids `(B, S)`: the memory and the decoder's first state, for `step`."""
         encoded, state = self.encoder(source_ids, source_features, training=False)
         memory = self.decoder.memory(encoded)
         return memory, self.decoder.initial_state(self.bridge(state, encoded), memory)
 
     def step(self, tokens: Any, state: State, memory: Memory) -> tuple[Any, State, Any]:
-        """One decoder step; see `Decoder.step`."""
+        """Runs one step of the decoder, as `Decoder.step` does."""
         return self.decoder.step(tokens, state, memory)
 
     def get_config(self) -> dict[str, Any]:
@@ -282,7 +291,7 @@ class Seq2Seq(TokenSteps):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Seq2Seq:
         if config.get("shared_embedding"):
-            # Built from its own configuration, a decoder would get an embedding of its own.
+            # A decoder built from its own configuration would get an embedding of its own.
             decoder = {k: v for k, v in config["decoder"].items() if k != "build_config"}
             config = {**config, "decoder": decoder}
         parts: dict[str, Any] = {
@@ -293,49 +302,23 @@ class Seq2Seq(TokenSteps):
         return cls(**{**config, **parts})
 
 
-def _compiles() -> bool:
-    """Whether XLA is the only compiler there is."""
+def _xla_only() -> bool:
+    """Tells whether XLA is the only compiler of this backend."""
     return keras.backend.backend() == "jax"
 
 
-def _check_cells(encoder: Encoder, decoder: Decoder) -> None:
-    ours, theirs = ({id(x): x for x in keras.tree.flatten(y.cell)} for y in (encoder, decoder))
-    for cell in (ours[key] for key in ours.keys() & theirs.keys()):
-        if not isinstance(cell, str):
-            raise ValueError(
-                "`encoder` and `decoder` must share no cell; got the same "
-                f"{type(cell).__name__} in both. Make one for each."
-            )
-
-
-def _share_embedding(encoder: Encoder, decoder: Decoder) -> None:
-    """Lets the decoder look ids up in the encoder's table."""
-    for name in ("vocabulary_size", "embedding_size", "trainable_embedding"):
-        ours, theirs = getattr(encoder, name), getattr(decoder, name)
-        if ours != theirs:
-            raise ValueError(
-                f"`shared_embedding` needs the same `{name}` on both sides; got {ours} in the "
-                f"encoder and {theirs} in the decoder."
-            )
-    if decoder.built and decoder.embedding is not encoder.embedding:
-        raise ValueError(
-            "`shared_embedding` needs a decoder without weights of its own; this one is built "
-            "already. Make a new Decoder."
-        )
-    del decoder.embedding  # or Keras goes on counting it among the decoder's layers
-    decoder.embedding = encoder.embedding
-
-
 def _on_any_backend(config: Any) -> Any:
-    """An optimizer's configuration with the name that all backends know it by.
+    """Returns an optimizer's configuration under the name that all backends know.
 
-    On Torch, Keras (3.15) makes of its optimizers Torch's own and writes where those are. Without
-    Torch no one could load that, and with it another backend would load it and fail to train.
+    On the Torch backend Keras 3.15 replaces its optimizers by versions for Torch and saves the
+    module of those. Without Torch such a file could not be loaded. With Torch installed, another
+    backend would load it and fail to train.
     """
     if not isinstance(config, dict):
         return config
-    named = {key: _on_any_backend(value) for key, value in config.items()}  # one may hold another
-    if str(named.get("module")).startswith("keras.src.backend.torch.optimizers."):
-        named["module"] = "keras.optimizers"
-        named["registered_name"] = None
-    return named
+    # An optimizer may hold another one.
+    renamed = {key: _on_any_backend(value) for key, value in config.items()}
+    if str(renamed.get("module")).startswith("keras.src.backend.torch.optimizers."):
+        renamed["module"] = "keras.optimizers"
+        renamed["registered_name"] = None
+    return renamed

@@ -1,7 +1,8 @@
-"""Steps of `fit` and `evaluate` in which the output layer sees real tokens only.
+"""Training and test steps in which the output layer sees real tokens only.
 
-On the TensorFlow backend, without XLA: it needs shapes that only the data decides. Everywhere else,
-and wherever something asks for the logits of all positions, Keras' own steps run.
+These steps run on the TensorFlow backend without XLA, because they need shapes that only the data
+decides. Everywhere else, and wherever something asks for the logits of all positions, Keras' own
+steps run.
 """
 
 from __future__ import annotations
@@ -19,23 +20,26 @@ from keras_s2s.optimization.projection import TokenSums, projected_sums, sampled
 from keras_s2s.optimization.regularized_dropout import RegularizedDropout
 from keras_s2s.optimization.token_metrics import Perplexity, TokenAccuracy
 
-# What only these steps can train on; Keras' steps would compute another loss.
-_OWN = (SampledTokenCrossEntropy, RegularizedDropout)
+# Losses that only these steps can train on; Keras' steps would compute another loss.
+_TOKEN_LOSSES = (SampledTokenCrossEntropy, RegularizedDropout)
 
 
 @dataclass(frozen=True)
 class TokenPlan:
-    """What is computed of real tokens. Not lists on the model: Keras would track them twice."""
+    """The loss and the metrics that are computed from real tokens.
+
+    They are held here and not in a list of the model, where Keras would track them twice.
+    """
 
     loss: TokenCrossEntropy
     metrics: Sequence[TokenAccuracy | Perplexity]
 
 
 class StepTraces:
-    """How often a training step was traced, and which shape its batches have.
+    """Counts how often a training step was traced, and records the shape of its last batch.
 
-    Python runs a step only where it is traced, so that is where they are counted. XLA on TensorFlow
-    compiles what was traced for each shape anew; there the step itself writes the shapes down.
+    Python runs a step only when it is traced, so a trace counts itself. XLA on TensorFlow compiles
+    a trace again for each shape, without Python; there the step itself writes the shapes down.
     """
 
     def __init__(self) -> None:
@@ -52,23 +56,23 @@ class StepTraces:
         if not jit_compile or tf.distribute.has_strategy():
             self._last = None
             return
-        given = [each for each in keras.tree.flatten(data) if each is not None]
-        shapes = tf.concat([tf.shape(each) for each in given], axis=0)
+        tensors = [tensor for tensor in keras.tree.flatten(data) if tensor is not None]
+        shapes = tf.concat([tf.shape(tensor) for tensor in tensors], axis=0)
         if self._last is None or self._last.shape != shapes.shape:
             with tf.init_scope():
                 self._last = tf.Variable(tf.zeros(shapes.shape, tf.int32))
         self._last.assign(shapes)
 
     def shape(self) -> tuple[int, ...] | None:
-        """The sizes of all axes of the last batch, where XLA on TensorFlow compiles for them."""
+        """Returns the sizes of all axes of the last batch, or None without XLA on TensorFlow."""
         return None if self._last is None else tuple(self._last.numpy().tolist())
 
 
 class TokenSteps(Decodable):
-    """Training and test step of a model whose `call` can stop before the output layer.
+    """A model whose `call` can stop before the output layer, with steps that use this.
 
-    Loss, metrics and gradients are those of Keras' steps. The model calls `choose_steps` when it is
-    compiled.
+    Loss, metrics and gradients equal those of Keras' steps. A subclass calls `choose_steps` when it
+    is compiled.
     """
 
     _plan: TokenPlan | None = None
@@ -78,47 +82,48 @@ class TokenSteps(Decodable):
         self.traces = StepTraces()
 
     def output_weights(self) -> tuple[Any, Any]:
-        """Kernel `(W, V)` and bias `(V,)`, or None, of the logits, in the compute dtype."""
+        """Returns kernel `(W, V)` and bias `(V,)`, or None, of the logits, in the compute dtype."""
         raise NotImplementedError
 
     def output_columns(self, ids: Any) -> tuple[Any, Any]:
-        """Of some ids `(N,)`, the columns `(W, N)` and biases `(N,)`, or None, of these."""
+        """Returns kernel columns `(W, N)` and biases `(N,)`, or None, of some ids `(N,)`."""
         raise NotImplementedError
 
     def choose_steps(
         self, loss: Any, weighted_metrics: Sequence[Any] | None, others: dict[str, Any]
     ) -> None:
-        """Takes these steps where loss and metrics need no logits but those of real tokens.
+        """Chooses these steps if loss and metrics need the logits of real tokens only.
 
         Args:
-            loss: as given to `compile`.
-            weighted_metrics: likewise.
-            others: the other arguments of `compile`; with metrics, or loss weights, Keras' steps
+            loss: the loss that was given to `compile`.
+            weighted_metrics: the weighted metrics that were given to `compile`.
+            others: the other arguments of `compile`; with `metrics` or `loss_weights` Keras' steps
                 run.
 
         Raises:
-            ValueError: a loss that draws more ids than the vocabulary has.
+            ValueError: If the loss draws more ids than the vocabulary has.
         """
         if isinstance(loss, SampledTokenCrossEntropy):
             loss.check_vocabulary(self.target_vocabulary_size)
         metrics = keras.tree.flatten(weighted_metrics)
-        known = type(loss) in (TokenCrossEntropy, *_OWN) and all(
+        supported = type(loss) in (TokenCrossEntropy, *_TOKEN_LOSSES) and all(
             type(metric) in (TokenAccuracy, Perplexity) and metric.pad_id == loss.pad_id
             for metric in metrics
         )
-        own = any(
+        overridden = any(
             getattr(type(self), name) is not getattr(keras.Model, name)
             for name in ("compute_loss", "compute_metrics")
         )
-        asked = any(others.get(name) is not None for name in ("metrics", "loss_weights"))
-        here = keras.backend.backend() == "tensorflow"
-        self._plan = TokenPlan(loss, metrics) if known and here and not own and not asked else None
+        needs_logits = any(others.get(name) is not None for name in ("metrics", "loss_weights"))
+        possible = supported and keras.backend.backend() == "tensorflow"
+        chosen = possible and not overridden and not needs_logits
+        self._plan = TokenPlan(loss, metrics) if chosen else None
 
-    # Keras on TensorFlow would make the weights in the first trace of a step: too late to choose a
-    # step by them, and TensorFlow traces one that makes some twice.
+    # Keras on TensorFlow would make the weights in the first trace of a step. That is too late to
+    # choose a step by them, and TensorFlow traces a step twice that makes weights.
     def make_train_function(self, force: bool = False) -> Any:
         if self._plan is None or self.jit_compile:
-            self._refuse_own()  # before Keras on JAX takes the weights away
+            self._check_losses()  # before Keras on JAX takes the weights away
         if keras.backend.backend() == "tensorflow":
             with self.distribute_strategy.scope():
                 if not self.built:
@@ -135,29 +140,30 @@ class TokenSteps(Decodable):
 
     def train_step(self, *arguments: Any) -> Any:
         self.traces.add(arguments[-1], self.jit_compile)
-        plan = self._plan_here()
+        plan = self._active_plan()
         if plan is None:
-            self._refuse_own()
+            self._check_losses()
             return super().train_step(*arguments)
         import tensorflow as tf
 
         (data,) = arguments
         with tf.GradientTape() as tape:
-            sums, loss = self._sums_and_loss(plan, data, training=True)
+            sums, loss = self._token_sums_and_loss(plan, data, training=True)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
-        gradients = [_rows_once(gradient) for gradient in tape.gradient(scaled, variables)]
+        gradients = [_merged_rows(gradient) for gradient in tape.gradient(scaled, variables)]
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._logged(plan, data, sums, loss)
+        return self._logs(plan, data, sums, loss)
 
     def test_step(self, *arguments: Any) -> Any:
-        plan = self._plan_here()
+        plan = self._active_plan()
         if plan is None:
             return super().test_step(*arguments)
         (data,) = arguments
-        return self._logged(plan, data, *self._sums_and_loss(plan, data, training=False))
+        return self._logs(plan, data, *self._token_sums_and_loss(plan, data, training=False))
 
-    def _plan_here(self) -> TokenPlan | None:
+    def _active_plan(self) -> TokenPlan | None:
+        """Returns the plan for this step, or None where Keras' own step must run."""
         if self._plan is None or self.jit_compile:
             return None
         import tensorflow as tf
@@ -165,24 +171,27 @@ class TokenSteps(Decodable):
         # Keras scales losses by the number of replicas, in its own steps.
         return None if tf.distribute.has_strategy() or not self.trainable_variables else self._plan
 
-    def _refuse_own(self) -> None:
-        """Raises ValueError where Keras' step would train on another loss than was asked."""
+    def _check_losses(self) -> None:
+        """Raises ValueError if Keras' step would train on another loss than the one given."""
         for loss in keras.tree.flatten(self.loss):
-            if not isinstance(loss, _OWN):
+            if not isinstance(loss, _TOKEN_LOSSES):
                 continue
             raise ValueError(
                 f"{type(loss).__name__} trains alone, on the TensorFlow backend, without "
                 "`jit_compile`, a distribution strategy, `loss_weights` and metrics other than "
                 "TokenAccuracy and Perplexity of its pad_id; got "
                 f"backend={keras.backend.backend()!r}, jit_compile={self.jit_compile!r}. Compile "
-                "without what is in its way, or with TokenCrossEntropy."
+                "without these options, or with the loss TokenCrossEntropy."
             )
 
-    def _sums_and_loss(self, plan: TokenPlan, data: Any, training: bool) -> tuple[TokenSums, Any]:
+    def _token_sums_and_loss(
+        self, plan: TokenPlan, data: Any, training: bool
+    ) -> tuple[TokenSums, Any]:
+        """Computes the sums over the real tokens of a batch, and the loss of the batch."""
         agreement = 0.0
         if training and isinstance(plan.loss, RegularizedDropout):
             agreement = plan.loss.weight
-            data = _twice(data)
+            data = _repeated(data)
         x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         hidden = self(x, training=training, logits=False)
         labels = ops.cast(labels, "int32")
@@ -201,37 +210,37 @@ class TokenSteps(Decodable):
             loss += ops.sum(ops.cast(added, loss.dtype))
         return sums, loss
 
-    def _logged(self, plan: TokenPlan, data: Any, sums: TokenSums, loss: Any) -> dict[str, Any]:
+    def _logs(self, plan: TokenPlan, data: Any, sums: TokenSums, loss: Any) -> dict[str, Any]:
+        """Updates the mean loss and the metrics, and returns what Keras reports of the step."""
         x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        # Keras 3.15 has no public name for the two that it keeps: the mean of the losses, and the
-        # metrics of `compile`, which it builds from the first outputs it sees.
+        # Keras 3.15 has no public names for its mean of the losses, and for the metrics of `compile`
+        # that it builds from the first outputs it sees.
         rows = ops.shape(keras.tree.flatten(x)[0])[0]
         self._loss_tracker.update_state(loss, sample_weight=rows)
         compiled = self._compile_metrics
         if compiled is not None and not compiled.built:
             compiled.build(labels, keras.KerasTensor((None, None, self.target_vocabulary_size)))
         if sums.entropy is None:
-            unknown = {metric.name for metric in plan.metrics}
+            # A sampled loss has no entropy over the whole vocabulary, so it has no such metrics.
+            missing = {metric.name for metric in plan.metrics}
             logs = self.get_metrics_result()
-            return {name: value for name, value in logs.items() if name not in unknown}
+            return {name: value for name, value in logs.items() if name not in missing}
         for metric in plan.metrics:
             total = sums.hits if isinstance(metric, TokenAccuracy) else sums.entropy
             metric.add(total, sums.count)
         return self.get_metrics_result()
 
 
-def _twice(data: Any) -> Any:
-    """Each row of a batch again, after the last."""
-    return keras.tree.map_structure(
-        lambda each: None if each is None else ops.concatenate([each, each]), data
-    )
+def _repeated(data: Any) -> Any:
+    """Repeats all rows of a batch after the last one."""
+    return keras.tree.map_structure(lambda x: None if x is None else ops.concatenate([x, x]), data)
 
 
-def _rows_once(gradient: Any) -> Any:
-    """An embedding's sparse gradient with each row once; any other as it is.
+def _merged_rows(gradient: Any) -> Any:
+    """Adds up the rows that belong to one token in an embedding's sparse gradient.
 
-    A token that occurs twice has two rows. Keras 3.15 takes the norm to clip by of each of them,
-    not of their sum.
+    A token that occurs twice has two rows. When Keras 3.15 clips gradients, it takes the norm of
+    these rows, not of their sum. Any other gradient is returned unchanged.
     """
     import tensorflow as tf
 
