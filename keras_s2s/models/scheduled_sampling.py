@@ -57,7 +57,7 @@ class ConstantSchedule(Schedule):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LinearSchedule(Schedule):
-    """A schedule that falls linearly: `max(minimum, start − slope·step)` (Bengio et al. 2015, §2.4).
+    """A linearly falling schedule: `max(minimum, start − slope·step)` (Bengio et al. 2015, §2.4).
 
     Args:
         slope: decrease of the probability with each step.
