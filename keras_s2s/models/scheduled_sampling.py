@@ -86,7 +86,7 @@ class LinearSchedule(Schedule):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class ExponentialSchedule(Schedule):
-    """A schedule that falls exponentially: `base^step`, `base < 1` (Bengio et al. 2015, §2.4).
+    """An exponential schedule: `base^step`, `base < 1` (Bengio et al. 2015, §2.4).
 
     Args:
         base: probability after one step.
@@ -109,7 +109,7 @@ class ExponentialSchedule(Schedule):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class InverseSigmoidSchedule(Schedule):
-    """A schedule of sigmoid shape: `k / (k + exp(step / k))`, `k ≥ 1` (Bengio et al. 2015, §2.4).
+    """An inverse sigmoid schedule: `k / (k + exp(step / k))`, `k ≥ 1` (Bengio et al. 2015, §2.4).
 
     Args:
         k: slowness of the fall; the probability is ½ at step `k·ln k`.

@@ -213,8 +213,8 @@ class TokenSteps(Decodable):
     def _logs(self, plan: TokenPlan, data: Any, sums: TokenSums, loss: Any) -> dict[str, Any]:
         """Updates the mean loss and the metrics, and returns what Keras reports of the step."""
         x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        # Keras 3.15 has no public names for its mean of the losses, nor for the metrics of
-        # `compile`, which it builds from the first outputs it sees.
+        # Keras 3.15 has no public name for its mean of the losses, and none for the metrics of
+        # `compile`, which it builds from the first outputs that it sees.
         rows = ops.shape(keras.tree.flatten(x)[0])[0]
         self._loss_tracker.update_state(loss, sample_weight=rows)
         compiled = self._compile_metrics

@@ -70,13 +70,12 @@ class EvaluateMovingAverage(keras.callbacks.Callback):
     does not.
 
     Example:
-        ```python
-        import keras
-        import keras_s2s as s2s
-
-        model.compile(keras.optimizers.Adam(1e-3, use_ema=True, ema_momentum=0.999))
-        model.fit(training, validation_data=held_out, callbacks=[s2s.EvaluateMovingAverage()])
-        ```
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.Adam(1e-3, use_ema=True, ema_momentum=0.999), "mse")
+    >>> x, callbacks = keras.ops.ones((4, 1)), [EvaluateMovingAverage()]
+    >>> history = model.fit(x, x, validation_data=(x, x), callbacks=callbacks, verbose=0)
+    >>> sorted(history.history)
+    ['loss', 'val_loss']
     """
 
     def __init__(self) -> None:

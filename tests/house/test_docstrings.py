@@ -35,8 +35,10 @@ def room_of(public):
 
 
 MODELLING = {"layers", "models", "optimization", "search"}
-# Plain records, and base classes that only say what a subclass has to define.
-WITHOUT_EXAMPLES = {"Encoded", "Memory", "Probability", "SearchResult", "Search", "TFAResult"}
+# A warning, plain records, and base classes that only say what a subclass has to define.
+WITHOUT_EXAMPLES = {
+    *("CudnnWarning", "Encoded", "Memory", "Probability", "SearchResult", "Search", "TFAResult"),
+}
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)
