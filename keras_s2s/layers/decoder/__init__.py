@@ -2,6 +2,6 @@
 
 - `decoder`: `Decoder`, which runs all target steps at once or one token at a time.
 - `design`: The options that say how recurrent layers and attention are joined, and their checks.
-- `stack`: The recurrent layers with their attention, built and run as a design says.
+- `decoder_stack`: The recurrent layers with their attention, built and run as a design says.
 - `output`: The output layer: logits from hidden vectors, by its own matrix or a tied embedding.
 """

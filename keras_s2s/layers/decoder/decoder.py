@@ -8,9 +8,9 @@ from typing import Any
 import keras
 
 from keras_s2s.layers.attention import Encoded, Mechanism, Memory, Score, resolved_mechanism
+from keras_s2s.layers.decoder.decoder_stack import DecoderStack
 from keras_s2s.layers.decoder.design import Design, deserialized_options
 from keras_s2s.layers.decoder.output import DenseOutput, TiedOutput, check_tied_width
-from keras_s2s.layers.decoder.stack import DecoderStack
 from keras_s2s.layers.embedding import TokenEmbedding, embedding_dropouts, embedding_table
 from keras_s2s.layers.stack import State, check_stack, layer_cells
 from keras_s2s.system.checks import check_flags, check_positive, check_shares
