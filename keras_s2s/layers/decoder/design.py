@@ -1,7 +1,7 @@
 """The options of a decoder that say how its recurrent layers and its attention are joined.
 
 They say which state attends, how the attentional vector is made, what is fed back, and what the
-logits come from. An option that would change nothing is an error. `stack` runs a design.
+logits come from. An option that would change nothing is an error. `decoder_stack` runs a design.
 """
 
 from __future__ import annotations
