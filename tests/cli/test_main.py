@@ -412,7 +412,7 @@ def test_export_writes_what_is_verified(command: Command, model: Path, tmp_path:
 def test_verify_prints_every_comparison_and_its_exit_code_tells(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from keras_s2s.export.parity import verification
+    from keras_s2s import export
     from keras_s2s.export.parity.record import EXPECTED
     from keras_s2s.export.parity.report import Comparison, ParityReport
 
@@ -424,7 +424,7 @@ def test_verify_prints_every_comparison_and_its_exit_code_tells(
         found = Comparison("serving/m/1 beam (C API)", 7, 9, given.get("equal", 9))
         return ParityReport({"count": 9}, [found], {}, 0.0)
 
-    monkeypatch.setattr(verification, "verify_export", verify)
+    monkeypatch.setattr(export, "verify_export", verify)
 
     passed = command("verify", tmp_path, "--server", "2.16")
     given["equal"] = 8
