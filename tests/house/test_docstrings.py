@@ -35,9 +35,9 @@ def room_of(public):
 
 
 MODELLING = {"layers", "models", "optimization", "search"}
-# A warning, plain records, and base classes that only say what a subclass has to define.
+# Plain records, and base classes that only say what a subclass has to define.
 WITHOUT_EXAMPLES = {
-    *("CudnnWarning", "Encoded", "Memory", "Probability", "SearchResult", "Search", "TFAResult"),
+    *("Encoded", "Memory", "Probability", "SearchResult", "Search", "TFAResult"),
 }
 
 
