@@ -16,6 +16,7 @@ if os.environ.setdefault("KERAS_BACKEND", "tensorflow") == "jax":
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return "mark.backend_neutral" not in collection_path.read_text(encoding="utf-8") or None
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what `-m` does not ask for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_further_cases(items)
     folder = corpora_folder()
     if folder is None:
         reason = f"reads real corpora; set {CORPORA_VARIABLE} to their folder to run it"
@@ -64,6 +67,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("corpora"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def mark_further_cases(items: list[pytest.Item]) -> None:
+    """Marks the cases of a test after the first `n` as thorough, where it has `quick_cases(n)`."""
+    cases: Counter[str] = Counter()
+    for item in items:
+        marker = item.get_closest_marker("quick_cases")
+        if marker is not None:
+            test = item.nodeid.partition("[")[0]
+            cases[test] += 1
+            if cases[test] > marker.args[0]:
+                item.add_marker(pytest.mark.thorough)
 
 
 @pytest.fixture

@@ -130,6 +130,7 @@ def test_drawn_segmentations_of_any_length_fit():
     assert longer
 
 
+@pytest.mark.thorough
 def test_bounded_shapes_change_neither_losses_nor_gradients():
     one = corpus(20)
     model = s2s.Seq2Seq(

@@ -51,6 +51,7 @@ def test_is_what_keras_ops_scan_gives(reverse):
         np.testing.assert_array_equal(np.array(a), np.array(b))
 
 
+@pytest.mark.thorough
 @tensorflow_only
 def test_compiles_once_for_every_length_and_batch():
     traces = []

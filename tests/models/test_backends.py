@@ -58,6 +58,7 @@ def check(folder):
         assert len(np.unique(written["greedy ids"], axis=0)) > 1, "the outputs are to differ"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("other", OTHERS)
 def test_what_is_trained_here_is_decoded_alike_elsewhere(other, tmp_path):
     exchange.write(tmp_path)
@@ -65,6 +66,7 @@ def test_what_is_trained_here_is_decoded_alike_elsewhere(other, tmp_path):
     check(tmp_path)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("other", OTHERS)
 def test_what_is_trained_elsewhere_is_decoded_alike_here(other, tmp_path):
     on(other, "write", tmp_path)

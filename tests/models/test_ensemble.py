@@ -158,6 +158,7 @@ def test_optimizers_of_the_members_are_not_saved(tmp_path: Path) -> None:
     assert loaded(TEXTS) == one(TEXTS)
 
 
+@pytest.mark.quick_cases(1)
 def test_exported_ids_are_those_of_keras(together: Translator) -> None:
     spec = spec_of_ids(together, "search", BEAM)
     session = onnxruntime.InferenceSession(
@@ -174,6 +175,7 @@ def test_exported_ids_are_those_of_keras(together: Translator) -> None:
         np.testing.assert_allclose(scores, expected.scores, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.quick_cases(1)
 def test_saved_model_says_what_keras_says(together: Translator, tmp_path: Path) -> None:
     write_saved_model(planned(together), tmp_path / "1")
 

@@ -63,6 +63,7 @@ def alone(name, sentence):
     return inference(name).predict_on_batch(padded([SENTENCES[sentence]]))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", SEARCHES)
 @quick
 @given(

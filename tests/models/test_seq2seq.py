@@ -72,6 +72,7 @@ def same_weights(ours, theirs):
 # Training
 
 
+@pytest.mark.thorough
 def test_learns_to_reverse_and_then_decodes_unseen_sources():
     keras.utils.set_random_seed(1)
     model = Seq2Seq(

@@ -151,6 +151,7 @@ def test_mixed_precision_trains_by_tokens_too():
     assert all(np.isfinite(w).all() for w in ours.get_weights())
 
 
+@pytest.mark.thorough
 def test_what_wants_all_logits_gets_keras_steps():
     seen = []
 
@@ -318,6 +319,7 @@ def test_more_samples_than_ids_are_an_error():
         made(loss=s2s.SampledTokenCrossEntropy(13))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("options", [{}, {"tied_embedding": True}], ids=["plain", "tied"])
 def test_training_on_a_sample_reaches_about_the_loss_of_the_whole_softmax(options):
     """Copies of words that obey Zipf's law; 30 of the 64 ids are drawn for a batch."""

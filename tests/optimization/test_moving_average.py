@@ -47,6 +47,7 @@ def fit(model, *callbacks, **given):
     )
 
 
+@pytest.mark.thorough
 def test_it_is_the_average_of_the_weights_after_every_step():
     steps, epochs = AfterEachStep(), AfterEachEpoch()
     fit(model_with(), steps, epochs)
@@ -69,6 +70,7 @@ def test_the_weights_come_back_bit_for_bit_and_training_is_not_changed():
             np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.thorough
 def test_validation_is_of_the_average():
     model, epochs = model_with(), AfterEachEpoch()
     history = fit(model, EvaluateMovingAverage(), epochs, validation_data=(X, Y)).history
@@ -107,6 +109,7 @@ def test_without_an_average_the_model_stays_as_it_is(momentum):
             np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.thorough
 def test_the_average_is_saved_and_goes_on(tmp_path):
     whole, epochs = model_with(), AfterEachEpoch()
     begun = model_with()

@@ -98,6 +98,7 @@ def test_given_alignments_are_taken_twice_too():
     assert logs == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.thorough
 @tensorflow_only
 def test_training_with_it_makes_passes_agree_more():
     """Copies of three words: after the same epochs, two passes differ by less."""

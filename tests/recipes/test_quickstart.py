@@ -23,6 +23,7 @@ def pairs_in(file: Path) -> list[list[str]]:
     return [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("small")
 def test_too_few_right_answers_are_an_error_and_nothing_is_exported(tmp_path: Path) -> None:
     printed = io.StringIO()

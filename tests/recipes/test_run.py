@@ -148,6 +148,7 @@ def test_what_is_finished_is_not_done_again(whole: Path, recipe: Recipe, data: P
     assert said == ["1/2  gru, seed 3: done before", "2/2  lstm, seed 3: done before"]
 
 
+@pytest.mark.thorough
 def test_several_trainings_are_scored_as_one_model(
     whole: Path, recipe: Recipe, data: Path, tmp_path: Path
 ) -> None:
@@ -190,6 +191,7 @@ def test_several_trainings_are_scored_as_one_model(
     assert said[-1] == "the two, ensemble of gru (seeds 3, 4, 5) and lstm (seed 3)"
 
 
+@pytest.mark.thorough
 def test_a_run_learns_from_the_models_of_the_run_before_it(
     whole: Path, recipe: Recipe, data: Path, tmp_path: Path
 ) -> None:
@@ -238,6 +240,7 @@ def test_a_run_whose_teacher_was_not_trained_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.thorough
 def test_a_killed_run_goes_on_to_the_same_results(
     whole: Path, recipe: Recipe, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +261,7 @@ def test_a_killed_run_goes_on_to_the_same_results(
     assert results["results"][0]["minutes"] is None  # only the second half was measured
 
 
+@pytest.mark.thorough
 def test_a_shortened_run_from_the_command_line_says_so(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

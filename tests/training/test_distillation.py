@@ -55,6 +55,7 @@ def test_each_source_is_translated_once_after_all_pairs(
     assert taught == taught_settings(settings, tmp_path / "taught")
 
 
+@pytest.mark.thorough
 def test_of_two_files_two_are_made(tmp_path: Path, teacher: s2s.Translator) -> None:
     settings = settings_for(tmp_path, source=tmp_path / "s", target=tmp_path / "t")
     named = taught_settings(settings, tmp_path / "taught")
@@ -69,6 +70,7 @@ def test_of_two_files_two_are_made(tmp_path: Path, teacher: s2s.Translator) -> N
     assert len(list(read_lines(str(taught.source)))) == len(expected) == 7
 
 
+@pytest.mark.thorough
 def test_a_source_without_a_translation_is_left_out(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, data=tmp_path / "pairs.tsv")
     silent = made()

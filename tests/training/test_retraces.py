@@ -50,6 +50,7 @@ def test_one_trace_on_tensorflow_serves_all_shapes_and_jax_compiles_each():
     assert callback.compilations == {"tensorflow": 1, "jax": 4, "torch": 0}[BACKEND]
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(BACKEND == "torch", reason="nothing is counted on Torch")
 def test_more_shapes_than_the_limit_warn_once_with_numbers_where_xla_compiles():
     model = made(jit_compile=True)
@@ -61,6 +62,7 @@ def test_more_shapes_than_the_limit_warn_once_with_numbers_where_xla_compiles():
     assert "--length-multiple" in message
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(BACKEND == "torch", reason="nothing is counted on Torch")
 def test_as_many_shapes_as_the_limit_do_not_warn():
     said = []

@@ -188,7 +188,7 @@ def test_tokenizers_are_taken_from_another_translator(
     wrong: list[tuple[dict[str, Any], str]] = [
         (
             {"target_tokenizer": "word"},
-            r"target tokenizer of `.*` is char with 20 ids; .* say word with all\. Set both to what it has",
+            r"target tokenizer of `.*` is char with 20 ids; .* say word with all\. Set both to what",
         ),
         ({"source_vocabulary_size": 14}, "is char with 15 ids; .* say char with 14"),
         ({"shared_vocabulary": True}, "`shared_vocabulary` asks for one. Leave it out"),
@@ -302,6 +302,7 @@ def kill_in_best(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     monkeypatch.setattr(keras.Model, "save", half)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("kill", "epoch"),
     [
@@ -375,6 +376,7 @@ def test_the_best_epoch_is_that_of_the_decoded_metric(stateful: Trained) -> None
     assert "\nchrf: nrefs:1|case:mixed|" in stateful.printed
 
 
+@pytest.mark.thorough
 def test_every_stateful_option_is_resumed_to_the_bit(
     texts: Path, stateful: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,6 +388,7 @@ def test_every_stateful_option_is_resumed_to_the_bit(
     assert_same_weights(stateful.output, tmp_path / "out")
 
 
+@pytest.mark.thorough
 def test_another_process_repeats_the_run_to_the_bit(
     texts: Path, stateful: Trained, tmp_path: Path
 ) -> None:
@@ -409,6 +412,7 @@ def test_another_process_repeats_the_run_to_the_bit(
     assert_same_weights(stateful.output, tmp_path / "out")
 
 
+@pytest.mark.thorough
 def test_training_on_a_sample_of_the_vocabulary_is_resumed_to_the_bit(
     texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,6 +429,7 @@ def test_training_on_a_sample_of_the_vocabulary_is_resumed_to_the_bit(
     assert_same_weights(tmp_path / "whole", tmp_path / "out")
 
 
+@pytest.mark.thorough
 def test_training_of_two_passes_is_resumed_to_the_bit(
     texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -468,6 +473,7 @@ def test_batches_of_few_shapes_are_counted_and_train_on_the_same_pairs(
     assert "traced" not in printed
 
 
+@pytest.mark.thorough
 def test_a_training_that_traces_too_often_says_so_once(
     texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -492,6 +498,7 @@ def test_ids_on_disk_train_to_the_same_weights(texts: Path, whole: Path, tmp_pat
     assert_same_weights(whole, tmp_path / "out")
 
 
+@pytest.mark.thorough
 def test_bfloat16_trains_and_leaves_a_float32_translator(texts: Path, tmp_path: Path) -> None:
     settings = settings_for(texts, tmp_path / "out", precision="bfloat16", moving_average=0.9)
 
@@ -582,6 +589,7 @@ def kill_in_epoch_file(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     monkeypatch.setattr(keras.Model, "save", half)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kill", [None, kill_in_save, kill_in_epoch_file])
 def test_last_epochs_leave_translators_to_average(
     texts: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: Any
@@ -616,6 +624,7 @@ def test_forced_training_removes_the_epochs_of_the_last(texts: Path, tmp_path: P
     assert not (tmp_path / "epochs").exists()
 
 
+@pytest.mark.thorough
 def test_killed_process_can_be_resumed(texts: Path, whole: Path, tmp_path: Path) -> None:
     settings = settings_for(texts, tmp_path / "out", epochs=1000, patience=1000)
     code = (
@@ -833,6 +842,7 @@ def test_translator_is_saved_with_the_search_of_the_settings(whole: Path) -> Non
     assert translator.max_source_length == 30
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "options",
     [

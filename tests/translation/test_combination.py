@@ -76,6 +76,7 @@ def test_settings_are_those_of_the_first(three: list[Translator]) -> None:
     assert found.target_tokenizer == first.target_tokenizer
 
 
+@pytest.mark.thorough
 def test_files_are_read_one_after_the_other(
     files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,7 @@ def test_what_cannot_be_is_said(files: tuple[Path, Path], tmp_path: Path) -> Non
     assert not (tmp_path / "x.keras").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "first",
     [

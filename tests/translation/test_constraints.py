@@ -85,6 +85,7 @@ def test_batches_change_nothing(to_words: Translator, search: object) -> None:
         assert [each.ids for each in ours] == [each.ids for each in theirs]
 
 
+@pytest.mark.thorough
 def test_draws_go_by_seed_and_place_and_not_by_batches(to_words: Translator) -> None:
     def drawn(seed: int | None, batch_size: int = 32) -> list[list[list[int]]]:
         translator = searching(to_words, SamplingSearch(3, seed=seed, max_length=8))

@@ -110,6 +110,7 @@ def test_translator_gives_the_hypotheses_in_order_of_utility(translator: Transla
         assert ours[0].text == theirs[int(np.argmax(utilities))].text
 
 
+@pytest.mark.thorough
 def test_choice_is_saved(translator: Translator, tmp_path: Path) -> None:
     chosen = translator.copy()
     chosen.choice = MinimumBayesRisk()

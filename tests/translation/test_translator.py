@@ -343,6 +343,7 @@ def test_loaded_translator_says_the_same(tmp_path: Path, kind: Any) -> None:
         assert [(one.text, one.score) for one in ours] == [(one.text, one.score) for one in theirs]
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     "imports",
     [

@@ -62,6 +62,7 @@ def test_the_example_is_what_the_translator_gives(readme: str, exported_cats: Ex
     assert translation.strip()
 
 
+@pytest.mark.thorough
 def test_every_curl_line_gives_the_answer_below_it(readme: str, exported_cats: Exported) -> None:
     lines = [
         (line, answer)
@@ -122,6 +123,7 @@ def test_what_stands_in_it_is_there(readme: str, exported_cats: Exported) -> Non
         assert placeholder not in readme
 
 
+@pytest.mark.thorough
 def test_verify_proves_it_once_more(exported_cats: Exported) -> None:
     from keras_s2s.export import verify_export
 

@@ -199,6 +199,7 @@ DESIGNS: list[tuple[dict[str, Any], int]] = [
 ]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(("design", "width"), DESIGNS)
 def test_what_can_be_made_once_is(design: dict[str, Any], width: int) -> None:
     translator = tiny_translator("char", "word", seed=2, **design)
@@ -216,6 +217,7 @@ def test_what_can_be_made_once_is(design: dict[str, Any], width: int) -> None:
     assert not any(node.input[0] in carried for node in products)
 
 
+@pytest.mark.thorough
 def test_searches_without_a_loop_of_their_own_are_converted_whole(
     made: tuple[Translator, ModelParts],
 ) -> None:

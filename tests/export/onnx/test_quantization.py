@@ -193,6 +193,7 @@ def test_wishes_that_do_not_fit_are_refused(wishes: dict[str, Any], message: str
         check_quantization(**{"limit": 1.0, **fitting, **wishes})
 
 
+@pytest.mark.thorough
 def test_a_search_that_is_converted_whole_has_no_int8_form(tmp_path: Path) -> None:
     translator = tiny_translator("char", "word", search=GreedySearch(3, no_repeat_ngram=2))
 

@@ -38,6 +38,7 @@ def assert_encodes_as_keras(translator: Translator, parts: ModelParts) -> None:
         np.testing.assert_allclose(found[name], tensor, atol=2e-6, err_msg=name)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("cell", "encoder", "expected"),
     [
@@ -62,6 +63,7 @@ def test_layers_become_nodes_and_give_what_keras_gives(
     assert_encodes_as_keras(translator, parts)
 
 
+@pytest.mark.thorough
 def test_sequence_lengths_end_each_row() -> None:
     translator = tiny_translator("char", "word")
     parts = model_parts(translator)

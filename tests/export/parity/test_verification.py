@@ -61,6 +61,7 @@ def test_what_was_exported_passes_in_every_runtime(exported: Path, served_words:
             assert comparison.sentences >= 5
 
 
+@pytest.mark.thorough
 def test_other_outputs_and_a_failing_warm_up_are_found(exported: Path, tmp_path: Path) -> None:
     shutil.copytree(exported, tmp_path / "x")
     path = tmp_path / "x" / EXPECTED
@@ -86,6 +87,7 @@ def test_other_outputs_and_a_failing_warm_up_are_found(exported: Path, tmp_path:
         assert any(phrase in failure for failure in failures), (phrase, failures)
 
 
+@pytest.mark.thorough
 def test_another_model_is_found(exported: Path, tmp_path: Path, served_words: Served) -> None:
     shutil.copytree(exported, tmp_path / "x")
     path = tmp_path / "x" / EXPECTED

@@ -308,6 +308,7 @@ def test_failed_parity_publishes_nothing_and_tells_why(
     assert "parity.failed.json" not in contents(tmp_path)
 
 
+@pytest.mark.thorough
 def test_a_saved_model_of_other_weights_fails_and_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,6 +330,7 @@ def test_a_saved_model_of_other_weights_fails_and_is_removed(
     assert visible(tmp_path) == ["parity.failed.json"]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("when", ["Comparing serving/m/1 beam (Python)", "Writing the SavedModel"])
 def test_a_killed_export_leaves_no_version_and_the_next_one_clears_up(
     tmp_path: Path, when: str, translator: Translator, quick: Any
@@ -413,6 +415,7 @@ def test_a_missing_package_is_named_with_its_remedy(
         export_translator(translator, tmp_path / "out")
 
 
+@pytest.mark.thorough
 def test_a_saved_model_needs_none_of_the_packages_for_onnx() -> None:
     code = (
         "import sys; sys.modules.update(onnx=None, tf2onnx=None, onnxruntime=None)\n"

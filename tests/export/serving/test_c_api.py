@@ -23,6 +23,7 @@ def inputs_of(served: Served, name: str) -> dict[str, np.ndarray]:
     return {"text": strings([b"the cat", b"", b"a\0\xff", *(t.encode() for t in texts(4))])}
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("kind", ["words", "pieces"])
 def test_every_signature_gives_what_python_gives(kind: str, request: pytest.FixtureRequest) -> None:
     served: Served = request.getfixturevalue(f"served_{kind}")

@@ -177,6 +177,7 @@ def post(port: int, body: Any) -> Any:
         return json.loads(answer.read())
 
 
+@pytest.mark.thorough
 def test_texts_of_every_kind_over_http(served_words: Served) -> None:
     translator = served_words.translator
     given = [*texts(5), "", "a\0b", "\U0001f642", "the cat " * 12_500]

@@ -55,6 +55,7 @@ def test_one_value_stands_for_all_that_are_left_out() -> None:
     assert read_tensor_proto(proto.SerializeToString()).tolist() == [7, 7, 7]
 
 
+@pytest.mark.thorough
 def test_every_signature_is_warmed_up_alone_and_in_the_largest_batch(served_words: Served) -> None:
     requests = read_warmup(served_words.folder)
     longest = served_words.translator.max_source_length
