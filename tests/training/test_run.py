@@ -188,7 +188,7 @@ def test_tokenizers_are_taken_from_another_translator(
     wrong: list[tuple[dict[str, Any], str]] = [
         (
             {"target_tokenizer": "word"},
-            r"target tokenizer of `.*` is char with 20 ids; .* say word with all\. Set both to what",
+            r"target tokenizer of `.*` is char with 20 ids; .* say word with all\. Set both",
         ),
         ({"source_vocabulary_size": 14}, "is char with 15 ids; .* say char with 14"),
         ({"shared_vocabulary": True}, "`shared_vocabulary` asks for one. Leave it out"),
