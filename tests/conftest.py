@@ -1,4 +1,4 @@
-"""Settings that all tests share: quiet TensorFlow, float32, one seed, real corpora on request.
+"""Settings that all tests share: quiet TensorFlow, float32, one seed, and real corpora on request.
 
 `KERAS_BACKEND=jax` or `torch` runs the tests marked `backend_neutral` on that backend, also where
 TensorFlow is not installed.

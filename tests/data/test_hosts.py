@@ -1,4 +1,4 @@
-"""Training on several hosts: who has what of a batch, and that two processes train as one does.
+"""Several hosts share each batch, and two processes train as one process does.
 
 The processes are real ones, on one machine. They run on JAX, what their result is held against on
 TensorFlow too.

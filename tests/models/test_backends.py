@@ -1,4 +1,4 @@
-"""One model on several Keras backends: what one of them trained and saved, another decodes alike.
+"""A model that one Keras backend trained and saved gives the same outputs on another.
 
 The other backend runs in a process of its own, in its 32 bits as a user finds it, with warnings as
 errors.

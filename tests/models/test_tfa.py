@@ -1,4 +1,4 @@
-"""Equality with TensorFlow Addons 0.23 itself: its outputs on random weights, read from fixtures.
+"""The outputs on random weights equal those of TensorFlow Addons 0.23, read from fixtures.
 
 `tests/fixtures/make_tfa_fixtures.py` wrote them, in float32 and in an environment of its own. The
 first half shows that the NumPy oracle reads the formulas as tfa does; the second half that ours do.

@@ -1,4 +1,4 @@
-"""NumPy oracle of the attention mechanisms, each from its paper's formula, in float64.
+"""NumPy oracle of the attention mechanisms, each written from its paper's formula in float64.
 
 One row, one step, one source position after the other. Nothing is carried on: each step gets the
 weights of all steps before it, and what is masked is never looked at. Options and weights are read

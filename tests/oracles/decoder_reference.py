@@ -1,4 +1,4 @@
-"""NumPy oracle of every design of encoder, bridge and decoder: one row, one step at a time.
+"""NumPy oracle of every design of encoder, bridge and decoder, one row and one step at a time.
 
 Options and weights are read off the layers; all that is computed is written here once more.
 """

@@ -1,4 +1,4 @@
-"""NumPy oracles: what the modelling core must compute, written once more, row by row, step by step.
+"""NumPy oracles that compute once more what the modelling core must compute, step by step.
 
 Nothing here imports Keras or TensorFlow, and nothing is clever.
 """

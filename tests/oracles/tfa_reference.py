@@ -1,4 +1,4 @@
-"""NumPy oracle of `tfa.seq2seq`: mechanisms, attention wrapper, beam search, loss; in float64.
+"""NumPy oracle of `tfa.seq2seq` in float64: mechanisms, attention wrapper, beam search and loss.
 
 Written from the formulas, row by row and step by step, and itself tested against what TensorFlow
 Addons computed (tests/fixtures). Weights are dictionaries as the fixtures name them.

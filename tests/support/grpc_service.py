@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC interface over any session: `PredictionService.Predict`.
+"""Serves TensorFlow Serving's gRPC interface, `PredictionService.Predict`, over any session.
 
 The messages are declared here, so neither side needs the classes of TensorFlow Serving.
 `serve_grpc` opens a port, so that the lines of an export's README can be run where there is no

@@ -1,4 +1,4 @@
-"""Tiny translators exported once for all tests: a version's folder, and whole exports."""
+"""Exports tiny translators once for all tests: the folder of a version, and whole exports."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The whole proof on trained models: real words and captions, through every runtime.
+"""Trained models give the tokens of Keras in every runtime, on real words and captions.
 
 Keras, the SavedModel in Python, through the C API, merged, over REST, with the libraries of
 TensorFlow 2.20, ONNX Runtime, and onnxruntime-web must give the same tokens for at least 100

@@ -1,4 +1,4 @@
-"""Every score with every probability function and window: equal to the oracle, forward and back.
+"""Every score with every probability function and window equals the oracle, gradients included.
 
 What one score, function or window does by itself is in the test file of its module.
 """

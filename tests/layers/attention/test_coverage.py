@@ -1,4 +1,4 @@
-"""Coverage: what was attended to adds up, divided by what a token is worth."""
+"""Coverage is the sum of past attention weights, divided by each token's fertility."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What every group of mechanisms does, several or heads: the oracle, steps, masks, saving."""
+"""Groups of mechanisms, several or heads, equal the oracle in calls, steps, masks and saving."""
 
 import json
 

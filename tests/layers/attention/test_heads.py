@@ -1,4 +1,4 @@
-"""Several heads: each with projections and parts of its own."""
+"""Each of several heads has projections and parts of its own."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Location-sensitive scores: the filter's place, the last or all weights, what shifts them."""
+"""Tests of location-sensitive scores: where the filter lies, and which weights it reads."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Monotonic attention: its modes agree, mass only goes forward, noise comes in training alone."""
+"""Modes of monotonic attention agree, weight only moves forward, and only training has noise."""
 
 import keras
 import numpy as np

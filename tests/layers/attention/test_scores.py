@@ -1,4 +1,4 @@
-"""Scores one by one: by hand, their weights, where they begin, what they refuse."""
+"""Each score is checked by hand: its formula, its weights, its first values and its errors."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Several mechanisms at once, and what makes a mechanism."""
+"""Several mechanisms work at once; an error says what is not a mechanism."""
 
 import numpy as np
 import pytest

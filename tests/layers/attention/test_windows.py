@@ -1,4 +1,4 @@
-"""Local attention: where the window lies, what is inside, what the Gaussian does."""
+"""Tests of local attention: where the window lies, what is inside it, and its Gaussian."""
 
 import keras
 import numpy as np

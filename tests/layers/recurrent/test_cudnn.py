@@ -1,4 +1,4 @@
-"""cuDNN's kernel: what is handed to it, what is made of what it gives, and when it is used.
+"""Tests of cuDNN's kernel: its inputs, the use of its outputs, and when it is used at all.
 
 Where there is no GPU the kernel's place is taken by the layer's own loop behind cuDNN's contract:
 real steps first, at least one a row, zeros after them.
