@@ -1,4 +1,4 @@
-"""The decoder equals its NumPy formula, looped steps equal `call`, and rows of a source share memory."""
+"""The decoder equals its NumPy formula, looped steps equal `call`, and rows share their source."""
 
 import itertools
 import json
