@@ -32,9 +32,9 @@ def verify_export(
 ) -> ParityReport:
     """Verifies the folder that `export_translator` published.
 
-    1. With a translator, the outputs that Keras gives now are compared with those it gave. 2. The
-    operators and attributes of every SavedModel are checked against a version of TensorFlow
-    Serving, and the warm-up requests of every SavedModel are replayed.
+    1. With a translator, the outputs that Keras gives now are compared with those it gave.
+    2. The operators and attributes of every SavedModel are checked against a version of TensorFlow
+       Serving, and the warm-up requests of every SavedModel are replayed.
     3. Every artefact runs in every runtime on the stored inputs, in batches of 1, 7 and 32 and of
        other shapes. Its outputs are compared with those that Keras gave.
 

@@ -129,7 +129,7 @@ def export_translator(
         server: the oldest version of TensorFlow Serving that must load the SavedModel. Operators
             that it lacks are refused.
         sentences: texts for the comparison with Keras. Random texts are added until there are 100.
-        Awkward texts are always added: empty, over-long, bytes that are not valid UTF-8.
+            Awkward texts are always added: empty, over-long, bytes that are not valid UTF-8.
         quantize: 'int8' to write each ONNX model in 8 bits too.
         references: one reference translation for each of the sentences, for scoring the int8 model.
         int8_drop: points of BLEU, or of exact match in percent, that int8 may lose; infinity for no

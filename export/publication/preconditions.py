@@ -38,7 +38,7 @@ def check_settings(translator: Translator) -> None:
 
     Raises:
         ValueError: If the translator's search draws at random, or if the translator replaces
-        unknown words or chooses among hypotheses.
+            unknown words or chooses among hypotheses.
     """
     if translator.search.needs_noise:
         raise ValueError(

@@ -55,9 +55,10 @@ class Artefact(NamedTuple):
         run: function from batches of inputs to batches of outputs; it raises ExportError when it
             fails.
         ids: name and search of a graph from ids to ids; None for a graph from text to text.
-        encode: function from Python strings to the arrays that the runtime takes. task: name of one
-        of the caller's own tasks, for a graph of another kind. origin: where the artefact is and
-        what runs it, so that it can be run again; None for an artefact that was made by hand.
+        encode: function from Python strings to the arrays that the runtime takes.
+        task: name of one of the caller's own tasks, for a graph of another kind.
+        origin: where the artefact is and what runs it, so that it can be run again; None for an
+            artefact that was made by hand.
         sizes: the batch sizes at which the artefact is compared.
         takes_nothing: whether the artefact accepts an empty batch.
         spec: the declaration of an artefact that declares more than a SavedModel does.

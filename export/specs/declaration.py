@@ -23,8 +23,8 @@ class Declaration:
     """The inputs and outputs of an exported graph.
 
     Attributes:
-        name: name of the graph. meaning: one sentence that describes the graph in the file and in
-        the documentation.
+        name: name of the graph.
+        meaning: one sentence that describes the graph in the file and in the documentation.
         inputs: the inputs in their order.
         outputs: the outputs in their order.
     """

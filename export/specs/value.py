@@ -44,8 +44,8 @@ class Value:
     Attributes:
         name: the name in every format.
         dtype: the name of a dtype in `DTYPES`.
-        axes: the axes, with the batch first. meaning: one sentence that describes the value in the
-        file and in the documentation.
+        axes: the axes, with the batch first.
+        meaning: one sentence that describes the value in the file and in the documentation.
         default: the value of an input that a caller leaves out; None for a required input and for
             an output.
 
