@@ -36,7 +36,7 @@ test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
 # These are the modules that say `pytestmark = pytest.mark.backend_neutral`. The tests of Seq2Seq pass too, but XLA compiles
-# a training for each, which takes as long as all other tests; tests/models/test_backends.py trains on JAX in `make test`.
+# a training for each, which takes as long as all other tests; tests/models/test_backends.py, a thorough test, trains on JAX.
 test-jax: $(INSTALLED)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "backend_neutral and not slow" \
 		--ignore tests/models/test_seq2seq.py
