@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	then echo $$p; break; fi; done)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# A process a core, whole files to each so that what a file's tests share is made once. Each takes about 2 GB.
+# One process for each core gets whole test files, so that the fixtures of a file are made once. A process takes about 2 GB.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help quickstart test test-thorough test-slow test-jax lint imports types format clean
@@ -14,7 +14,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 help:
 	@echo "make quickstart     train, export, verify and plot a small model (takes a few minutes)"
 	@echo "make test           run the quick tests"
-	@echo "make test-thorough  run the further cases of the contracts that the quick tests cover once"
+	@echo "make test-thorough  run the further cases (marked thorough), so that both together run every test that is not slow"
 	@echo "make test-slow      run only the tests marked as slow"
 	@echo "make test-jax       run the quick tests of the modelling core on Keras' JAX backend"
 	@echo "make lint           check style with ruff, types with mypy, and who imports whom with import-linter"
@@ -35,8 +35,8 @@ test-thorough: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
-# The modules that say `pytestmark = pytest.mark.backend_neutral`. Those of the model pass too, but XLA compiles a
-# training for each, which takes as long as all the others; tests/models/test_backends.py trains on JAX as part of `make test`.
+# These are the modules that say `pytestmark = pytest.mark.backend_neutral`. The tests of Seq2Seq pass too, but XLA compiles
+# a training for each, which takes as long as all other tests; tests/models/test_backends.py, a thorough test, trains on JAX.
 test-jax: $(INSTALLED)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "backend_neutral and not slow" \
 		--ignore tests/models/test_seq2seq.py
@@ -46,8 +46,8 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	@$(MAKE) --no-print-directory types imports
 
-# mypy and import-linter see files, not the import hook of an editable install, so they are shown the tree as a wheel
-# lays it out.
+# mypy and import-linter read files and not the import hook of an editable install, so they get a copy of the tree in the
+# layout of a wheel.
 build/types: $(INSTALLED) $(shell find keras_s2s export -name '*.py*' -not -name '*.pyc')
 	@rm -rf build/types && mkdir -p build/types
 	@cp -R keras_s2s build/types/keras_s2s && cp -R export build/types/keras_s2s/export

@@ -1,7 +1,8 @@
 """The inference graphs as TensorFlow functions, and how they are traced for export.
 
-This module owns the boundary of the search: masks from lengths, dtypes, and rows and positions that
-a graph cannot do without. The rooms `saved_model` and `onnx` write the files.
+This module prepares the inputs of a search. It makes masks from lengths, converts dtypes, and adds
+the row and the position that a graph cannot do without. The rooms `saved_model` and `onnx` write
+the files.
 """
 
 from __future__ import annotations
@@ -34,18 +35,18 @@ def masked_ids(translator: Translator, input_ids: tf.Tensor, input_lengths: tf.T
         `(max(B, 1), max(S, 1))`, int32.
     """
     pad_id, size = translator.model.pad_id, translator.model.source_vocabulary_size
-    known = (input_ids >= 0) & (input_ids < size) & (input_ids != pad_id)
-    ids = tf.where(known, tf.cast(input_ids, tf.int32), translator.source_tokenizer.unknown_id)
+    is_token = (input_ids >= 0) & (input_ids < size) & (input_ids != pad_id)
+    ids = tf.where(is_token, tf.cast(input_ids, tf.int32), translator.source_tokenizer.unknown_id)
     real = tf.sequence_mask(input_lengths, tf.shape(input_ids)[1])
     ids = _at_least_one(tf.where(real, ids, pad_id), pad_id)
-    missing = tf.maximum(1 - tf.shape(ids)[0], 0)
-    return tf.pad(ids, [[0, missing], [0, 0]], constant_values=pad_id)
+    missing_rows = tf.maximum(1 - tf.shape(ids)[0], 0)
+    return tf.pad(ids, [[0, missing_rows], [0, 0]], constant_values=pad_id)
 
 
 def _at_least_one(source_ids: tf.Tensor, pad_id: int) -> tf.Tensor:
     # An encoder needs at least one position, and an empty batch of texts has none.
-    missing = tf.maximum(1 - tf.shape(source_ids)[1], 0)
-    return tf.pad(source_ids, [[0, 0], [0, missing]], constant_values=pad_id)
+    missing_positions = tf.maximum(1 - tf.shape(source_ids)[1], 0)
+    return tf.pad(source_ids, [[0, 0], [0, missing_positions]], constant_values=pad_id)
 
 
 def search_ids(

@@ -1,7 +1,7 @@
-"""Settings that all tests share: quiet TensorFlow, float32, one seed, real corpora on request.
+"""Settings that all tests share: quiet TensorFlow, float32, one seed, and real corpora on request.
 
-`KERAS_BACKEND=jax` or `torch` runs the tests marked `backend_neutral` on that backend, also where
-TensorFlow is not installed.
+With `KERAS_BACKEND=jax` or `torch`, the tests marked `backend_neutral` run on that backend, also
+where TensorFlow is not installed.
 """
 
 import os
@@ -27,15 +27,15 @@ BACKEND = os.environ["KERAS_BACKEND"]
 if BACKEND != "tensorflow":
     from keras.src.backend.common import dtypes
 
-    # Oracles and finite differences are float64, in which Keras computes on TensorFlow alone (keras
-    # 3.15), and JAX only on request. Users of the other backends have float32 and neither of these
-    # two settings; that is what tests/models/test_backends.py runs.
+    # Oracles and finite differences are float64. Keras (3.15) computes in float64 on TensorFlow
+    # alone, and JAX does so only on request. Users of the other backends have float32 and neither
+    # of these two settings; tests/models/test_backends.py runs the backends as these users do.
     dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
 
 CORPORA_VARIABLE = "KERAS_S2S_CORPORA"
 SEED = 20240229
 WEB_PACKAGE = "onnxruntime-web@1.30"
-WEB_FOLDER = "KERAS_S2S_ORT_WEB"  # a folder whose node_modules holds it already
+WEB_FOLDER = "KERAS_S2S_ORT_WEB"  # names a folder that has it in node_modules
 
 
 def corpora_folder() -> Path | None:
@@ -45,7 +45,7 @@ def corpora_folder() -> Path | None:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """On another backend, ignores the modules not marked for it, many of which need TensorFlow."""
+    """Ignores, on backends but TensorFlow, the modules that are not marked `backend_neutral`."""
     if BACKEND == "tensorflow" or not collection_path.name.startswith("test_"):
         return None
     return "mark.backend_neutral" not in collection_path.read_text(encoding="utf-8") or None
@@ -112,7 +112,7 @@ def served_pieces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def exported_cats(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A whole export of a translator of characters to words: a `served.Exported`."""
+    """A complete export of a translator of characters to words: a `served.Exported`."""
     from support.served import export
 
     return export(tmp_path_factory.mktemp("exported"))
@@ -147,7 +147,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def keras_state() -> Iterator[None]:
     """Starts every test in float32 and from one seed, whatever keras.json or the last test set.
 
-    Keras is not imported for it, so tests that do not use Keras stay quick.
+    This fixture does not import Keras, so tests that do not use Keras stay quick.
     """
     keras = sys.modules.get("keras")
     if keras is None:

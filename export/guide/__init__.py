@@ -2,6 +2,6 @@
 
 - `readme`: the README, which says how to run this model and shows what it answers.
 - `facts`: the facts that the README tells, gathered from a finished export.
-- `snippets`: its programs in Python, JavaScript and C++ that run the ONNX model.
+- `snippets`: the README's programs in Python, JavaScript and C++ that run the ONNX model.
 - `parity_table`: the parity run as the page `parity.md`.
 """

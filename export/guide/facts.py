@@ -100,8 +100,8 @@ def latencies(
 def example(texts: Sequence[str], translations: Sequence[str]) -> int:
     """Returns the index of the text that the README shows as its example.
 
-    It is the first text that can be printed and has a translation that can be printed, neither of
-    them blank; the first of all when there is none.
+    The example is the first text that, like its translation, can be printed and is not blank. If
+    there is no such text, it is the first of all.
     """
     for place, pair in enumerate(zip(texts, translations, strict=False)):
         if all(text.strip() and text.isprintable() for text in pair):

@@ -23,8 +23,8 @@ def parity_markdown(report: ParityReport) -> str:
         f"{verdict} {count} sentences were compared, {given} of them given. The others are drawn "
         "at random or awkward on purpose (empty, over-long, invalid UTF-8, NUL). They were "
         "shuffled into batches of 1, 7 and 32. Random inputs of other shapes follow, an empty "
-        "batch among them. Texts and tokens must be equal. Numbers may differ by 1e-4: absolutely "
-        "up to one, relatively above one.",
+        "batch among them. Texts and tokens must be equal. Numbers up to one may differ by 1e-4, "
+        "and larger numbers by 1e-4 of their size.",
         "",
         *comparison_table(report.comparisons),
         "",
@@ -63,7 +63,7 @@ def comparison_table(comparisons: Iterable[Comparison]) -> list[str]:
 
 
 def _differences(comparisons: Iterable[Comparison]) -> list[str]:
-    """Returns the section on departures and on the first outputs that differ, near ties marked."""
+    """Returns the section that lists objections and the first differences, near ties marked."""
     lines = []
     for comparison in comparisons:
         for objection in comparison.objections:

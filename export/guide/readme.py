@@ -1,8 +1,8 @@
 """The README of an exported folder: how to run this model, with its names and a real example.
 
-`tests/export/guide/test_readme.py` runs every code block that has an answer below it. Lines for
-curl and gRPC run against a server's rules over TensorFlow's C API. The programs for ONNX Runtime
-are in `snippets`.
+`tests/export/guide/test_readme.py` runs every code block that has an answer below it. The tests run
+the lines for curl and gRPC against a server's rules over TensorFlow's C API. The programs for ONNX
+Runtime are in `snippets`.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _grpc(facts: Facts) -> str:
     return f"""\
 ## Over gRPC
 
-After `pip install tensorflow-serving-api`:
+Run this after `pip install tensorflow-serving-api`:
 
 ```python
 import grpc, tensorflow as tf
@@ -291,7 +291,7 @@ def _parity(facts: Facts) -> str:
 ## Proof
 
 {facts.parity} The whole comparison is in [parity.md](parity.md), and in `parity.json` for
-programs. To prove it once more, after `pip install 'keras-s2s[onnx]'`:
+programs. To verify the export again, run this after `pip install 'keras-s2s[onnx]'`:
 
 ```bash
 keras-s2s verify .

@@ -26,8 +26,8 @@ def python(text: str, translation: str, *, extensions: bool) -> str:
     return f"""\
 ## ONNX Runtime in Python
 
-`onnx/model.onnx` translates texts into texts; tokenizers and search are inside it. After
-`pip install {packages}`:
+The model `onnx/model.onnx` translates texts; its tokenizers and its search are inside. Run this
+after `pip install {packages}`:
 
 ```python
 import numpy as np
@@ -46,8 +46,8 @@ print(translations[0])
 def javascript(text: str, translation: str, ids: Sequence[int], *, extensions: bool) -> str:
     """Returns the README section with a JavaScript program and the text that it prints.
 
-    ONNX Runtime for JavaScript has no SentencePiece, so the program runs a model that needs it from
-    ids to ids.
+    ONNX Runtime for JavaScript has no SentencePiece. So for a model that needs SentencePiece, the
+    program runs the model from ids to ids.
 
     Args:
         text: a source text.
@@ -55,7 +55,9 @@ def javascript(text: str, translation: str, ids: Sequence[int], *, extensions: b
         ids: the ids of the source text, the end id last.
         extensions: whether the model needs onnxruntime-extensions, and with it SentencePiece.
     """
-    install = "After `npm install onnxruntime-node`, or with `onnxruntime-web` in a browser:"
+    install = (
+        "Run this after `npm install onnxruntime-node`, or in a browser with `onnxruntime-web`:"
+    )
     if extensions:
         opening = (
             "ONNX Runtime for JavaScript has no SentencePiece. Tokenize elsewhere and run the "

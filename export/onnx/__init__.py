@@ -1,7 +1,7 @@
 """The ONNX models of an export, with tokenizers and search loops inside.
 
 - `packages`: checks that a translator can become ONNX: the packages, and the model's precision.
-- `files`: writes the ONNX files of an export, and says how each is compared with Keras.
+- `files`: writes the ONNX files of an export, and returns them as artefacts to compare with Keras.
 - `models`: builds each model, from ids to ids or from text to text, with the search inside.
 - `parts`: converts a model as two graphs, the encoder and one decoder step.
 - `loops/`: writes searches as ONNX loops around the decoder step.

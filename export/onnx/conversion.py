@@ -1,8 +1,8 @@
 """Converts TensorFlow functions to ONNX graphs with tf2onnx.
 
 Two habits of tf2onnx are corrected here: it selects by multiplying with zero, which turns infinity
-into NaN, and it writes a loop for every masked recurrence. It leaves an operation that it cannot
-convert in the file and only logs it; `models.check` refuses such a file.
+into NaN, and it writes a loop for every masked recurrence. If tf2onnx cannot convert an operation,
+it leaves that operation in the file and only logs a message; `models.check` refuses such a file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes the ONNX files of an export, and says under which names and how each is compared."""
+"""Writes the ONNX files of an export, and returns each as an artefact to compare with Keras."""
 
 from __future__ import annotations
 
@@ -60,6 +60,8 @@ def write_onnx(
 ) -> list[Artefact]:
     """Writes the ONNX files of an export.
 
+    The files are:
+
     - the models of the plan;
     - `encoder.onnx` and `decoder_step.onnx`, for people with a search of their own;
     - with `int8`, each of these in 8 bits, as `*.int8.onnx`.
@@ -73,7 +75,7 @@ def write_onnx(
         origin: further metadata for every file about where it comes from, as JSON types.
 
     Returns:
-        The artefacts that must equal Keras: all but the 8-bit ones.
+        The artefacts whose outputs must equal those of Keras, which are all but the 8-bit models.
 
     Raises:
         ExportError: If something in the model or the search has no ONNX form, or if `int8` is set

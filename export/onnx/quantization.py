@@ -1,4 +1,4 @@
-"""Quantises models to 8 bits: weights as int8, a quarter of the size, integer products.
+"""Quantises models to 8 bits: int8 weights in a quarter of the space, and integer products.
 
 onnxruntime's own quantiser leaves products inside loops alone unless told otherwise, scales whole
 matrices rather than columns, and knows no recurrent layer but a plain LSTM. This one works on the
@@ -27,15 +27,15 @@ from keras_s2s.export.onnx.parts import ModelParts
 
 DOMAIN = "com.microsoft"
 OPERATORS = {(DOMAIN, "DynamicQuantizeMatMul"), (DOMAIN, "DynamicQuantizeLSTM")}
-PRODUCT, STORED = 63, 127  # largest |q| of weights in 8-bit products, and of weights only stored so
+PRODUCT, STORED = 63, 127  # largest |q| of weights in products, and of weights that are only stored
 LEAST = 1024  # weights with fewer elements stay in float32
 
 
 def quantized(parts: ModelParts) -> ModelParts:
     """Returns the encoder and the step with products, embeddings and LSTMs in 8 bits.
 
-    GRUs are only stored in 8 bits: onnxruntime (1.32) has no GRU that computes in them, so its
-    weights are converted to float32 when it runs.
+    The weights of a GRU are only stored in 8 bits and are converted to float32 when the model runs,
+    because onnxruntime (1.32) has no GRU that computes in 8 bits.
     """
     return replace(parts, encoder=quantized_model(parts.encoder), step=quantized_model(parts.step))
 
@@ -63,6 +63,8 @@ def quantized_model(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _Quantizer:
+    """Replaces float32 weights of a graph by 8-bit ones, in place. Call `run` once."""
+
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.graph = graph
         self.weights = {
@@ -120,7 +122,7 @@ class _Quantizer:
         )
 
     def _bias(self, name: str, width: int) -> onnx.NodeProto | None:
-        """Returns the addition of a constant row, if that is all that reads a product."""
+        """Returns the addition of a constant row to a product, if only the addition reads it."""
         readers = self.readers.get(name, [])
         if name in self.results or len(readers) != 1 or readers[0].op_type != "Add":
             return None

@@ -62,21 +62,21 @@ def ids_graph(translator: Translator, name: str, search: Search) -> IdsGraph:
 
 
 def onnx_text_spec(translator: Translator) -> TextSpec:
-    """Declares a text-to-text model, with every output that a page needs to show a search."""
+    """Declares a text-to-text model, with all outputs that explain a translation."""
     spec = spec_of_text(translator)
     search = translator.search
     composed = is_composed(search)
     hypotheses = HYPOTHESES if composed else Axis("n_best", search.n_best)
     target = TARGET if composed else Axis("target_length", search.max_length)
-    of_ids = {value.name: value for value in spec_of_ids(translator, "", search).outputs}
+    ids_outputs = {value.name: value for value in spec_of_ids(translator, "", search).outputs}
     return replace(
         spec,
         inputs=(*spec.inputs, *(_controls(search) if composed else ())),
         outputs=(
             *spec.outputs,
             Value("translations", "string", (BATCH, hypotheses), "The n-best list, best first."),
-            replace(of_ids["scores"], axes=(BATCH, hypotheses)),
-            replace(of_ids["output_lengths"], name="lengths", axes=(BATCH, hypotheses)),
+            replace(ids_outputs["scores"], axes=(BATCH, hypotheses)),
+            replace(ids_outputs["output_lengths"], name="lengths", axes=(BATCH, hypotheses)),
             Value(
                 "source_tokens",
                 "string",

@@ -7,6 +7,6 @@
 - `report`: the result of a parity run, as records and as JSON.
 - `quality`: size, speed and scores of an int8 model beside those of its float32 model.
 - `expectation`: the artefacts, inputs and expected outputs of an export, kept beside it.
-- `record`: the file that keeps them, and whether a folder has it.
+- `record`: the name of the file with the expectation, and the check that a folder has it.
 - `verification`: verifies an exported folder again with the help of that file.
 """

@@ -1,9 +1,9 @@
 """Compares exported artefacts with Keras, output for output.
 
-Every artefact runs from its file: a SavedModel as a server loads it, an ONNX model in a program
-that never imports TensorFlow. Tokens and texts must be equal, and scores and attention weights must
-agree within `TOLERANCE`. The batches differ in size, in composition and in length from those that
-the graphs were traced with.
+Every artefact runs from its file. A SavedModel runs as a server loads it, and an ONNX model runs in
+a program that never imports TensorFlow. Tokens and texts must be equal, and scores and attention
+weights must agree within `TOLERANCE`. The batches differ in size, in composition and in length from
+those that the graphs were traced with.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from keras_s2s.export.specs.signatures import spec_of_ids, spec_of_text
 from keras_s2s.export.specs.spec import IdsSpec, TextSpec
 from keras_s2s.translation.translator import Translator
 
-BATCHES = 256  # at most, of each size
-# Relative for scores above one. Sums over a sentence were seen to differ by some 1e-6.
+BATCHES = 256  # the largest number of batches of each size
+# The tolerance is relative for scores above one. Sums over a sentence differed by some 1e-6.
 TOLERANCE = 1e-4
 SEED = 0
 

@@ -1,7 +1,7 @@
 """The expectation of an export: its artefacts, their inputs, and the outputs that Keras gave.
 
-It is kept beside the export. With it, an exported folder can be verified again on another machine,
-without the model.
+The expectation is a file in the exported folder. With this file, the folder can be verified again
+on another machine, without the model.
 """
 
 from __future__ import annotations

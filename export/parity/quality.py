@@ -1,4 +1,4 @@
-"""What an int8 model gains and loses: its size, speed and scores beside those of float32."""
+"""Measures an int8 model: its size, speed and scores beside those of the float32 model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The record of an export: the file by which its folder is verified.
 
-`expectation` writes and reads the record. This module tells whether a folder has one, and imports
-nothing else for it.
+`expectation` writes and reads the record. This module only says whether a folder has one, so that
+the check imports nothing else of the library.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from keras_s2s.export.specs.signatures import spec_of_text
 from keras_s2s.text import valid_text
 from keras_s2s.translation.translator import Translator
 
-LEAST = 100  # ordinary sentences; random ones are added up to this number
+LEAST = 100  # number of ordinary sentences, up to which random ones are added
 
-# Texts that reach a server sooner or later. The last one is bytes that are not valid UTF-8, as
-# Python spells them.
+# These are texts that reach a server sooner or later. The last one holds bytes that are not valid
+# UTF-8, as Python spells them.
 AWKWARD = (
     "",
     " ",

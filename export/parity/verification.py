@@ -1,4 +1,4 @@
-"""Verifies an exported folder again: everything that was proven when it was exported.
+"""Verifies again everything that was proven about a folder when it was exported.
 
 Verification needs no Keras model, because the folder holds the inputs and the outputs that Keras
 gave. With the model, it also compares the outputs that Keras gives now.
@@ -34,7 +34,7 @@ def verify_export(
 
     1. With a translator, the outputs that Keras gives now are compared with those it gave.
     2. The operators and attributes of every SavedModel are checked against a version of TensorFlow
-       Serving, and its warm-up requests are replayed.
+       Serving, and the warm-up requests of every SavedModel are replayed.
     3. Every artefact runs in every runtime on the stored inputs, in batches of 1, 7 and 32 and of
        other shapes. Its outputs are compared with those that Keras gave.
 

@@ -107,10 +107,10 @@ def export_translator(
     2. `onnx/`, with `model.onnx` from text to text, `model.ids.onnx` from ids to ids, both with the
        translator's own search, and further models; see `onnx.files.write_onnx`.
     3. `triton/`, a model repository with `model.onnx`.
-    4. `parity.json`, every comparison of every artefact with Keras, with versions and machine;
-       `parity.md`, the same for people; and `parity.expected.json`, the inputs and the outputs that
-       Keras gave for them, with which `verify_export` compares again.
-    5. `README.md`, which says how to run this model, with its names, an example, and how long
+    4. `parity.json`, which holds every comparison of every artefact with Keras, the versions and
+       the machine; `parity.md`, the same as a page to read; and `parity.expected.json`, the inputs
+       and the outputs that Keras gave for them, with which `verify_export` compares again.
+    5. `README.md`, which says how to run this model by its names, with an example and the time that
        batches took on this machine.
 
     Everything is written and proven in a temporary folder inside OUTPUT and renamed into place at
@@ -128,8 +128,8 @@ def export_translator(
             translator's own beam search, or 5 for any other search.
         server: the oldest version of TensorFlow Serving that must load the SavedModel. Operators
             that it lacks are refused.
-        sentences: texts for the comparison with Keras. Random ones are added up to 100. Awkward
-            ones are always added: empty, over-long, bytes that are not valid UTF-8.
+        sentences: texts for the comparison with Keras. Random texts are added until there are 100.
+            Awkward texts are always added: empty, over-long, bytes that are not valid UTF-8.
         quantize: 'int8' to write each ONNX model in 8 bits too.
         references: one reference translation for each of the sentences, for scoring the int8 model.
         int8_drop: points of BLEU, or of exact match in percent, that int8 may lose; infinity for no
@@ -238,7 +238,7 @@ def _write(
 
 
 def _write_served(plan: ExportPlan, runtimes: Runtimes, tell: Progress) -> list[Artefact]:
-    """Writes the SavedModel; its artefacts are its signatures, each in every runtime."""
+    """Writes the SavedModel, and returns each signature in each runtime as an artefact."""
     folder = runtimes.folder / plan.path
     tell("Writing the SavedModel")
     folder.parent.mkdir(parents=True)
@@ -261,7 +261,7 @@ def _write_onnx(
     int8: bool,
     origin: Mapping[str, Any],
 ) -> list[Artefact]:
-    """Writes the ONNX models; their artefacts are all models but those in int8."""
+    """Writes the ONNX models, and returns all but those in int8 as artefacts."""
     from keras_s2s.export.onnx.files import write_onnx
 
     folder = temporary / "onnx"
@@ -281,12 +281,12 @@ def _describe(
     tasks: Mapping[str, Task],
     tell: Progress,
 ) -> None:
-    """Writes the files about a proven export: its report, its expectation and its README."""
+    """Writes the files that describe a proven export: report, expectation and README."""
     folder = runtimes.folder
     _write_report(parity, folder / REPORT)
     (folder / SUMMARY).write_text(parity_markdown(parity), encoding="utf-8")
     write_expected(folder / EXPECTED, artefacts, tasks, plan.server)
-    tell("Timing what was exported")
+    tell("Timing the exported models")
     write_readme(plan, runtimes, parity, tasks)
 
 

@@ -64,7 +64,7 @@ def model_name(output: Path, name: str | None) -> str:
         name: the name that the caller gave, or None.
 
     Raises:
-        ValueError: If the name has other characters than a model's name may have.
+        ValueError: If the name has characters that a model's name may not have.
     """
     if name is None:
         name = output.resolve().name

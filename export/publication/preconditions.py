@@ -37,8 +37,8 @@ def check_settings(translator: Translator) -> None:
         translator: the translator to export.
 
     Raises:
-        ValueError: If its search draws at random, or if it replaces unknown words or chooses among
-            hypotheses.
+        ValueError: If the translator's search draws at random, or if the translator replaces
+            unknown words or chooses among hypotheses.
     """
     if translator.search.needs_noise:
         raise ValueError(

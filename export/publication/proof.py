@@ -57,7 +57,7 @@ def run_parity(
     translator = plan.translator
     begin = time.monotonic()
     texts = parity_sentences(translator, sentences)
-    tell("Running Keras for what must be equal")
+    tell("Running Keras for the expected outputs")
     names = {artefact.task for artefact in artefacts if artefact.task is not None}
     tasks = tasks_of(plan, texts, {SERVED_TASKS[TEXT], *names})
     comparisons = compare(translator, artefacts, texts, tell, tasks)
@@ -76,7 +76,7 @@ def measure_int8(
     sentences: Sequence[str] | None,
     references: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """Measures what the int8 model from text to text gains and loses; see `compare_quality`.
+    """Measures size, speed and quality of the int8 text model with `compare_quality`.
 
     Args:
         folder: the folder of the ONNX models.

@@ -1,7 +1,7 @@
 """Describes exported artefacts: where each is, what runs it, and how to run its file.
 
-A SavedModel runs in this process's TensorFlow, an ONNX model in a separate process that never
-imports TensorFlow. Other ways to run them are in `runtimes`.
+A SavedModel runs in this process's TensorFlow, and an ONNX model runs in a separate process that
+never imports TensorFlow. Other ways to run them are in `runtimes`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from keras_s2s.export.specs.arrays import Arrays, Encode, as_valid
 from keras_s2s.export.specs.spec import IdsSpec, TextSpec
 from keras_s2s.search import Search
 
-BATCH_SIZES = (1, 7, 32)  # at which an artefact is compared with Keras
+BATCH_SIZES = (1, 7, 32)  # the batch sizes of the comparison with Keras
 RUNNER = Path(__file__).with_name("runner.py")
 
 Run = Callable[[Sequence[Arrays]], Sequence[Arrays]]
@@ -56,11 +56,11 @@ class Artefact(NamedTuple):
             fails.
         ids: name and search of a graph from ids to ids; None for a graph from text to text.
         encode: function from Python strings to the arrays that the runtime takes.
-        task: name of one of the caller's own tasks, for a graph that is neither of these.
-        origin: where the artefact is and what runs it, so that it can be run again; None for one
-            that was made by hand.
-        sizes: the batch sizes at which it is compared.
-        takes_nothing: whether it accepts an empty batch.
+        task: name of one of the caller's own tasks, for a graph of another kind.
+        origin: where the artefact is and what runs it, so that it can be run again; None for an
+            artefact that was made by hand.
+        sizes: the batch sizes at which the artefact is compared.
+        takes_nothing: whether the artefact accepts an empty batch.
         spec: the declaration of an artefact that declares more than a SavedModel does.
     """
 

@@ -22,7 +22,7 @@ import numpy as np
 from keras_s2s.export.errors import ExportError
 
 SIZES = (1, 8, 32)
-# Each batch runs at least `LEAST` and at most `MOST` times, and stops in between after `SECONDS`.
+# Each batch runs at least `LEAST` and at most `MOST` times. In between, it stops after `SECONDS`.
 LEAST, MOST, SECONDS = 5, 50, 1.0
 
 

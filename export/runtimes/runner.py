@@ -6,10 +6,10 @@ translates line by line; a model with SentencePiece needs onnxruntime-extensions
 an example of how to write your own search around `encoder.onnx` and `decoder_step.onnx`.
 
 The comparison with Keras starts this file as a separate process, since TensorFlow and
-onnxruntime-extensions crash in one process. It then reads `{"model": path, "batches": [{input name:
-rows}]}` from standard input, with the path of the step as `"step"` for a pair, and writes
-`{"batches": [{output name: rows}], "packages": {name: version}}`. So nothing here imports the rest
-of the library.
+onnxruntime-extensions crash in one process. Without arguments, this file reads `{"model": path,
+"batches": [{input name: rows}]}` from standard input, with the path of the step as `"step"` for a
+pair, and writes `{"batches": [{output name: rows}], "packages": {name: version}}`. So nothing here
+imports the rest of the library.
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ class Pair:
         """
         names = [value.name for value in self.encoder.get_outputs()]
         values = dict(zip(names, self.encoder.run(None, inputs), strict=True))
-        read = {value.name for value in self.step.get_inputs()}
+        step_inputs = {value.name for value in self.step.get_inputs()}
         rows = len(inputs["input_ids"])
         ids = np.full((rows, 1, self.max_length), self.pad_id)
         lengths, scores = np.zeros((rows, 1), np.int64), np.zeros((rows, 1), np.float32)
         tokens = np.full(max(rows, 1), self.start_id)  # an empty batch is encoded as one row
         live = np.ones(rows, bool)
         for t in range(self.max_length if rows else 0):
-            feeds = {name: values[name] for name in read if name != "tokens"}
+            feeds = {name: values[name] for name in step_inputs if name != "tokens"}
             names = [value.name for value in self.step.get_outputs()]
             arrays = self.step.run(None, {"tokens": tokens, **feeds})
             outputs = dict(zip(names, arrays, strict=True))

@@ -39,7 +39,7 @@ class Runtime(abc.ABC):
     """A runtime for the artefacts below a folder, which keeps them open until `close`.
 
     Args:
-        runtimes: the runtimes of that folder, of which this is one.
+        runtimes: the runtimes of that folder, among which this is one.
     """
 
     encode: Encode  # function from Python strings to the arrays that the runtime takes

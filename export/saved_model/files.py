@@ -1,7 +1,7 @@
 """Writes and loads SavedModels that a stock TensorFlow Serving can load.
 
-The folder around a SavedModel is the work of `version`, its publication that of `publication`, and
-the files beside it that of `serving`.
+`version` writes the folder around a SavedModel, `serving` writes the files beside that folder, and
+`publication` moves them into place.
 """
 
 from __future__ import annotations

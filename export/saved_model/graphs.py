@@ -48,15 +48,15 @@ class ServedGraph(tf.Module):
         self.source = translator.source_tokenizer.module()
         self.target = translator.target_tokenizer.module()
         # A plain SavedModel does not track Keras models, so their variables are attributes here.
-        # They must be TensorFlow's own variables. Of Keras' variables TensorFlow would save copies
-        # under other names and restore those; a server would then find the variables that the graph
-        # reads uninitialised, although everything works in Python.
+        # They must be TensorFlow's own variables. TensorFlow would save copies of Keras' variables
+        # under other names, and restore the copies. In a server, the variables that the graph reads
+        # would then have no values, although everything works in Python.
         self.weights = [variable.value for variable in translator.model.variables]
-        on_ids = ids_function(translator, translator.search, plan.ids)
+        ids_to_ids = ids_function(translator, translator.search, plan.ids)
         bodies: dict[str, Callable[..., Outputs]] = {
             TEXT: self._translation,
             BEAM: lambda text: self._beam(plan.beam, text),
-            IDS: lambda input_ids, input_lengths: _finite(on_ids(input_ids, input_lengths)),
+            IDS: lambda input_ids, input_lengths: _finite(ids_to_ids(input_ids, input_lengths)),
             ALIGNMENTS: self._alignments,
         }
         self.functions = {

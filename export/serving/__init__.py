@@ -1,8 +1,8 @@
-"""TensorFlow Serving: the files that it reads beside a SavedModel, and the rules it serves by.
+"""The files that TensorFlow Serving reads beside a SavedModel, and the rules it serves by.
 
 Everything here that runs a SavedModel does so through TensorFlow's C API, as a server does, in a
-process that never imports TensorFlow. So no module here imports it, except inside functions that
-only the exporting process calls.
+process that never imports TensorFlow. So no module here imports TensorFlow, except inside functions
+that only the exporting process calls.
 
 - `configuration`: writes batching parameters, the list of served models, and monitoring.
 - `warmup`: writes and reads the requests that a server runs before a model is available.

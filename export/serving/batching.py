@@ -21,7 +21,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Batcher:
-    """Runs requests that meet as one batch, and returns to each its own part of the outputs.
+    """Runs the requests that meet in one batch, and returns to each its part of the outputs.
 
     Args:
         session: the session that runs a batch.
@@ -46,7 +46,8 @@ class Batcher:
         """Runs the requests that met, and returns the outputs of each.
 
         Raises:
-            StatusError: If a server would refuse the batch; it is the answer to all requests.
+            StatusError: If a server would refuse the batch; the error is the answer to all its
+            requests.
         """
         sizes = [batch_size(request) for request in requests]
         rows = sum(sizes)
@@ -112,7 +113,7 @@ def batch_size(request: Arrays) -> int:
 
 
 def padded(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Pads an array at its ends with its own first element, up to a shape except for its rows.
+    """Pads all axes but the first up to a shape, at their ends, with the array's first element.
 
     Raises:
         StatusError: If the array holds no element to pad with.

@@ -1,4 +1,4 @@
-"""Calls TensorFlow's C API through ctypes, where Python's TensorFlow is never imported.
+"""Calls TensorFlow's C API through ctypes, without importing Python's TensorFlow.
 
 The libraries are the shared objects of an installed wheel, or of one that was only unpacked.
 `session` runs SavedModels with them.
@@ -28,8 +28,8 @@ DTYPES: dict[int, type[np.generic]] = {
 CODES = {np.dtype(kind): code for code, kind in DTYPES.items()}
 _STRING_SIZE = 24  # bytes of a TF_TString
 
-# The folder of TensorFlow Text's operator libraries in its wheel. A library is called here by its
-# file's name without the leading underscore. A server holds only those of its own version.
+# The folder of TensorFlow Text's operator libraries in its wheel. The name of a library is its
+# file's name without the leading underscore. A server holds only the libraries of its own version.
 TEXT_LIBRARIES = "tensorflow_text/python/ops"
 
 
@@ -80,7 +80,7 @@ class Library:
             such as 'trimmer_ops'.
 
     Attributes:
-        version: version of that TensorFlow.
+        version: the version of TensorFlow.
     """
 
     def __init__(self, site: Path | None = None, leave_out: Iterable[str] = ()) -> None:

@@ -15,7 +15,7 @@ BATCHING = "batching_params.pbtxt"
 MODELS = "models.config"
 MONITORING = "monitoring.config"
 
-BATCH_SIZES = (1, 2, 4, 8, 16, 32)  # a merged batch is filled up to the next of these sizes
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)  # a merged batch is filled up to the next larger of these
 ROOT = "/models"  # path of the exported serving/ inside the server's container
 LABEL = "stable"
 METRICS = "/monitoring/prometheus/metrics"

@@ -1,9 +1,9 @@
-"""Declares the protocol buffers of TensorFlow and its server, in the fields needed here.
+"""Declares the protocol buffers of TensorFlow and its server that this library reads or writes.
 
 TensorFlow's package holds classes for its own messages, and `tensorflow-serving-api` holds those of
-the server. The process that serves a SavedModel must not import the first, and this library does
-without the second. So `google.protobuf` makes classes out of the fields declared here, which skip
-all other fields.
+the server. The process that serves a SavedModel must not import the first package, and this library
+does without the second. So `google.protobuf` makes classes out of the fields declared here. The
+classes skip all other fields.
 """
 
 from __future__ import annotations

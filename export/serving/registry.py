@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from keras_s2s.export.errors import ExportError
 from keras_s2s.export.serving.c_api import TEXT_LIBRARIES, Library
 
-TARGET = "2.20"  # the server that an export is for unless another is named
+TARGET = "2.20"  # the server that an export is made for unless the caller names another
 NEWEST = (2, 21)  # the newest server whose operators are known
 
 # The first server that has each operator of TensorFlow Text. Sources: the version of Text that each
@@ -97,17 +97,19 @@ def check_operators(folder: Path, server: str = TARGET) -> None:
 
 def missing_operators(saved_model: bytes, server: str = TARGET) -> list[str]:
     """Returns a phrase for each operator that a serialized SavedModel needs and a server lacks."""
-    known = operators(server)
-    missing = set()
+    available = operators(server)
+    phrases = set()
     for use in operators_in(saved_model):
-        lacking = [name for name in use.attributes if name == MUST_COMPILE]
-        if use.operator.startswith(NOT_SERVED) or use.operator not in known:
-            missing.add(use.operator)
+        lacking_attributes = [name for name in use.attributes if name == MUST_COMPILE]
+        if use.operator.startswith(NOT_SERVED) or use.operator not in available:
+            phrases.add(use.operator)
             continue
-        attributes = known[use.operator]
-        lacking += [name for name in use.attributes if name[:1] != "_" and name not in attributes]
-        missing.update(f"{use.operator} with the attribute {name}" for name in lacking)
-    return sorted(missing)
+        attributes = available[use.operator]
+        lacking_attributes += [
+            name for name in use.attributes if name[:1] != "_" and name not in attributes
+        ]
+        phrases.update(f"{use.operator} with the attribute {name}" for name in lacking_attributes)
+    return sorted(phrases)
 
 
 @functools.cache
@@ -115,17 +117,17 @@ def operators(server: str = TARGET) -> dict[str, frozenset[str]]:
     """Returns the attributes of every operator of a server, by the operator's name."""
     version = check_server(server)
     lists = _lists()
-    known: dict[str, list[str]] = {}
+    attributes_of: dict[str, list[str]] = {}
     for name, changes in lists["tensorflow"].items():  # oldest first
         if _number(name) <= version:
-            known |= changes["added"]
+            attributes_of |= changes["added"]
             for removed in changes["removed"]:
-                del known[removed]
+                del attributes_of[removed]
     since = {name: first for first, names in TEXT_SINCE.items() for name in names}
     for name, attributes in lists["tensorflow_text"].items():
         if _number(since.get(name, TEXT_OTHERWISE)) <= version:
-            known[name] = attributes
-    return {name: frozenset(attributes) for name, attributes in known.items()}
+            attributes_of[name] = attributes
+    return {name: frozenset(attributes) for name, attributes in attributes_of.items()}
 
 
 def operators_in(saved_model: bytes) -> Iterator[Use]:
@@ -183,7 +185,7 @@ def _text(version: tuple[int, ...]) -> str:
 
 
 def _write_lists(sites: Sequence[str]) -> None:
-    """Prints the lists of the TensorFlow in each folder, each read in a process of its own."""
+    """Prints the operators of the TensorFlow in each folder, each read in its own process."""
     contents = [
         json.loads(
             subprocess.check_output(
@@ -206,7 +208,7 @@ def _write_lists(sites: Sequence[str]) -> None:
 
 
 def _read_one(site: Path) -> None:
-    """Prints the operators of the TensorFlow in a folder, and apart from them those of its Text."""
+    """Prints the operators of the TensorFlow in a folder, and separately those of its Text."""
     text_libraries = [path.stem.removeprefix("_") for path in (site / TEXT_LIBRARIES).glob("_*.so")]
     library = Library(site, leave_out=text_libraries)
     core = library.operators()

@@ -175,7 +175,7 @@ def _check_names(
 
 
 def read_signatures(meta_graph: bytes) -> dict[str, Signature]:
-    """Returns the signatures of a serialized MetaGraphDef, except the one that initialises it."""
+    """Returns the signatures of a serialized MetaGraphDef, except that of its initialisation."""
     return {
         name: Signature(_tensor_infos(signature.inputs), _tensor_infos(signature.outputs))
         for name, signature in MetaGraphDef.FromString(meta_graph).signature_def.items()

@@ -20,7 +20,7 @@ from keras_s2s.export.serving.messages import PredictionLog
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 LIMIT = 1000  # largest number of records that a server accepts
-BUFFER = 2**18  # bytes read at a time, TensorFlow's own choice, which it would log if left to it
+BUFFER = 2**18  # bytes read at a time; TensorFlow would choose the same number and log it
 
 
 class Request(NamedTuple):
@@ -65,7 +65,7 @@ def write_warmup(folder: Path, model: str, requests: Sequence[Request]) -> Path:
 
 
 def read_warmup(folder: Path) -> list[Request]:
-    """Reads the requests of a version folder; without a file there are none.
+    """Reads the requests of a version folder. A folder without the file has no requests.
 
     Raises:
         ValueError: If a record is damaged or is not a predict request.

@@ -1,7 +1,7 @@
 """The inputs and outputs of an exported graph, and the check that one call is as declared.
 
-A declaration gives a graph its TensorFlow signature, names and axes of an ONNX file, the checks of
-the arrays that a runtime returns, and its table in the documentation.
+A graph's TensorFlow signature, the names and axes of its ONNX file, the checks of the arrays that a
+runtime returns, and its table in the documentation all derive from its declaration.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Declaration:
 
     Attributes:
         name: name of the graph.
-        meaning: one sentence for the file and the documentation.
+        meaning: one sentence that describes the graph in the file and in the documentation.
         inputs: the inputs in their order.
         outputs: the outputs in their order.
     """

@@ -1,7 +1,8 @@
-"""The plan of an export: which graphs it will hold, decided once.
+"""The plan of an export, which decides once which graphs the export will hold.
 
-The plan is made as soon as the preconditions hold. Whoever writes, compares or describes the export
-receives it, so nobody asks the translator again what a graph declares or how it searches.
+The plan is made as soon as the preconditions hold. The functions that write, compare and describe
+the export all receive it, so that none of them has to ask the translator again what a graph
+declares or how it searches.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from keras_s2s.system.checks import check_optional_size
 from keras_s2s.text import Tokenizer
 from keras_s2s.translation.translator import Translator
 
-TEXT = "serving_default"  # what a server runs when a request names no signature
+TEXT = "serving_default"  # the signature of a request that names none
 BEAM = "beam"
 IDS = "ids"
 ALIGNMENTS = "alignments"

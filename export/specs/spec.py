@@ -92,7 +92,7 @@ class IdsSpec(GraphSpec):
         return self.inputs[0].dtype
 
     def sample(self, batch: int, source_length: int, seed: int) -> dict[str, np.ndarray]:
-        """As `GraphSpec.sample`; random ids, not padding, fill each row behind its end."""
+        """Returns random inputs; random ids, not padding, fill each row behind its end."""
         rows = self._rows(batch, source_length, seed)
         dtype = np.dtype(self.dtype)
         lengths = np.array([len(row) for row in rows], dtype)
@@ -108,7 +108,7 @@ class TextSpec(GraphSpec):
     """The declaration of a graph from text to text. Make one with `text_spec`."""
 
     def sample(self, batch: int, source_length: int, seed: int) -> dict[str, np.ndarray]:
-        """As `GraphSpec.sample`; `source_length` counts the ids that the text is decoded from."""
+        """Returns random texts; `source_length` counts the ids that the longest is decoded from."""
         rows = self._rows(batch, source_length, seed)
         texts = np.empty(batch, object)
         texts[:] = self.source_tokenizer.decode(rows)

@@ -45,7 +45,7 @@ class Value:
         name: the name in every format.
         dtype: the name of a dtype in `DTYPES`.
         axes: the axes, with the batch first.
-        meaning: one sentence for the file and the documentation.
+        meaning: one sentence that describes the value in the file and in the documentation.
         default: the value of an input that a caller leaves out; None for a required input and for
             an output.
 
@@ -112,7 +112,7 @@ class Value:
         ]
         if array.ndim != len(self.axes) or list(array.shape) != shape:
             axes = ", ".join(map(str, self.axes))
-            known = ", ".join(f"{name}={size}" for name, size in sizes.items()) or "any sizes"
-            return f"{self.name} must have the shape [{axes}] with {known}; got {array.shape}"
+            met_sizes = ", ".join(f"{name}={size}" for name, size in sizes.items()) or "any sizes"
+            return f"{self.name} must have the shape [{axes}] with {met_sizes}; got {array.shape}"
         sizes.update((axis.name, n) for axis, n in zip(self.axes, array.shape, strict=True))
         return None

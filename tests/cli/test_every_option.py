@@ -1,4 +1,4 @@
-"""Every option of every layer trains, saves, loads elsewhere, is symbolic, and in half precision.
+"""Every option of every layer trains, saves, loads elsewhere, is symbolic, and has half precision.
 
 The rows are in `designs`. What an option computes is tested where its module is tested.
 """

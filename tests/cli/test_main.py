@@ -1,3 +1,5 @@
+"""Tests of the command line: commands, options, printed lines, errors and exit codes."""
+
 import inspect
 import json
 import math

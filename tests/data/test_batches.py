@@ -1,4 +1,4 @@
-"""Batch plans: each pair once, within the limit, as many batches in every epoch, little padding."""
+"""Batch plans hold each pair once, keep the limit, pad little, and do so in every epoch."""
 
 import tracemalloc
 from typing import Any

@@ -1,4 +1,4 @@
-"""The real corpora: read whole, tokenised equally everywhere, and a short training that learns."""
+"""Real corpora are read whole and tokenised equally everywhere, and a short training learns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The corpus: its batches, what it refuses, and which epoch an iteration gives."""
+"""Tests of the corpus: its batches, its errors, and the epoch that an iteration gives."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The filter of a corpus: which pairs it counts as empty, too long or kept, and what it refuses."""
+"""Tests of the corpus filter: the pairs it counts as empty, too long or kept, and its errors."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,7 @@
-"""Training on several hosts: who has what of a batch, and that two processes train as one does.
+"""Several hosts share each batch, and two processes train as one process does.
 
-The processes are real ones, on one machine. They run on JAX, what their result is held against on
-TensorFlow too.
+The processes are real ones on one machine, and run on JAX. Their result is compared with that of
+one process, which runs on TensorFlow too.
 """
 
 import json

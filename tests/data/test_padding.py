@@ -1,4 +1,4 @@
-"""Padding: every id in its place, the pad id everywhere else."""
+"""Padding keeps every id in its place, and the pad id fills all other places."""
 
 import numpy as np
 import pytest

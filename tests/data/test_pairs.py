@@ -1,4 +1,4 @@
-"""Pairs of id lists against padding by hand, list by list."""
+"""Pairs of id lists equal padding by hand, list by list."""
 
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor

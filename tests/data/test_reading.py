@@ -1,4 +1,4 @@
-"""Lines and pairs of lines: what splits a line, what is refused and how the refusal reads."""
+"""Tests of lines and pairs of lines: what splits a line, what is refused, and the messages."""
 
 import io
 import re

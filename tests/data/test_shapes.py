@@ -1,4 +1,4 @@
-"""Bounded shapes: few of them, every batch fits, padding is counted, losses do not change."""
+"""Bounded shapes are few and fit every batch; padding is counted and does not change losses."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Vectors from a file land in the rows of their tokens; a bad file changes nothing."""
+"""Word vectors from a file reach the rows of their tokens, and a bad file changes nothing."""
 
 import keras
 import numpy as np

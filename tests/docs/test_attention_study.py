@@ -1,4 +1,4 @@
-"""The arithmetic behind docs/attention.md: state gradients, anti-diagonals, exact match, files."""
+"""Tests of the arithmetic behind docs/attention.md, from state gradients to exact match."""
 
 import json
 import os

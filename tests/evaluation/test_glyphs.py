@@ -1,4 +1,4 @@
-"""Token labels: everything can be seen and drawn, in the fonts that were promised."""
+"""Every token label can be seen and drawn, in the fonts that the library promises."""
 
 import unicodedata
 

@@ -1,3 +1,5 @@
+"""Tests of the metrics: their values, their signatures and their errors."""
+
 import functools
 from typing import get_args
 

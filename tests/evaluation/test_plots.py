@@ -1,4 +1,4 @@
-"""Plots: right cells under right names, readable at any size, complete files, nothing global."""
+"""Plots name their cells rightly, are readable at any size, and change no global state."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Callbacks that decode: the numbers of the scores, the budget, the weights, the order."""
+"""Tests of the callbacks that decode: their scores, their budget, the weights and the order."""
 
 from __future__ import annotations
 

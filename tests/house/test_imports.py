@@ -1,4 +1,4 @@
-"""Imports: the contracts of pyproject.toml are kept, and what stays unloaded until it is used.
+"""The import contracts of pyproject.toml hold, and packages are loaded only when they are used.
 
 Who may import whom stands in pyproject.toml, under `[tool.importlinter]`; `make imports` checks it.
 """

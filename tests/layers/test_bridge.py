@@ -1,4 +1,4 @@
-"""Bridges: from any encoder's state to any decoder's."""
+"""Bridges lead from any encoder's state to any decoder's state."""
 
 import json
 

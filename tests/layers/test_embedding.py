@@ -1,4 +1,4 @@
-"""How ids become vectors: scale, features, dropout of words and of numbers in training alone."""
+"""Tests of embeddings: scale, features, and dropout of words and numbers in training alone."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""The encoder is a NumPy stack of cells; padding changes nothing, reversal only the order."""
+"""The encoder is a NumPy stack of cells; padding changes nothing, and reversal only the order."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""The loop over time: order, direction, unknown sizes, gradients."""
+"""Tests of the loop over time: its order, its direction, unknown sizes and gradients."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What stacks are built from: widths, residuals, one cell a layer."""
+"""Tests of the parts of a stack: widths, residuals, and one cell for each layer."""
 
 import keras
 import pytest

@@ -1,7 +1,7 @@
-"""One model on several Keras backends: what one of them trained and saved, another decodes alike.
+"""A model that one Keras backend trained and saved gives the same outputs on another.
 
-The other backend runs in a process of its own, in its 32 bits as a user finds it, with warnings as
-errors.
+The other backend runs in a process of its own, computes in 32 bits as it does for a user, and turns
+warnings into errors.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""`fit` on several devices gives what one device gives."""
+"""`fit` on several devices gives the results of one device."""
 
 import os
 import subprocess

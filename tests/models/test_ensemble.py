@@ -1,4 +1,4 @@
-"""Ensembles: against NumPy, against one member, saved, exported."""
+"""Ensembles equal NumPy and, with one member, the model itself; they are saved and exported."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Inference models: batches that change nothing, controls as inputs, what is refused and when."""
+"""Tests of inference models: batches change nothing, controls are inputs, and errors come early."""
 
 import functools
 

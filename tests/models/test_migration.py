@@ -1,4 +1,4 @@
-"""The guide from TensorFlow Addons: its code runs, its table is whole; what the loader refuses."""
+"""The code of the guide from TensorFlow Addons runs, its table is whole, and the loader checks."""
 
 import ast
 import re

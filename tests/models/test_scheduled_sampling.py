@@ -1,4 +1,4 @@
-"""Scheduled sampling: the schedules' formulas, what is drawn, and what `fit` makes of it."""
+"""Tests of scheduled sampling: the formulas of schedules, the draws, and the effect on `fit`."""
 
 import math
 

@@ -1,7 +1,7 @@
 """Seq2Seq and InferenceModel as a Keras user meets them: compile, fit, predict, save, load, decode.
 
-Many of these run eagerly, where tracing a step would take longer than the step; what must also hold
-in a compiled step is tested once compiled.
+Many of these tests run eagerly, because tracing a step would take longer than the step. Facts that
+must also hold in a compiled step are tested once with a compiled step.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Steps over real tokens: loss, metrics and weights of Keras' own steps, with less work."""
+"""Steps over real tokens give the loss, metrics and weights of Keras' own steps with less work."""
 
 import os
 import subprocess

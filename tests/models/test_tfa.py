@@ -1,10 +1,12 @@
-"""Equality with TensorFlow Addons 0.23 itself: its outputs on random weights, read from fixtures.
+"""The outputs on random weights equal those of TensorFlow Addons 0.23, read from fixtures.
 
-`tests/fixtures/make_tfa_fixtures.py` wrote them, in float32 and in an environment of its own. The
-first half shows that the NumPy oracle reads the formulas as tfa does; the second half that ours do.
+`tests/fixtures/make_tfa_fixtures.py` wrote the fixtures, in float32 and in an environment of its
+own. The first half of the tests shows that the NumPy oracle computes what tfa computes; the second
+half shows the same of our layers.
 
-Two float32 programs that sum in different orders part by some 1e-7 per operation; numbers here are
-below 20 and pass through some tens of operations, hence 1e-5, relative and absolute.
+Two float32 programs that sum in different orders differ by some 1e-7 per operation. The numbers
+here are below 20 and pass through some tens of operations, so the tolerance is 1e-5, relative and
+absolute.
 """
 
 from typing import Any

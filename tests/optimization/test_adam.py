@@ -1,4 +1,4 @@
-"""FusedAdam: the numbers of Keras' Adam, whatever its settings."""
+"""FusedAdam gives the numbers of Keras' Adam, whatever its settings."""
 
 import doctest
 

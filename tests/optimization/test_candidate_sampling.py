@@ -1,4 +1,4 @@
-"""Candidates of a large vocabulary: distinct, a pure function of the seed, rightly expected."""
+"""Sampled ids are distinct, depend on the seed alone, and have the expected counts."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Learning rates by step: their formulas in NumPy, and inside an optimizer that is saved."""
+"""Learning rates equal their formulas in NumPy, and work in an optimizer that is saved."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The loss: the NumPy number, over real tokens only, whatever surrounds them."""
+"""The loss is the NumPy number over real tokens only, whatever surrounds them."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The moving average takes the place of the weights, exactly, and gives it back, exactly."""
+"""The moving average exactly replaces the weights, and exactly gives them back."""
 
 import keras
 import numpy as np

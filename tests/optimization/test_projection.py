@@ -1,4 +1,4 @@
-"""Output layer and loss over real tokens: sums and gradients are those of the whole logits."""
+"""Sums and gradients of output layer and loss over real tokens are those of the whole logits."""
 
 import doctest
 from itertools import product

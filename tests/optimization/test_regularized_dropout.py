@@ -1,4 +1,4 @@
-"""R-Drop: two passes of each batch, each with dropout of its own, that are to agree."""
+"""R-Drop runs each batch twice with different dropout, and makes both passes agree."""
 
 import doctest
 

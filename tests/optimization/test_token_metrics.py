@@ -1,4 +1,4 @@
-"""Metrics: exact over the tokens of an epoch, however they were batched."""
+"""Metrics are exact over the tokens of an epoch, however the tokens were batched."""
 
 import json
 

@@ -1,8 +1,8 @@
-"""NumPy oracle of the attention mechanisms, each from its paper's formula, in float64.
+"""NumPy oracle of the attention mechanisms, each written from its paper's formula in float64.
 
-One row, one step, one source position after the other. Nothing is carried on: each step gets the
-weights of all steps before it, and what is masked is never looked at. Options and weights are read
-off the layer. Nothing here imports Keras, and nothing is clever.
+The code goes through rows, steps and source positions one after the other. No state is carried on:
+each step gets the weights of all steps before it, and masked positions are never read. Options and
+weights come from the layer. Nothing here imports Keras, and nothing is clever.
 """
 
 import itertools
@@ -19,13 +19,13 @@ Options = dict[str, Any]
 
 
 def weights_of(layer: Any) -> Weights:
-    """Name to array. A layer's own weights come before those of its parts, and count."""
+    """Returns arrays by name; where names are equal, a layer's own weight takes precedence."""
     pairs = list(zip(layer.weights, layer.get_weights(), strict=True))
     return {variable.name: np.asarray(value, "float64") for variable, value in reversed(pairs)}
 
 
-# Scores: one query `(U,)` and the value `(M,)` at position `s`; `past` holds the weights `(S,)` of
-# all steps before.
+# A score takes one query `(U,)` and the value `(M,)` at position `s`; `past` holds the weights
+# `(S,)` of all steps before.
 
 
 def dot(o: Options, w: Weights, query: Array, value: Array, s: int, past: list[Array]) -> float:
@@ -45,7 +45,7 @@ def scaled_general(o: Options, w: Weights, query: Array, value: Array, s: int, p
 
 
 def concat(o: Options, w: Weights, query: Array, value: Array, s: int, past: Any) -> float:
-    """As Luong writes it, one matrix over the pair."""
+    """The score as Luong writes it, with one matrix over the pair."""
     both = np.concatenate([w["query_kernel"], w["values_kernel"]]).T
     return w["vector"][:, 0] @ np.tanh(both @ np.concatenate([query, value]))
 
@@ -86,11 +86,11 @@ SCORES: dict[str, Callable[..., Any]] = {
     "CoverageScore": coverage,
 }
 
-# Probability functions: the scores `(S,)`, where a weight is allowed, and the alignment before.
+# A probability function takes scores `(S,)`, the mask of allowed positions, and the last alignment.
 
 
 def on_allowed(function: Callable[[Array], Array]) -> Callable[..., Array]:
-    """A function of the allowed scores alone; zero elsewhere."""
+    """Applies a function to the allowed scores alone; the result is zero elsewhere."""
 
     def whole(o: Options, w: Weights, scores: Array, allowed: Array, before: Array) -> Array:
         found = np.zeros_like(scores)
@@ -106,7 +106,7 @@ def hardmax(scores: Array) -> Array:
 
 
 def sparsemax(scores: Array) -> Array:
-    """The nearest point of the simplex, by trying every support.
+    """The nearest point of the simplex, which is found by trying every support.
 
     On a support the nearest point of the plane Σp = 1 is p = z − τ with τ = (Σz − 1) / size. The
     nearest of those without a negative part is the nearest of all.
@@ -122,7 +122,7 @@ def sparsemax(scores: Array) -> Array:
 
 
 def monotonic(o: Options, w: Weights, scores: Array, allowed: Array, before: Array) -> Array:
-    """Goes on from each place where the last step may have stopped.
+    """The alignment of a step that goes on from each place where the last step may have stopped.
 
     Expected: a_j = p_j · Σ_{k ≤ j} a⁻_k · Π_{k ≤ l < j} (1 − p_l). Hard: from where it stopped, the
     first position with a score above 0.
@@ -147,7 +147,8 @@ PROBABILITIES: dict[str, Callable[..., Array]] = {
     "Monotonic": monotonic,
 }
 
-# Windows: the query `(U,)` of step `t`, the place of a token among the real ones, their number.
+# A window takes the query `(U,)` of step `t`, the place of a token among the real ones, and their
+# number.
 
 
 def local_monotonic(o: Options, w: Weights, query: Array, t: int, place: int, count: int) -> Any:
@@ -167,7 +168,8 @@ WINDOWS: dict[str, Callable[..., Any]] = {
     "LocalPredictiveWindow": local_predictive,
 }
 
-# Mechanisms: `(B, T, U)`, `(B, S, M)`, `(B, S)` to context `(B, T, C)` and weights `(B, T, S)`.
+# A mechanism turns `(B, T, U)`, `(B, S, M)`, `(B, S)` into context `(B, T, C)` and weights `(B, T,
+# S)`.
 
 
 def attend(mechanism: Any, query: Array, values: Array, mask: Array) -> tuple[Array, Array]:
@@ -189,7 +191,7 @@ def attention(layer: Any, query: Array, values: Array, mask: Array) -> tuple[Arr
 
 
 def _row(layer: Any, query: Array, values: Array, mask: Array) -> Array:
-    """One row with real tokens: `(T, U)`, `(S, M)`, `(S,)` to `(T, S)`."""
+    """The weights of one row with real tokens: `(T, U)`, `(S, M)`, `(S,)` to `(T, S)`."""
 
     def part(known: dict[str, Any], given: Any) -> Callable[..., Any]:
         options, weights = given.get_config(), weights_of(given)
@@ -226,7 +228,7 @@ def multi_head(layer: Any, query: Array, values: Array, mask: Array) -> tuple[Ar
     contexts, weights = [], []
     for i, head in enumerate(layer.members):
         part = slice(i * size, (i + 1) * size)
-        # The head attends over its keys; what it reads are its values.
+        # The head attends over its keys and reads its values.
         _, attended = attend(head, query @ w["query_kernel"][:, part],
                              values @ w["keys_kernel"][:, part], mask)  # fmt: skip
         contexts.append(attended @ (values @ w["values_kernel"][:, part]))

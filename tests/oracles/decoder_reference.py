@@ -1,6 +1,6 @@
-"""NumPy oracle of every design of encoder, bridge and decoder: one row, one step at a time.
+"""NumPy oracle of every design of encoder, bridge and decoder, one row and one step at a time.
 
-Options and weights are read off the layers; all that is computed is written here once more.
+Options and weights come from the layers; every computation is written here once more.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from oracles import reference
 from oracles.reference import Array, arrays, sigmoid, softmax
 
-EPSILON = 1e-3  # of layer normalisation, Keras' default and TensorFlow Addons'
+EPSILON = 1e-3  # the default of layer normalisation in Keras and TensorFlow Addons
 
 
 def normalized(x: Array, gain: Array, offset: Array) -> Array:
@@ -35,7 +35,7 @@ CELLS = {
 
 
 def block_step(block: Any, x: Array, extra: Array | None, state: Any) -> Any:
-    """x + LN(cell([x; extra])) and the new state; the residual and the norm may be absent."""
+    """Returns x + LN(cell([x; extra])) and the new state; residual and norm may be absent."""
     inputs = x if extra is None else np.concatenate([x, extra])
     state = CELLS[block.cell](inputs, state, arrays(block.recurrent))
     return finished(block, x, state[0]), state
@@ -51,7 +51,7 @@ def finished(block: Any, x: Array, y: Array) -> Array:
 
 
 def one_direction(layer: Any, cell: str, x: Array, mask: Array) -> tuple[Array, Any]:
-    """One row `(S, D)`: outputs `(S, U)`, the last one repeated where masked, and the state."""
+    """Returns outputs `(S, U)` of one row, the last repeated where masked, and the state."""
     state = tuple(np.zeros(size) for size in layer.state_sizes)
     outputs = []
     for t in range(len(x)):
@@ -62,7 +62,7 @@ def one_direction(layer: Any, cell: str, x: Array, mask: Array) -> tuple[Array, 
 
 
 def encode(encoder: Any, source_ids: Array, features: Array | None = None) -> Any:
-    """Values `(B, S, M)`, mask `(B, S)`, and per layer the tensors of the state."""
+    """Returns values `(B, S, M)`, mask `(B, S)`, and the tensors of the state for each layer."""
     values, rows = [], []
     for b, ids in enumerate(source_ids):
         x = arrays(encoder.embedding)[0][ids]
@@ -89,11 +89,11 @@ def encode(encoder: Any, source_ids: Array, features: Array | None = None) -> An
     return np.array(values), source_ids != encoder.pad_id, layers
 
 
-# Attention, one query. `before` is the alignment of the step before, None at the first.
+# Attention of one query. `before` is the alignment of the last step, and None at the first step.
 
 
 def attend(attention: Any, query: Array, values: Array, mask: Array, before: Any) -> Any:
-    """Context, weights, and what to hand on as `before`."""
+    """Returns context and weights, and the alignment that the next step takes as `before`."""
     members = getattr(attention, "members", None)
     if members is not None:
         before = before or [None] * len(members)
@@ -128,7 +128,7 @@ def monotonic(stop: Array, before: Array) -> Array:
 
 
 def decode(decoder: Any, target_ids: Array, state: Any, values: Array, mask: Array) -> Any:
-    """Logits `(B, T, V)`, the layers' last state, weights `(B, T, S)`, without dropout."""
+    """Returns logits `(B, T, V)`, last state and weights `(B, T, S)`, without dropout."""
     logits, finals, attended = [], [], []
     for b in range(len(target_ids)):
         row = [tuple(part[b] for part in layer) for layer in state]
@@ -185,7 +185,7 @@ def attentional_vector(decoder: Any, context: Array, hidden: Array) -> Array:
     if decoder.attention_vector == "concatenation":
         return both
     if decoder.attention_layer is None:
-        return both[:0]  # nothing reads it
+        return both[:0]  # nothing reads the vector
     activation = decoder.attention_activation or "tanh"
     functions = {"tanh": np.tanh, "linear": lambda x: x, "relu": lambda x: np.maximum(x, 0)}
     return functions[activation](both @ arrays(decoder.attention_layer)[0])
@@ -221,7 +221,7 @@ def dense_bridge(bridge: Any, inputs: Array) -> list[tuple[Array, ...]]:
 
 
 def masked_mean(values: Array, mask: Array) -> Array:
-    """Over the real positions; zeros where there are none."""
+    """Returns the mean over the real positions; zeros where there are none."""
     return np.array(
         [
             row[real].mean(axis=0) if real.any() else np.zeros(row.shape[-1])

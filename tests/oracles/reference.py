@@ -1,6 +1,7 @@
-"""NumPy oracles: what the modelling core must compute, written once more, row by row, step by step.
+"""NumPy oracles that compute once more what the modelling core must compute, step by step.
 
-Nothing here imports Keras or TensorFlow, and nothing is clever.
+The code goes row by row and step by step. Nothing here imports Keras or TensorFlow, and nothing is
+clever.
 """
 
 import itertools
@@ -30,7 +31,7 @@ def log_softmax(x: Array) -> Array:
 
 
 def lstm_cell(x: Array, state: tuple[Array, Array], weights: list[Array]) -> tuple[Array, ...]:
-    """One row, one step: `x` of `(D,)` and `(h, c)` of `(U,)` each to the new `(h, c)`."""
+    """One step of one row, from `x` `(D,)` and `(h, c)` of `(U,)` each to the new `(h, c)`."""
     kernel, recurrent_kernel, bias = weights
     h, c = state
     i, f, g, o = np.split(x @ kernel + h @ recurrent_kernel + bias, 4)
@@ -39,7 +40,7 @@ def lstm_cell(x: Array, state: tuple[Array, Array], weights: list[Array]) -> tup
 
 
 def gru_cell(x: Array, state: tuple[Array], weights: list[Array]) -> tuple[Array, ...]:
-    """One row, one step, the reset gate after the recurrent product."""
+    """One step of one row, with the reset gate after the recurrent product."""
     kernel, recurrent_kernel, (input_bias, recurrent_bias) = weights
     (h,) = state
     x_z, x_r, x_n = np.split(x @ kernel + input_bias, 3)
@@ -114,7 +115,7 @@ def arrays(layer: Any) -> list[Array]:
 
 
 def encode(encoder: Any, source_ids: Array) -> tuple[Array, Array, list[tuple[Array, ...]]]:
-    """Memory values `(B, S, M)`, mask `(B, S)`, and the state per layer, without dropout."""
+    """Returns values `(B, S, M)`, mask `(B, S)` and the state per layer, without dropout."""
     ids = source_ids[:, ::-1] if encoder.reverse_source else source_ids
     mask = ids != encoder.pad_id
     x = arrays(encoder.embedding)[0][ids]
@@ -137,7 +138,7 @@ def encode(encoder: Any, source_ids: Array) -> tuple[Array, Array, list[tuple[Ar
 def decode(
     decoder: Any, target_ids: Array, state: Any, values: Array, mask: Array
 ) -> tuple[Array, list[tuple[Array, ...]], Array]:
-    """Logits `(B, T, V)`, final state and weights `(B, T, S)`, without dropout.
+    """Returns logits `(B, T, V)`, final state and weights `(B, T, S)`, without dropout.
 
     Luong et al. (2015), eq. 5 and 6: a = tanh(Wc·[context; h]), logits = Ws·a + b.
     """
@@ -161,7 +162,7 @@ LogitsOf = Callable[[tuple[int, ...]], Array]
 
 
 class Hypothesis(NamedTuple):
-    """One whole sequence, the end token included."""
+    """A whole sequence, the end token included, with its log-probability and its score."""
 
     ids: tuple[int, ...]
     log_prob: float
@@ -169,17 +170,17 @@ class Hypothesis(NamedTuple):
 
 
 def gnmt(log_prob: float, length: int, weight: float) -> float:
-    """Wu et al. (2016), eq. 14."""
+    """The score of a hypothesis under the length penalty of Wu et al. (2016), eq. 14."""
     return log_prob / ((5 + length) / 6) ** weight
 
 
 def log_prob(logits_of: LogitsOf, ids: tuple[int, ...]) -> float:
-    """What the model gives to a whole sequence, by re-scoring it."""
+    """The log-probability that the model gives to a whole sequence, by scoring it again."""
     return float(sum(log_softmax(logits_of(ids[:t]))[ids[t]] for t in range(len(ids))))
 
 
 def greedy(logits_of: LogitsOf, max_length: int, end: int) -> Hypothesis:
-    """The most probable token each time; the end is forced at the last position."""
+    """Takes the most probable token each time; the end is forced at the last position."""
     ids: tuple[int, ...] = ()
     while not ids or ids[-1] != end:
         last = len(ids) == max_length - 1
@@ -188,14 +189,14 @@ def greedy(logits_of: LogitsOf, max_length: int, end: int) -> Hypothesis:
     return Hypothesis(ids, total, total)
 
 
-# From ids and their log-probability to a score.
+# A function from ids and their log-probability to a score.
 Rank = Callable[[tuple[int, ...], float], float]
 
 
 def _ranked(
     found: list[tuple[tuple[int, ...], float, float]], rank: Rank | float
 ) -> list[Hypothesis]:
-    """Best first: ids, log-probability, and the sum that is ranked by."""
+    """Returns hypotheses best first, out of ids, log-probability and the sum that ranks them."""
 
     def score(ids: tuple[int, ...], total: float) -> float:
         return rank(ids, total) if callable(rank) else gnmt(total, len(ids), rank)
@@ -207,7 +208,10 @@ def _ranked(
 def exhaustive(
     logits_of: LogitsOf, vocabulary: int, max_length: int, end: int, rank: Rank | float
 ) -> list[Hypothesis]:
-    """Every sequence that ends within `max_length`, best score first: GNMT's for a number."""
+    """Returns every sequence that ends within `max_length`, best score first.
+
+    If `rank` is a number, it is the weight of GNMT's length penalty.
+    """
 
     def sequences() -> Iterator[tuple[int, ...]]:
         others = [token for token in range(vocabulary) if token != end]
@@ -227,10 +231,11 @@ def beam(
     rank: Rank | float,
     choose: Callable[[tuple[int, ...], Array], Array] | None = None,
 ) -> list[Hypothesis]:
-    """Beam search in lists: the `width` best extensions; who takes the end keeps its place, frozen.
+    """Beam search in lists keeps the `width` best extensions; a finished one keeps its place.
 
-    No early stop: it goes on until every place is finished. `choose(ids, log_probs)` gives what is
-    added up to choose by, minus infinity for what may not be said.
+    There is no early stop: the search goes on until every place is finished. `choose(ids,
+    log_probs)` gives the numbers whose sum ranks the hypotheses, with minus infinity for forbidden
+    tokens.
     """
     live: list[tuple[tuple[int, ...], float, float]] = [((), 0.0, 0.0)]
     finished: list[tuple[tuple[int, ...], float, float]] = []
@@ -273,7 +278,7 @@ def cross_entropy(
 def smoothed_cross_entropy(
     labels: Array, logits: Array, smoothing: float, weights: Array | None = None, pad: int = 0
 ) -> float:
-    """As `cross_entropy`, against (1 − ε)·onehot + ε/V over all V entries."""
+    """The `cross_entropy` against (1 − ε)·onehot + ε/V over all V entries."""
     size = logits.shape[-1]
     total = count = 0.0
     for place in np.ndindex(labels.shape):
@@ -307,7 +312,7 @@ def accuracy(labels: Array, logits: Array, pad: int = 0) -> float:
 
 
 def numeric_gradient(f: Callable[[Array], float], x: Array, step: float = 1e-6) -> Array:
-    """Central differences of a scalar function, one coordinate at a time, in float64."""
+    """The central differences of a scalar function, one coordinate at a time, in float64."""
     gradient = np.zeros_like(x)
     for place in np.ndindex(x.shape):
         up, down = x.copy(), x.copy()

@@ -1,7 +1,8 @@
-"""NumPy oracle of `tfa.seq2seq`: mechanisms, attention wrapper, beam search, loss; in float64.
+"""NumPy oracle of `tfa.seq2seq` in float64: mechanisms, attention wrapper, beam search and loss.
 
-Written from the formulas, row by row and step by step, and itself tested against what TensorFlow
-Addons computed (tests/fixtures). Weights are dictionaries as the fixtures name them.
+The oracle is written from the formulas, row by row and step by step. It is itself tested against
+the results of TensorFlow Addons (tests/fixtures). Weights are dictionaries with the names of the
+fixtures.
 """
 
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ class Mechanism(NamedTuple):
     """One mechanism: its weights, and how scores become alignments.
 
     Attributes:
-        weights: named as in the fixtures; which of them there are says which score it is.
+        weights: named as in the fixtures; the names that are present tell which score it is.
         probability: 'softmax', 'hardmax', or a mode of monotonic attention.
     """
 
@@ -57,7 +58,7 @@ class Mechanism(NamedTuple):
 
 
 def monotonic(scores: Array, previous: Array, mode: str) -> Array:
-    """Walks along the memory: stops at `s` with chance `p_s` once it has reached it."""
+    """The alignment of a walk along the memory that stops at `s` with chance `p_s`."""
     if mode == "hard":
         p = (scores > 0) * np.cumsum(previous)
         return p * np.concatenate([[1], np.cumprod(1 - p)[:-1]])
@@ -83,7 +84,7 @@ def alignments(mechanism: Mechanism, query: Array, memory: Array, lengths: Array
 
 
 class State(NamedTuple):
-    """Decoder state of one row."""
+    """The decoder's state of one row."""
 
     cells: tuple[tuple[Array, ...], ...]
     attention: Array
@@ -99,7 +100,7 @@ class Wrapper(NamedTuple):
     output_attention: bool = True
 
     def numbered(self, name: str) -> list[Weights]:
-        """`cell.0.kernel`, … of `name='cell'`: one dictionary per number."""
+        """Returns a dictionary per number: those of `cell.0.kernel`, … for `name='cell'`."""
         found: list[Weights] = []
         while members := {
             key.removeprefix(f"{name}.{len(found)}."): value
@@ -115,7 +116,7 @@ class Wrapper(NamedTuple):
         return State(cells, np.zeros(width), tuple(m.initial(source) for m in self.mechanisms))
 
     def step(self, token: int, state: State, values: Array, length: int) -> tuple[Array, State]:
-        """Logits `(V,)` and the state after `token`."""
+        """Returns logits `(V,)` and the state after `token`."""
         x = np.concatenate([self.weights["embedding"][token], state.attention])
         cells = []
         for cell, before in zip(self.numbered("cell"), state.cells, strict=True):
@@ -142,7 +143,7 @@ class Wrapper(NamedTuple):
 
 
 class Beams(NamedTuple):
-    """What a beam search gives: `(B, T, K)`, and `(B, K)` for the last two."""
+    """The result of a beam search: arrays `(B, T, K)`, and `(B, K)` for the last two."""
 
     predicted_ids: Array
     step_ids: Array
@@ -165,11 +166,11 @@ def beam_search(
     coverage_weight: float,
     most_steps: int,
 ) -> Beams:
-    """tfa's search, its counting of lengths included.
+    """The beam search of tfa, its counting of lengths included.
 
-    A candidate that ends now is ranked by its length without the end token, one that ended before
-    by its length with it; coverage counts only for those that ended before. Rows go on until all
-    have finished, so a row's last order can depend on the others.
+    A candidate that ends now is ranked by its length without the end token, and one that ended
+    before by its length with the end token. Coverage counts only for candidates that ended before.
+    Rows go on until all have finished, so a row's last order can depend on the others.
     """
     rows = [
         _Row(wrapper, memory[b], lengths[b], cells[b], start, width) for b in range(len(memory))
@@ -237,7 +238,7 @@ class _Row:
                 ended = beam.finished or token == end
                 length = beam.length + (not beam.finished)
                 candidates.append((score, k, _Beam(token, state, total, ended, length, covered)))
-        candidates.sort(key=lambda x: -x[0])  # keeps the order of ties
+        candidates.sort(key=lambda x: -x[0])  # the sort keeps the order of ties
         best = candidates[: self.width]
         self.beams = [beam for _, _, beam in best]
         self.ids.append([beam.token for beam in self.beams])
@@ -245,11 +246,11 @@ class _Row:
         self.scores.append([score for score, _, _ in best])
 
     def traced(self, end: int) -> list[list[int]]:
-        """`(T, K)`: follows the parents back, then writes `end` after the first one.
+        """Returns ids `(T, K)`: follows the parents back, and writes `end` after the first end.
 
-        It starts where the row's longest beam ended. A row that was ranked anew after that, while
-        others went on, keeps the order of that step here, and the last order in `lengths` and
-        `log_probs`: those two then do not belong to the ids beside them.
+        The walk starts where the row's longest beam ended. A row may be ranked anew after that
+        step, while others go on. It then keeps the order of that step here, and has the last order
+        in `lengths` and `log_probs`, so these two do not belong to the ids beside them.
         """
         found = np.full((len(self.ids), self.width), end)
         for k in range(self.width):

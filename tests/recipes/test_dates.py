@@ -1,4 +1,4 @@
-"""Dates: every text means one day, the conventions hold, held-out days are unseen, seeds decide."""
+"""Every date text means one day, held-out days are unseen, and the seed decides everything."""
 
 import os
 import re

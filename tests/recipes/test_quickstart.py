@@ -1,3 +1,5 @@
+"""The quickstart trains, exports, verifies and plots a model of dates."""
+
 import io
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Recipes: what they say, what they refuse, and those that come with the project."""
+"""Tests of recipes: what they declare, what they refuse, and those that come with the project."""
 
 from __future__ import annotations
 

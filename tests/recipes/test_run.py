@@ -1,4 +1,4 @@
-"""A recipe from an empty folder to its table; what is finished stays, what was killed goes on."""
+"""A recipe runs from an empty folder to its table, keeps finished parts, and resumes others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The committed grapheme → phoneme translator: it loads, says words, and is what its card says."""
+"""The committed grapheme-to-phoneme translator loads, pronounces words, and is as its card says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Diverse beams: the groups in lists, and what they are with one group or without diversity."""
+"""Diverse beams equal groups in lists, and beam search for one group or without diversity."""
 
 import numpy as np
 import pytest

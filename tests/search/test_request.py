@@ -1,4 +1,4 @@
-"""Requests: lengths as a·S + b, the unknown token, and what does not go together."""
+"""Tests of requests: lengths as a·S + b, the unknown token, and options that exclude each other."""
 
 import numpy as np
 import pytest

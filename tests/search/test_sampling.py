@@ -1,4 +1,4 @@
-"""Sampling: frequencies against the exact distribution, seeds, forced and forbidden tokens."""
+"""Samples follow the exact distribution and the seed, with forced and forbidden tokens."""
 
 import json
 

@@ -1,6 +1,6 @@
-"""Search: readable words, exhaustive search, scores taken again, indifference to batch mates.
+"""Searches equal exhaustive search, scores are recomputed, and batch mates have no effect.
 
-No network here: a step reads logits from a table; see `tables`.
+These tests need no network: a step reads logits from a table; see `tables`.
 """
 
 import functools

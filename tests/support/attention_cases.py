@@ -22,19 +22,19 @@ from keras_s2s.layers.attention.monotonic import MODES
 from oracles import attention_reference
 from support.backends import gradients, product_sum
 
-# No padding, right padding, left padding, gaps, nothing at all.
+# The rows have no padding, right padding, left padding, gaps, and no token at all.
 MASK = np.array(
     [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [0, 0, 1, 1, 1], [1, 0, 1, 0, 1], [0, 0, 0, 0, 0]],
     bool,
 )
-# Options that keep a case small; a score that is not named here is made without.
+# Options that keep a case small; a score that is not named here has none.
 SMALL = {
     "concat": {"units": 3},
     "normalized_concat": {"units": 3},
     "location": {"units": 3, "filters": 2, "width": 3},
     "coverage": {"units": 3, "fertility": 2.0},
 }
-# Whatever function has modes is a case in each of them.
+# A probability function with modes is a case in each mode.
 PROBABILITY_CASES = {name: (name, {}) for name in PROBABILITIES if name != "monotonic"} | {
     f"monotonic_{mode}": ("monotonic", {"mode": mode}) for mode in MODES
 }
@@ -51,7 +51,7 @@ each_window = pytest.mark.parametrize("window", WINDOWS)
 
 
 def attention(score="dot", probability="softmax", window="no_window", dtype="float64", **kwargs):
-    """An `Attention` of the named parts, not built yet."""
+    """Makes an `Attention` of the named parts, which is not built yet."""
     kind, options = PROBABILITY_CASES[probability]
     return Attention(
         SCORES[score](dtype=dtype, **SMALL.get(score, {})) if isinstance(score, str) else score,
@@ -62,12 +62,12 @@ def attention(score="dot", probability="softmax", window="no_window", dtype="flo
     )
 
 
-def filled(mechanism, query_width=4, values_width=4, scale=0.8):
-    """The mechanism with random weights."""
+def with_random_weights(mechanism, query_width=4, values_width=4, scale=0.8):
+    """Gives random weights to a mechanism and returns it."""
     if not mechanism.built:
         mechanism.build((None, None, query_width), (None, None, values_width))
     rng = np.random.default_rng(1)
-    # The monotonic offset above zero: where it stops nowhere there is nothing to compare.
+    # The monotonic offset is above zero: attention that stops nowhere leaves nothing to compare.
     mechanism.set_weights(
         [
             np.array(0.5) if w.name == "offset" else rng.normal(0, scale, w.shape)
@@ -77,19 +77,23 @@ def filled(mechanism, query_width=4, values_width=4, scale=0.8):
     return mechanism
 
 
-def made(score="dot", probability="softmax", window="no_window", dtype="float64", **kwargs):
-    """An `Attention` of the named parts with random weights."""
-    return filled(attention(score, probability, window, dtype, **kwargs), 4, values_width(score))
+def random_attention(
+    score="dot", probability="softmax", window="no_window", dtype="float64", **kwargs
+):
+    """Makes an `Attention` of the named parts with random weights."""
+    return with_random_weights(
+        attention(score, probability, window, dtype, **kwargs), 4, values_width(score)
+    )
 
 
 def values_width(score):
-    """5 beside queries of 4, but for scores that compare the two as they are."""
+    """Returns 5 beside queries of 4, or 4 for scores that compare the two as they are."""
     kind = SCORES[score] if isinstance(score, str) else type(score)
     return 4 if issubclass(kind, DotScore) else 5
 
 
 def sample(score="dot", targets=3, dtype="float64", mask=MASK):
-    """Query `(B, targets, 4)`, values `(B, S, M)` and mask."""
+    """Returns a random query `(B, targets, 4)`, random values `(B, S, M)` and the mask."""
     rng = np.random.default_rng(2)
     query = rng.normal(size=(len(mask), targets, 4)).astype(dtype)
     values = rng.normal(size=(*mask.shape, values_width(score))).astype(dtype)
@@ -97,14 +101,14 @@ def sample(score="dot", targets=3, dtype="float64", mask=MASK):
 
 
 def array(tensor):
-    """NumPy, in float32 where NumPy does not know the dtype."""
+    """Returns a tensor as a NumPy array, in float32 where NumPy does not know the dtype."""
     if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
         tensor = ops.cast(tensor, "float32")
     return ops.convert_to_numpy(tensor)
 
 
 def stepped(mechanism, query, memory, state):
-    """`step` looped over queries `(N, T, U)`: contexts, weights, state."""
+    """Loops `step` over queries `(N, T, U)` and returns contexts, weights and state."""
     contexts, weights = [], []
     for t in range(query.shape[1]):
         context, attended, state = mechanism.step(query[:, t], memory, state)
@@ -114,17 +118,17 @@ def stepped(mechanism, query, memory, state):
 
 
 def check_oracle(mechanism, query, values, mask, atol=1e-12):
-    """Context and weights are the oracle's; returns the weights."""
+    """Checks that context and weights equal the oracle, and returns the weights."""
     context, weights = mechanism(query, Encoded(values, mask))
     expected_context, expected = attention_reference.attend(mechanism, query, values, mask)
-    # Float64 on both sides; some tens of operations on numbers of about 1.
+    # Both sides compute in float64, in some tens of operations on numbers of about 1.
     np.testing.assert_allclose(array(weights), expected, rtol=0, atol=atol)
     np.testing.assert_allclose(array(context), expected_context, rtol=0, atol=10 * atol)
     return array(weights)
 
 
 def check_gradients(mechanism, query, values, mask, directions=2):
-    """Gradients by everything equal central differences, along random directions; returns them."""
+    """Checks all gradients against central differences along random directions; returns them."""
     rng = np.random.default_rng(3)
     context, weights = mechanism(query, Encoded(values, mask))
     of_context, of_weights = rng.normal(size=context.shape), rng.normal(size=weights.shape)
@@ -149,7 +153,7 @@ def check_gradients(mechanism, query, values, mask, directions=2):
             at([x + sign * step * d for x, d in zip(start, way, strict=True)]) for sign in (1, -1)
         )
         slope = sum((g * d).sum() for g, d in zip(found, way, strict=True))
-        # A loss of about 10 in float64, over a step of 2e-6: good to about 1e-9.
+        # A float64 loss of about 10 over a step of 2e-6 gives the slope to about 1e-9.
         np.testing.assert_allclose(slope, (up - down) / (2 * step), rtol=1e-6, atol=1e-7)
     mechanism.set_weights(start[2:])
     return by_inputs, by_variables

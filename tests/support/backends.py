@@ -24,9 +24,10 @@ tensorflow_only = pytest.mark.skipif(
 def gradients(
     function: Callable[..., Any], inputs: Sequence[Any] = (), variables: Sequence[Any] = ()
 ) -> tuple[float, list[np.ndarray], list[np.ndarray]]:
-    """Value of a scalar `function(*inputs)`, its gradients by the inputs, and by the variables.
+    """Returns the scalar `function(*inputs)` and its gradients by the inputs and the variables.
 
-    The inputs are float arrays. What the function does not depend on has a gradient of zeros.
+    The inputs are float arrays. An input or variable that the function does not depend on has a
+    gradient of zeros.
     """
     inputs = [keras.ops.convert_to_tensor(x) for x in inputs]
     value, by_inputs, by_variables = _GRADIENTS[BACKEND](function, inputs, list(variables))
@@ -78,7 +79,7 @@ _GRADIENTS = {
 def numeric_gradients(
     function: Callable[..., Any], inputs: Sequence[Any] = (), variables: Sequence[Any] = ()
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """What `gradients` must give, by central differences. Inputs and variables are float64."""
+    """Returns the gradients by central differences; inputs and variables are float64."""
     inputs = [np.array(x) for x in inputs]
     values = [keras.ops.convert_to_numpy(v.value) for v in variables]
     assert {x.dtype.name for x in (*inputs, *values)} == {"float64"}
@@ -102,7 +103,7 @@ def numeric_gradients(
 
 
 def _value_at(function: Any, variables: Sequence[Any]) -> Callable[[list[Any], list[Any]], float]:
-    """`function(*inputs)` where the variables have the given values."""
+    """Returns `function(*inputs)` where the variables have the given values."""
     if BACKEND == "jax":  # what is compiled holds the values that variables had when it was traced
         run = compiled(_stateless(function, variables))
         return lambda inputs, values: float(run(inputs, values))
@@ -117,7 +118,7 @@ def _value_at(function: Any, variables: Sequence[Any]) -> Callable[[list[Any], l
 
 
 def _stateless(function: Any, variables: Sequence[Any]) -> Callable[[list[Any], list[Any]], Any]:
-    """The function of its inputs and of the variables' values, as JAX wants it."""
+    """Returns a function of the inputs and of the variables' values, as JAX needs it."""
 
     def pure(inputs: list[Any], values: list[Any]) -> Any:
         with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
@@ -127,12 +128,12 @@ def _stateless(function: Any, variables: Sequence[Any]) -> Callable[[list[Any], 
 
 
 def product_sum(tensor: Any, array: np.ndarray) -> Any:
-    """Σ tensor · array. Torch has no `tensor * array`."""
+    """Returns Σ tensor · array, because Torch has no `tensor * array`."""
     return keras.ops.sum(keras.ops.multiply(tensor, array))
 
 
 def compiled(function: Callable[..., Any], signature: Any = None) -> Callable[..., Any]:
-    """`function` as `tf.function` or `jax.jit` makes it; Torch runs it as it is.
+    """Compiles a function with `tf.function` or `jax.jit`; Torch runs it as it is.
 
     Args:
         function: takes tensors in any structure.

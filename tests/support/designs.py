@@ -33,7 +33,7 @@ from keras_s2s import (
 from keras_s2s.layers.recurrent import RecurrentBlock
 
 VOCABULARY, WIDTH = 9, 4
-# A row that ends, one with a gap, one of padding alone on the source side.
+# The rows: one that ends, one with a gap, one of padding alone in the source, one without padding.
 SOURCE = np.array([[4, 5, 6, 3, 0], [7, 0, 8, 0, 3], [0, 0, 0, 0, 0], [4, 4, 8, 7, 3]])
 TARGET = np.array([[2, 4, 5, 6], [2, 7, 8, 0], [2, 5, 0, 0], [2, 8, 7, 6]])
 LABELS = np.array([[4, 5, 6, 3], [7, 8, 3, 0], [5, 3, 0, 0], [8, 7, 6, 3]])
@@ -44,7 +44,7 @@ def monotonic():
     return Attention("general", Monotonic("recursive"))
 
 
-# Every design of a decoder that an oracle computes. All at units 4, so that residuals fit.
+# Every design of a decoder that an oracle computes. All have 4 units, so that residuals fit.
 DESIGNS = {
     "plain": {"attention": None},
     "plain, two layers": {"attention": None, "depth": 2},
@@ -88,7 +88,7 @@ DESIGNS = {
 
 
 def decoder_of(design="Luong", dtype="float32", memory=WIDTH, seed=1, **more):
-    """A built decoder whose weights are nowhere zero or alike, so that no term can hide."""
+    """Returns a built decoder with weights neither zero nor alike, so that no term can hide."""
     options = {**DESIGNS.get(design, {}), **more}
     if callable(options.get("attention")):
         before = keras.config.dtype_policy()
@@ -131,12 +131,12 @@ def as_float32(tensors):
     return keras.tree.map_structure(lambda x: keras.ops.cast(x, "float32"), tensors)
 
 
-# Every option of every class, each value with what it needs beside it.
+# Every option of every class, each value with the other options that it needs.
 
 
 @keras.saving.register_keras_serializable(package="tests")
 class NestedCell(keras.layers.Layer):
-    """A cell from outside: its state is nested, its output has no declared size."""
+    """A cell from outside, whose state is nested and whose output has no declared size."""
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
@@ -164,7 +164,7 @@ def lstm_cell(**kwargs):
 
 
 def cells():
-    """Values of `cell` that take no `units`."""
+    """Returns values of `cell` that take no `units`."""
     return {
         "SimpleRNNCell": lambda: keras.layers.SimpleRNNCell(WIDTH),
         "GRUCell": lambda: keras.layers.GRUCell(WIDTH),
@@ -292,12 +292,12 @@ MODEL = {
 
 
 def rows(table):
-    """All rows of a table, without those that repeat the defaults."""
+    """Returns all rows of a table, without those that repeat the defaults."""
     return [row for make in table.values() for row in make() if row]
 
 
 def name_of(row):
-    """A row in words, for a test's name and a file's."""
+    """Returns a row in words, for the names of tests and files."""
 
     def word(value):
         if isinstance(value, (list, tuple)):
@@ -321,17 +321,17 @@ def decoder_with(**row):
 
 
 def model_with(**row):
-    """A model of the same sizes on both sides, its encoder forward only, so that states copy."""
+    """Returns a model of equal sizes with a forward encoder, so that states can be copied."""
     return Seq2Seq(
         **{"encoder": encoder_with(bidirectional=False), "decoder": decoder_with(), **row}
     )
 
 
 def model_and_inputs(kind, row, again):
-    """A model with a row of the table of `kind`, and what it is called with.
+    """Returns a model with a row of the table of `kind`, and its inputs.
 
-    What encoder and decoder have in common is given to both; `again` is the row once more, because
-    they share no cell.
+    Options that encoder and decoder have in common are given to both. `again` is the row made once
+    more, because the two share no cell.
     """
     inputs = dict(INPUTS)
     if "source_features" in row:
@@ -348,7 +348,7 @@ def model_and_inputs(kind, row, again):
 
 
 def every_model():
-    """For every row of the tables its name and what makes `(model, inputs)`, anew each time."""
+    """Returns the name of every row with a function that makes `(model, inputs)` anew."""
     made = {}
     tables = {"both": STACK, "encoder": ENCODER_ALONE, "decoder": DECODER_ALONE, "model": MODEL}
     for kind, table in tables.items():

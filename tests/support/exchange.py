@@ -18,7 +18,7 @@ SEARCHES = {"greedy": GreedySearch(6), "beam": BeamSearch(3, 1.0, n_best=2, max_
 
 
 def write(folder):
-    """Trains until the outputs differ from source to source."""
+    """Trains a model until its outputs differ from source to source, and saves it."""
     keras.utils.set_random_seed(5)
     sizes = {"vocabulary_size": 10, "embedding_size": 8}
     model = Seq2Seq(
@@ -35,7 +35,7 @@ def write(folder):
 
 
 def read(folder):
-    """Also trains on, from the optimizer's state."""
+    """Loads the model, saves its outputs, and trains on from the optimizer's state."""
     model = keras.saving.load_model(f"{folder}/model.keras")
     save_outputs(model, folder, "read")
     assert int(model.optimizer.iterations) == 24

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC interface over any session: `PredictionService.Predict`.
+"""Serves TensorFlow Serving's gRPC interface, `PredictionService.Predict`, over any session.
 
 The messages are declared here, so neither side needs the classes of TensorFlow Serving.
 `serve_grpc` opens a port, so that the lines of an export's README can be run where there is no
@@ -41,9 +41,9 @@ class GrpcServer:
     """Answers predict requests for one version of one model.
 
     Args:
-        session: what runs the model.
-        model: its name.
-        version: its version.
+        session: the session that runs the model.
+        model: the model's name.
+        version: the model's version.
     """
 
     def __init__(self, session: Servable, model: str, version: int = 1) -> None:
@@ -52,10 +52,10 @@ class GrpcServer:
         self.version = version
 
     def predict(self, message: bytes) -> bytes:
-        """A serialized PredictRequest to a serialized PredictResponse.
+        """Answers a serialized PredictRequest with a serialized PredictResponse.
 
         Raises:
-            StatusError: What is wrong with it.
+            StatusError: If a server would refuse the request.
         """
         request = PredictRequest.FromString(message)
         spec = request.model_spec
@@ -78,7 +78,7 @@ class GrpcServer:
 
 @contextmanager
 def serve_grpc(server: GrpcServer, port: int = 0) -> Iterator[int]:
-    """Listens on a port of this machine while it is entered; gives the port."""
+    """Listens on a port of this machine inside the `with` block, and gives the port."""
     codes = {code.value[0]: code for code in grpc.StatusCode}
     lock = threading.Lock()  # a session answers one at a time
 

@@ -13,11 +13,11 @@ from keras_s2s.export.serving.rest import RestServer
 
 @contextmanager
 def serve_http(server: RestServer, port: int = 0) -> Iterator[int]:
-    """Listens on a port of this machine while it is entered; gives the port."""
+    """Listens on a port of this machine inside the `with` block, and gives the port."""
     lock = threading.Lock()  # a session answers one at a time
 
     class Handler(BaseHTTPRequestHandler):
-        """Hands requests on."""
+        """Hands each request to the server."""
 
         protocol_version = "HTTP/1.1"
 
@@ -37,7 +37,7 @@ def serve_http(server: RestServer, port: int = 0) -> Iterator[int]:
             self.wfile.write(content)
 
         def log_message(self, format: str, *arguments: Any) -> None:
-            """Says nothing."""
+            """Prints no line for a request."""
 
     http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=http.serve_forever, daemon=True)

@@ -1,7 +1,7 @@
 """Trains a model on one device and on two logical devices, and compares the results.
 
-tests/models/test_distribution.py runs it as a process of its own, because logical devices can only
-be made before TensorFlow is used.
+tests/models/test_distribution.py runs this program as a process of its own, because logical devices
+can only be made before TensorFlow is used.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def fitted(strategy, weights=None):
         model.build()
         weights = model.get_weights() if weights is None else weights
         model.set_weights(weights)
-        # Keras clips the gradients of each replica apart, so this does not clip.
+        # Keras clips the gradients of each replica separately, so this program does not clip.
         model.compile(s2s.FusedAdam(0.01))
     history = model.fit(x, y, batch_size=16, epochs=5, shuffle=False, verbose=0).history
     return weights, history, model.get_weights()
@@ -37,7 +37,7 @@ assert strategy.num_replicas_in_sync == 2
 start, history, weights = fitted(tf.distribute.get_strategy())
 _, mirrored_history, mirrored_weights = fitted(strategy, start)
 for name, values in history.items():
-    # Float32 sums over halves of a batch; ten steps.
+    # The tolerance covers float32 sums over halves of a batch in ten steps.
     np.testing.assert_allclose(mirrored_history[name], values, rtol=1e-4, err_msg=name)
 assert history["loss"][-1] < history["loss"][0] - 0.01
 for before, one, two in zip(start, weights, mirrored_weights, strict=True):

@@ -1,4 +1,4 @@
-"""Tiny translators exported once for all tests: a version's folder, and whole exports."""
+"""Exports tiny translators once for all tests: the folder of a version, and whole exports."""
 
 import os
 import subprocess
@@ -22,9 +22,9 @@ from support.translators import texts, tiny_translator
 
 PAIRS = [("char", "word"), ("unigram", "bpe")]
 WIDTH = 3
-NAMES = ("serving_default", "beam", "ids", "alignments")  # of the signatures
+NAMES = ("serving_default", "beam", "ids", "alignments")  # the names of the signatures
 
-# The libraries of TensorFlow Text with what came last, and the first server that has them.
+# The libraries of TensorFlow Text that came last, and the first server that has each.
 LATE_LIBRARIES = {"trimmer_ops": "2.20", "utf8_binarize_op": "2.20"}
 
 
@@ -43,13 +43,13 @@ class Served(NamedTuple):
 
 
 def planned(translator: Translator, beam: Search | None = None) -> ExportPlan:
-    """The plan of version 7 of a model for TensorFlow Serving."""
+    """Returns the plan of version 7 of a model for TensorFlow Serving."""
     beam = beam or beam_search(translator.search, None)
     return ExportPlan(translator, beam, TARGET, "cats", 7, ("serving",))
 
 
 def serve(pair: tuple[str, str], folder: Path) -> Served:
-    """Exports one pair of tokenizers; close the session."""
+    """Exports a translator with a pair of tokenizers; the caller closes the session."""
     translator = tiny_translator(*pair, cell="gru" if pair == PAIRS[0] else "lstm")
     beam = beam_search(translator.search, WIDTH)
     version = folder / "cats" / "7"
@@ -59,20 +59,20 @@ def serve(pair: tuple[str, str], folder: Path) -> Served:
 
 
 def strings(given: list[bytes]) -> np.ndarray:
-    """Bytes as an array of objects, whatever their number."""
+    """Returns bytes as an array of objects, whatever their number."""
     array = np.empty(len(given), object)
     array[:] = given
     return array
 
 
 def late_libraries(server: str) -> list[str]:
-    """The libraries of TensorFlow Text that a server lacks."""
+    """Returns the names of the libraries of TensorFlow Text that a server lacks."""
     version = check_server(server)
     return [name for name, first in LATE_LIBRARIES.items() if check_server(first) > version]
 
 
 class Exported(NamedTuple):
-    """A whole export, what it said on the way, and the translator."""
+    """A whole export, with its translator and its progress messages."""
 
     translator: Translator
     report: ExportReport
@@ -84,7 +84,7 @@ class Exported(NamedTuple):
 
 
 def export(folder: Path) -> Exported:
-    """Exports characters to words in every format, to FOLDER/cats."""
+    """Exports a translator of characters to words in every format to FOLDER/cats."""
     translator = tiny_translator("char", "word", search=BeamSearch(2, max_length=6))
     messages: list[str] = []
     report = export_translator(
@@ -99,7 +99,7 @@ SITE_VARIABLE = "KERAS_S2S_TENSORFLOW_2_20"
 
 
 def unpack_tensorflow_2_20(folder: Path) -> Path:
-    """The shared libraries of TensorFlow 2.20.0; skips the test where they cannot be had."""
+    """Unpacks the libraries of TensorFlow 2.20.0, or skips the test if they are unavailable."""
     named = os.environ.get(SITE_VARIABLE)
     if named:
         return Path(named)

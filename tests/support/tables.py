@@ -18,7 +18,7 @@ from support.backends import BACKEND, compiled
 PAD, UNKNOWN, START, END = range(4)
 
 
-# Words: the next letter depends on the last one alone.
+# In words, the next letter depends on the last one alone.
 
 LETTERS = "_?<>abcdefghijklmnopqrstuvwxyz"
 
@@ -28,13 +28,13 @@ def ids_of(text):
 
 
 def words(result, row=0):
-    """The hypotheses of a row as words, up to their lengths."""
+    """Returns the hypotheses of a row as words, up to their lengths."""
     ids, lengths = np.array(result.ids)[row], np.array(result.lengths)[row]
     return ["".join(LETTERS[i] for i in ids[n, : lengths[n]]) for n in range(len(ids))]
 
 
 def chain(**likely):
-    """A step from `letter="next letters"`, each half as likely as the one before."""
+    """Returns a step over `letter="next letters"`, each half as likely as the one before."""
     table = np.full((len(LETTERS), len(LETTERS)), -20.0, "float32")
     for letter, following in likely.items():
         for rank, other in enumerate(following):
@@ -47,7 +47,7 @@ def chain(**likely):
     return step
 
 
-# Random tables: one row of logits per sentence and prefix.
+# Random tables have one row of logits for each sentence and prefix.
 
 
 class Tables:
@@ -64,7 +64,7 @@ class Tables:
         nodes = sum(vocabulary**n for n in range(max_length + 1))
         self.logits = rng.normal(0, scale, (rows, nodes, vocabulary)).astype("float32")
         self.weights = reference.softmax(rng.normal(size=(rows, nodes, source_length)))
-        # Ids that are never possible, so that a beam can be wider than the vocabulary of a tree.
+        # These ids are never possible, so that a beam can be wider than the vocabulary of a tree.
         self.impossible = max(columns or vocabulary, vocabulary) - vocabulary
 
     def node(self, ids):
@@ -74,7 +74,7 @@ class Tables:
         return lambda ids: self.logits[row, self.node(ids)].astype("float64")
 
     def weights_of(self, row, ids):
-        """The weights of each position of a sequence."""
+        """Returns the weights of each position of a sequence."""
         return [self.weights[row, self.node(ids[:t])] for t in range(len(ids))]
 
     def start(self, rows=None):
@@ -85,7 +85,7 @@ class Tables:
     def step(self, tokens, state):
         following = state["node"] * self.vocabulary + tokens + 1
         node = ops.where(state["begun"], following, 0)
-        # A finished row reads on, past the leaves; what it reads must not matter.
+        # A finished row reads on past the leaves; the logits that it reads there must not matter.
         node = ops.minimum(node, self.logits.shape[1] - 1)
         place = state["row"] * self.logits.shape[1] + node
         flat = self.logits.reshape(-1, self.vocabulary)
@@ -100,7 +100,7 @@ class Tables:
         )
 
     def search(self, search, rows=None, **arguments):
-        """Runs a search on some of the sentences; on JAX compiled, which it would be in part."""
+        """Runs a search on some of the sentences; on JAX compiled whole, not only in part."""
         if BACKEND == "jax" and not arguments:
             return self.compiled_search(search, rows)
         state = self.start(rows)
@@ -109,7 +109,7 @@ class Tables:
         return SearchResult(*(np.array(part) for part in found))
 
     def compiled_search(self, search, rows=None):
-        """The same, compiled for any batch."""
+        """Runs the same search, compiled for any batch."""
         run = self._compiled(search)
         state = keras.tree.map_structure(ops.convert_to_tensor, self.start(rows))
         return SearchResult(*(np.array(part) for part in run(state)))
@@ -134,7 +134,7 @@ class Tables:
 
 
 def hypotheses(result, row):
-    """What is real of a row: `(ids, log_prob, score)` of each."""
+    """Returns `(ids, log_prob, score)` of each hypothesis of a row that is not missing."""
     return [
         (
             tuple(result.ids[row, n, :length].tolist()),
@@ -150,6 +150,6 @@ def check(result, row, expected):
     found = hypotheses(result, row)
     assert [ids for ids, _, _ in found] == [hypothesis.ids for hypothesis in expected]
     for (_, log_prob, score), hypothesis in zip(found, expected, strict=True):
-        # Float32 sums of at most five terms near 10.
+        # These are float32 sums of at most five terms near 10.
         assert log_prob == pytest.approx(hypothesis.log_prob, abs=1e-5)
         assert score == pytest.approx(hypothesis.score, abs=1e-5)

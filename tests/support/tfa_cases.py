@@ -23,7 +23,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 @cache
 def fixture(file: str) -> dict[str, dict[str, np.ndarray]]:
-    """Case → name → array of one file; floats in float32, as tfa computed them."""
+    """Returns the arrays of a file by case and name; floats are float32, as tfa computed them."""
     cases: dict[str, dict[str, np.ndarray]] = {}
     with np.load(FIXTURES / f"{file}.npz") as arrays:
         for key in arrays.files:
@@ -36,7 +36,7 @@ def below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)}
 
 
-# Case → what ours is made with, beside `COMMON`.
+# The options of our layers for each case, beside `COMMON`.
 COMMON: dict[str, Any] = {
     "vocabulary_size": 8,
     "embedding_size": 3,
@@ -90,7 +90,7 @@ BEAMS = [
 
 
 def initial_cells(arrays: dict[str, np.ndarray], name: str = "initial") -> list[list[np.ndarray]]:
-    """Per layer its tensors `(B, U)`, h before c."""
+    """Returns the tensors `(B, U)` of each layer, h before c."""
     found: list[list[np.ndarray]] = []
     for key in sorted(below(arrays, f"{name}.")):
         layer, _ = map(int, key.split("."))

@@ -34,9 +34,9 @@ def tiny_translator(
     encoder: dict[str, Any] | None = None,
     **decoder: Any,
 ) -> Translator:
-    """Random weights, large enough that outputs differ from text to text; the same every time.
+    """Returns a translator with fixed random weights, large enough that outputs differ.
 
-    `encoder` holds further options of the encoder; what is left over goes to the decoder.
+    `encoder` holds further options of the encoder; all other options go to the decoder.
     """
     source_tokenizer, target_tokenizer = (
         train_tokenizer(kind, LINES, SIZES.get(kind)) if isinstance(kind, str) else kind
@@ -75,7 +75,7 @@ def tiny_translator(
 
 
 def texts(count: int, seed: int = 0) -> list[str]:
-    """Random cuts of the lines."""
+    """Returns random cuts of the lines."""
     draw = np.random.default_rng(seed)
     cuts = []
     for _ in range(count):

@@ -20,8 +20,8 @@ DTYPES = {"int64": np.int64, "float32": np.float32, "string": object}
 def web_run(path: Path, folder: Path) -> Run:
     """Runs an ONNX model out of its file.
 
-    What a caller may set at run time does not reach a model there, and a model with SentencePiece
-    needs operators that it does not have (onnxruntime-web 1.30).
+    In onnxruntime-web 1.30, settings that a caller may give at run time do not reach a model, and
+    the operators for models with SentencePiece are missing.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""Freed memory is used again: pages are not taken from the system a second time."""
+"""Freed memory is used again, so no pages are taken from the system a second time."""
 
 import os
 import subprocess

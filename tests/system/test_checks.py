@@ -1,4 +1,4 @@
-"""Arguments of layers and searches: what is refused, and that the sentence names it."""
+"""Wrong arguments of layers and searches are refused with a sentence that names the argument."""
 
 import numpy as np
 import pytest

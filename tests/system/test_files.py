@@ -1,4 +1,4 @@
-"""Atomic writing: the old content or the new, and nothing left behind."""
+"""Atomic writing leaves the old content or the new one, and nothing else."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Facts about the machine, read from a made-up one as well as from the real one."""
+"""Facts about the machine are read from a made-up machine as well as from the real one."""
 
 import os
 import platform

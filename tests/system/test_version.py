@@ -1,4 +1,4 @@
-"""The version is written once; the package's metadata and its face both read it there."""
+"""The version is written once, and the metadata and the public name both read it there."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Subword regularisation: drawn as the model says, by the seed alone, and the same text again."""
+"""Subword sampling draws as the model says, by the seed alone, and decodes to the same text."""
 
 import itertools
 import os

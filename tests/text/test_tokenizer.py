@@ -1,4 +1,4 @@
-"""Tokenizers: the Python and the TensorFlow form agree on everything, training, errors, saving."""
+"""The Python and TensorFlow forms of each tokenizer agree; tests of training, errors, saving."""
 
 import doctest
 import json

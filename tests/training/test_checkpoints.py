@@ -1,3 +1,5 @@
+"""Tests of checkpoints: the best weights, the last epochs and the state of a training."""
+
 import json
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Training text with the translations of a teacher."""
+"""A training text gets the translations of a teacher."""
 
 from pathlib import Path
 from typing import Any

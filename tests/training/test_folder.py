@@ -1,4 +1,4 @@
-"""The folder of a training, read from outside. What a training does with it is `test_training`."""
+"""Programs outside a training read its folder. `test_run` tests what the training does with it."""
 
 import dataclasses
 import json

@@ -1,3 +1,5 @@
+"""Tests of the lines that a training prints about its progress."""
+
 import io
 
 import pytest

@@ -1,4 +1,4 @@
-"""Compilations of the training step are counted; a warning says when there are too many."""
+"""Compilations of the training step are counted, and a warning says when there are too many."""
 
 import warnings
 

@@ -1,3 +1,5 @@
+"""Tests of a whole training: its files, its weights, and how it resumes."""
+
 import dataclasses
 import io
 import json

@@ -1,3 +1,5 @@
+"""Tests of the settings of a training: types, ranges, defaults and contradictions."""
+
 import dataclasses
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Finding, loading and saving the file of a translator."""
+"""Tests of finding, loading and saving the file of a translator."""
 
 import zipfile
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Translators as one: means of weights against NumPy, from files; what cannot be joined."""
+"""Joined translators have the mean of the weights, as in NumPy; tests of what cannot be joined."""
 
 import gc
 import weakref

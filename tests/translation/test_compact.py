@@ -1,4 +1,4 @@
-"""Compact files: what 8 bits leave of the weights, and that everything else is what it was."""
+"""Compact files hold the weights in 8 bits and everything else unchanged."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Constraints in words, and draws, through a translator: kept, refused, apart from batches."""
+"""A translator keeps its constraints in words, refuses impossible ones, and treats texts apart."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Minimum Bayes risk: sacreBLEU's own chrF, the definition, ties, translators that choose."""
+"""Minimum Bayes risk uses sacreBLEU's own chrF and follows its definition, also with ties."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""Scores of given targets: against NumPy, against the search, one pair at a time."""
+"""Scores of given targets equal NumPy and the search, also one pair at a time."""
 
 import math
 

@@ -1,3 +1,5 @@
+"""Tests of the translator: text in and text out, alignments, saving and loading."""
+
 import json
 import subprocess
 import sys

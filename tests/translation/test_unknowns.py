@@ -1,4 +1,4 @@
-"""Replacement of unknown tokens: which word was attended to, for every kind of tokenizer."""
+"""An unknown token is replaced by the word it attended to most, for every kind of tokenizer."""
 
 from itertools import pairwise
 from pathlib import Path

@@ -71,20 +71,20 @@ def rename_all(graph: onnx.GraphProto, new_name: Callable[[str], str]) -> None:
 
 def remove_unused(graph: onnx.GraphProto) -> None:
     """Removes nodes, constants and shapes that nothing reads, inner graphs included."""
-    read = {value.name for value in graph.output}
+    names_read = {value.name for value in graph.output}
     remaining = []
     for node in reversed(graph.node):
-        if read.isdisjoint(node.output):
+        if names_read.isdisjoint(node.output):
             continue
         remaining.append(node)
-        read.update(node.input)
+        names_read.update(node.input)
         for body in bodies(node):
             remove_unused(body)
-            read.update(used(body))
+            names_read.update(used(body))
     replace_nodes(graph, remaining[::-1])
     for values in (graph.initializer, graph.value_info):
         for place in reversed(range(len(values))):
-            if values[place].name not in read:
+            if values[place].name not in names_read:
                 del values[place]
 
 

@@ -147,10 +147,10 @@ class Nodes:
         self._nodes.extend(copy.node)
         self._declared.extend(copy.value_info)
         # An input may come with a constant that holds its default.
-        given = set(inputs.values())
+        fed_names = set(inputs.values())
         owner = constants or self
         owner._constants.extend(
-            constant for constant in copy.initializer if constant.name not in given
+            constant for constant in copy.initializer if constant.name not in fed_names
         )
         return {value.name: renamed(value.name) for value in graph.output}
 

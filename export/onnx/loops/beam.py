@@ -83,8 +83,8 @@ class BeamLoop(SearchLoop):
         best = nodes.add("Min", [nodes.add("Max", [self.inputs["n_best"], self.one]), width])
         self.width = nodes.add("Reshape", [width, first])  # (1,)
         self.n_best = nodes.add("Reshape", [best, first])
-        # As many candidates more than places as may turn out to be forbidden: the first step has
-        # to fill all places of a sentence from the candidates of one row.
+        # There are more candidates than places, by as many as may turn out to be forbidden: the
+        # first step has to fill all places of a sentence from the candidates of one row.
         more = nodes.constant([1 + (not self.search.allow_unknown)])
         self.count = nodes.add(
             "Min", [nodes.add("Add", [self.width, more]), nodes.constant([self.parts.vocabulary])]
@@ -107,7 +107,7 @@ class BeamLoop(SearchLoop):
         self.row_numbers = nodes.add("Unsqueeze", [rows, first])  # (R, 1)
 
     def _prepare_scores(self) -> None:
-        """Prepares what the extensions of finished and of overlong hypotheses count."""
+        """Prepares the log-probabilities of extensions of finished and of overlong hypotheses."""
         nodes = self.nodes
         impossible, self.least = nodes.constant(IMPOSSIBLE), nodes.constant(IMPOSSIBLE / 2)
         self.impossible = impossible
@@ -136,7 +136,7 @@ class BeamLoop(SearchLoop):
         self.at_longest = nodes.add("Gather", [self.divisors, self.longest])  # (B, 1)
 
     def _extended(self, beam: _Beam, logits: str, taken: str) -> tuple[str, str]:
-        """Extends every place: tokens, and log-probabilities of the hypotheses with them.
+        """Returns the extensions of every place: tokens, and log-probabilities of the hypotheses.
 
         Both are `(B, K, k)`. A finished hypothesis has one extension, which outranks all others.
         """
@@ -174,7 +174,7 @@ class BeamLoop(SearchLoop):
         finished = body.add("Or", [was_finished, is_end])
         token = body.add("Where", [was_finished, self.pad, chosen])
 
-        # Hypotheses that end at this step get their score.
+        # Hypotheses that end at this step get their score here.
         divisor = body.add("Gather", [self.divisors, taken])
         ends = body.add("And", [is_end, body.add("Not", [was_finished])])
         ends = body.add("And", [ends, body.add("Greater", [total, self.least])])
@@ -269,7 +269,7 @@ class BeamLoop(SearchLoop):
         return body.add("Or", [finished, closed])
 
     def _starts(self) -> _Beam:
-        """The beam before the first step, with one place for each sentence."""
+        """Returns the beam before the first step, with one place for each sentence."""
         nodes = self.nodes
         one_each = nodes.add("Concat", [self.batch, self.first], axis=0)
         none = nodes.add("Concat", [self.batch, nodes.constant([0])], axis=0)

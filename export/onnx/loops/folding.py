@@ -81,14 +81,16 @@ def _read_projected(step: onnx.GraphProto, use: _Use, name: str) -> None:
     for node in map(copied, step.node):
         if node == use.joined:  # without the context
             node.input.remove(context)
-            rest = node.output[0] if len(node.input) > 1 else node.input[0]
+            rest_name = node.output[0] if len(node.input) > 1 else node.input[0]
             nodes += [node] if len(node.input) > 1 else []
         elif node == use.product:
-            both, node.output[0] = node.output[0], f"{name}_product"
-            node.input[:2] = [rest, f"{name}_rest"]
+            sum_name, node.output[0] = node.output[0], f"{name}_product"
+            node.input[:2] = [rest_name, f"{name}_rest"]
             _declare(step, node)
             nodes.append(node)
-            nodes.append(helper.make_node("Add", [node.output[0], context], [both], f"{name}_sum"))
+            nodes.append(
+                helper.make_node("Add", [node.output[0], context], [sum_name], f"{name}_sum")
+            )
         elif node == use.flat:
             node.input[1] = f"{name}_shape"
             nodes.append(node)

@@ -1,8 +1,8 @@
 """Writes what greedy and beam search share as ONNX loops around the decoder step of a model.
 
-The loops compute what `search.GreedySearch` and `search.BeamSearch` compute, with a quarter of the
-operations that a conversion of those gives, and they take settings at run time. `is_composed` says
-which searches have such a loop; all others are converted whole.
+The loops compute what `search.GreedySearch` and `search.BeamSearch` compute. They have a quarter of
+the operations that a conversion of these classes gives, and they take settings at run time.
+`is_composed` says which searches have such a loop; tf2onnx converts all others whole.
 
 Shapes: `B` sentences, `K` places of each in a beam, `R = B·K` rows, `V` target ids, `S` source
 positions, `N` hypotheses returned, `L` the longest output.
@@ -168,7 +168,7 @@ class SearchLoop:
         inputs = {"tokens": tokens}
         inputs |= {name: self.encoded[name] for name in self.parts.memory}
         inputs |= {name: self.body.prefix + name for name in self.state}
-        # Its constants go outside the loop, where a runtime can prepare them once.
+        # The step's constants go outside the loop, where a runtime can prepare them once.
         return self.body.inline(self.step, inputs, self.nodes)
 
     def _forbidden(self, tokens: str, taken: str, shortest: str) -> str:

@@ -32,7 +32,7 @@ class NBestTask(Task):
     lists.
     """
 
-    kind = "details"  # stands in exported files
+    kind = "details"  # the name in files that were exported already
 
     @classmethod
     def of(cls, translator: Translator, texts: Sequence[str], spec: TextSpec) -> NBestTask:
@@ -91,9 +91,11 @@ class NBestTask(Task):
             best = [output["translation"] for output in self.expected]
             task = TextTask(self.spec, self.sources, self.samples, best, self.judge)
             return task.mismatch(place, received["translation"])
-        different = {name: expected[name] for name in TEXTS if expected[name] != received[name]}
-        others = {name: received[name] for name in different}
-        return Mismatch(self.sources[place], different, others)
+        expected_values = {
+            name: expected[name] for name in TEXTS if expected[name] != received[name]
+        }
+        received_values = {name: received[name] for name in expected_values}
+        return Mismatch(self.sources[place], expected_values, received_values)
 
     def score_differences(self, place: int, received: Any) -> list[float]:
         return relative_differences(self.expected[place]["scores"], received["scores"])

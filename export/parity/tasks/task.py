@@ -95,16 +95,16 @@ class Task(abc.ABC):
         return []
 
     def alignment_differences(self, place: int, received: Any) -> list[float]:
-        """Returns the largest difference of attention weights of each hypothesis, if it has any."""
+        """Returns the largest difference of weights of each hypothesis; none without weights."""
         return []
 
     @classmethod
     @abc.abstractmethod
     def keras_outputs(cls, judge: Judge, sources: Sequence[Any], spec: GraphSpec) -> list[Any]:
-        """Returns the output of Keras for each source, in the detail that `spec` declares."""
+        """Returns the output of Keras for each source, with the values that `spec` declares."""
 
     def recomputed(self, translator: Translator) -> Task:
-        """Returns the same task with the outputs that a translator gives now, by `search`."""
+        """Returns the same task with the outputs that a translator gives now with `search`."""
         judge = Judge(translator, self.search)
         return type(self)(
             self.spec,

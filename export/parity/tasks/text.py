@@ -90,11 +90,11 @@ class BeamTask(Task):
         n_best = judge.search.n_best
 
         def filled(hypotheses: list[Translation]) -> dict[str, list[Any]]:
-            missing = n_best - len(hypotheses)
+            missing_count = n_best - len(hypotheses)
             return {
-                "translations": [*(h.text for h in hypotheses), *[""] * missing],
-                "scores": [*(h.score for h in hypotheses), *[LOWEST] * missing],
-                "lengths": [*(len(h.ids) for h in hypotheses), *[0] * missing],
+                "translations": [*(h.text for h in hypotheses), *[""] * missing_count],
+                "scores": [*(h.score for h in hypotheses), *[LOWEST] * missing_count],
+                "lengths": [*(len(h.ids) for h in hypotheses), *[0] * missing_count],
             }
 
         n_best_lists = n_best_translations(translator_of(judge), sources, BATCH_SIZE)

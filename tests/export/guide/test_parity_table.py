@@ -1,4 +1,4 @@
-"""The report for people: a line for every comparison, and what differs with its gap."""
+"""The page `parity.md` has a line for every comparison, and lists differences with their gaps."""
 
 from keras_s2s.export.guide.parity_table import parity_markdown
 from keras_s2s.export.parity.report import Comparison, Mismatch, ParityReport

@@ -1,4 +1,4 @@
-"""The README of an exported folder: every command in it that can be run here is run."""
+"""Every command in the README of an exported folder runs, if it can run on this machine."""
 
 import doctest
 import json

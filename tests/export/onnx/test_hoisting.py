@@ -1,4 +1,4 @@
-"""Moving what does not change out of ONNX loops: the weights leave, the results stay."""
+"""Hoisting moves weights and other unchanged values out of ONNX loops and keeps the results."""
 
 import doctest
 

@@ -1,4 +1,4 @@
-"""Searches as ONNX loops: equal to Keras for every setting, given when exporting or at run time."""
+"""Searches as ONNX loops equal Keras for every setting of the export and of the run."""
 
 from typing import Any
 

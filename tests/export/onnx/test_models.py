@@ -1,4 +1,4 @@
-"""ONNX models: equal to Keras for every cell and attention, of standard operators, described.
+"""ONNX models equal Keras for every cell and attention, with standard operators, and are described.
 
 Ids graphs run in this process; graphs with text run in another, without TensorFlow.
 """

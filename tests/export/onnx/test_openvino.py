@@ -1,4 +1,4 @@
-"""OpenVINO reads the exported SavedModel: the same ids, in an environment of its own."""
+"""OpenVINO, in an environment of its own, gives the same ids from the exported SavedModel."""
 
 import json
 import os

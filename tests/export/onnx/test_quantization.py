@@ -1,4 +1,4 @@
-"""Models in 8 bits: which nodes, how exact, and an export that refuses what costs too much."""
+"""Tests of 8-bit models: their nodes, their error, and the export that refuses too great a loss."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Recurrent layers of encoders as ONNX nodes: the same numbers; loops where there is no node."""
+"""Recurrent layers of encoders become ONNX nodes with the same results, or stay loops."""
 
 from typing import Any
 

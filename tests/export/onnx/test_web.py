@@ -1,4 +1,4 @@
-"""Exported models in onnxruntime-web under Node: what they give in Keras."""
+"""Exported models in onnxruntime-web under Node give the outputs of Keras."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An exported folder proven once more: passes as it was written, and says what was changed."""
+"""Verification passes an exported folder as it was written, and reports every later change."""
 
 import json
 import shutil

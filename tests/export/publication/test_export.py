@@ -1,4 +1,4 @@
-"""Export as one call: what is published, what is refused, and that nothing is ever half there."""
+"""Tests of the export as one call: what it publishes, what it refuses, and all or nothing."""
 
 import json
 import os

@@ -1,8 +1,8 @@
-"""The whole proof on trained models: real words and captions, through every runtime.
+"""Trained models give the tokens of Keras in every runtime, on real words and captions.
 
-Keras, the SavedModel in Python, through the C API, merged, over REST, with the libraries of
-TensorFlow 2.20, ONNX Runtime, and onnxruntime-web must give the same tokens for at least 100
-held-out sentences.
+For at least 100 held-out sentences, the tokens of Keras must come from the SavedModel in Python,
+through the C API, merged, over REST and with the libraries of TensorFlow 2.20, and from ONNX
+Runtime and onnxruntime-web.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Temporary folders and their renames: whole folders or none."""
+"""Temporary folders and their renames leave whole folders or none."""
 
 import os
 import subprocess

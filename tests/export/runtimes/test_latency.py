@@ -1,4 +1,4 @@
-"""Timings: every batch has one, from a program without Python's TensorFlow."""
+"""Every batch gets a timing from a program without Python's TensorFlow."""
 
 from pathlib import Path
 

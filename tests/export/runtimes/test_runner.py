@@ -1,4 +1,4 @@
-"""The program that runs ONNX models without TensorFlow: as a filter and for the parity run."""
+"""Tests of the program that runs ONNX models without TensorFlow, as a filter and for parity."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""SavedModels: what is served is what the translator says, for any bytes, through the C API."""
+"""A SavedModel gives the outputs of the translator through the C API, for any bytes."""
 
 import subprocess
 import sys

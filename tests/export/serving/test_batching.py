@@ -1,4 +1,4 @@
-"""Merged requests: each gets what it would get alone, and the server's errors where it errs."""
+"""Merged requests get the answers that each would get alone, and the errors of a server."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar

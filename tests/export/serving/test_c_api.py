@@ -1,4 +1,4 @@
-"""The C API: the same results as in Python, in a program that never imports TensorFlow."""
+"""The C API gives the same results as Python, in a program that never imports TensorFlow."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The files a server reads: protocol buffers as text, with what batching and labels ask for."""
+"""The files that a server reads are protocol buffers as text, with correct batching and labels."""
 
 import importlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""gRPC: a predict request gives what the session gives, and a server's codes where it errs."""
+"""A predict request over gRPC gives the outputs of the session, or the error code of a server."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

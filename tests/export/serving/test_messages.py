@@ -1,4 +1,4 @@
-"""The messages that this package declares: equal on the wire to those of TensorFlow."""
+"""The messages that this package declares equal those of TensorFlow on the wire."""
 
 import doctest
 import subprocess

@@ -1,4 +1,4 @@
-"""The check of operators: the lists are those of the libraries, and what is missing is named."""
+"""The lists of operators are those of the libraries, and the check names each missing operator."""
 
 from pathlib import Path
 

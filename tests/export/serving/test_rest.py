@@ -1,4 +1,4 @@
-"""REST: both formats, every error a server answers, and texts of every kind over HTTP."""
+"""REST answers both formats, gives every error of a server, and takes texts of every kind."""
 
 import base64
 import json

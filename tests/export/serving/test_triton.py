@@ -1,4 +1,4 @@
-"""The repository for Triton: its layout, its shapes, and the model at them."""
+"""Tests of the repository for Triton: its layout, its shapes, and the model at these shapes."""
 
 import importlib.util
 import re

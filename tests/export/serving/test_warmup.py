@@ -1,4 +1,4 @@
-"""Warm-up requests: TensorFlow's own classes read them, and what they write is read."""
+"""TensorFlow's own classes read the warm-up requests, and the requests that they write are read."""
 
 import importlib
 import importlib.util

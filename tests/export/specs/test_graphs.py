@@ -1,4 +1,4 @@
-"""The inference graphs as TensorFlow functions: equal to the translator at their boundaries."""
+"""The inference graphs as TensorFlow functions equal the translator, also at their boundaries."""
 
 import numpy as np
 import pytest

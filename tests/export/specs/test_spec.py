@@ -1,4 +1,4 @@
-"""The declaration of exported graphs: samples, objections, what derives from it."""
+"""Tests of the declarations of exported graphs: samples, objections, and what derives from them."""
 
 import dataclasses
 import doctest

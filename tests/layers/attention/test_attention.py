@@ -1,4 +1,4 @@
-"""Every score with every probability function and window: equal to the oracle, forward and back.
+"""Every score with every probability function and window equals the oracle, gradients included.
 
 What one score, function or window does by itself is in the test file of its module.
 """
@@ -36,7 +36,7 @@ from support.attention_cases import (
     each_probability,
     each_score,
     each_window,
-    made,
+    random_attention,
     sample,
     stepped,
     values_width,
@@ -68,7 +68,7 @@ GRADIENT_CASES = [
 @each_probability
 @each_window
 def test_is_the_oracle(score, probability, window):
-    mechanism = made(score, probability, window)
+    mechanism = random_attention(score, probability, window)
     weights = check_oracle(mechanism, *sample(score), atol=1e-11)
     assert 0 <= weights.min()
     assert weights.sum(-1).max() <= 1 + 1e-12
@@ -85,7 +85,7 @@ def test_every_part_has_an_oracle():
 
 @pytest.mark.parametrize(("score", "probability", "window"), GRADIENT_CASES)
 def test_gradient_is_the_finite_difference(score, probability, window):
-    mechanism = made(score, probability, window)
+    mechanism = random_attention(score, probability, window)
     query, values, mask = sample(score)
     (d_query, d_values), d_weights = check_gradients(mechanism, query, values, mask)
     assert (d_query[4] == 0).all(), "nothing to attend to"
@@ -97,7 +97,7 @@ def test_gradient_is_the_finite_difference(score, probability, window):
 
 @pytest.mark.parametrize("probability", sorted(WITHOUT_GRADIENT))
 def test_hard_choices_have_no_gradient_by_the_scores(probability):
-    mechanism = made("general", probability)
+    mechanism = random_attention("general", probability)
     query, values, mask = sample("general")
 
     def loss(query, values):
@@ -114,7 +114,7 @@ def test_hard_choices_have_no_gradient_by_the_scores(probability):
 @each_part
 def test_step_looped_is_call_and_rows_of_a_source_go_their_own_ways(score, probability):
     """K rows per source, as in beam search, are as many copies of the source in a batch."""
-    mechanism = made(score, probability, "local_monotonic")
+    mechanism = random_attention(score, probability, "local_monotonic")
     query, values, mask = sample(score)
     rows = 3
     rng = np.random.default_rng(4)
@@ -138,7 +138,7 @@ def test_step_looped_is_call_and_rows_of_a_source_go_their_own_ways(score, proba
 @each_window
 @pytest.mark.parametrize("score", ["dot", "coverage"])
 def test_a_sequence_goes_on_where_the_last_one_stopped(score, window):
-    mechanism = made(score, "softmax", window)
+    mechanism = random_attention(score, "softmax", window)
     query, values, mask = sample(score, targets=5)
     memory = mechanism.memory(Encoded(values, mask))
     _, weights, _ = mechanism.sequence(query, memory, mechanism.initial_state(memory))
@@ -152,7 +152,7 @@ def test_a_sequence_goes_on_where_the_last_one_stopped(score, window):
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("waste", [1e30, np.nan])
 def test_masked_positions_weigh_exactly_zero_whatever_they_hold(score, dtype, waste):
-    mechanism = made(score, dtype=dtype)
+    mechanism = random_attention(score, dtype=dtype)
     query, values, mask = sample(score, dtype="float32")
     expected, _ = mechanism(query, Encoded(values, mask))
     wasted = np.where(mask[:, :, None], values, waste).astype("float32")
@@ -165,7 +165,7 @@ def test_masked_positions_weigh_exactly_zero_whatever_they_hold(score, dtype, wa
 @each_window
 def test_any_function_and_window_leave_masked_positions_at_zero(probability, window):
     query, values, mask = sample(dtype="float32")
-    mechanism = made("dot", probability, window, dtype="float32")
+    mechanism = random_attention("dot", probability, window, dtype="float32")
     values = np.where(mask[:, :, None], values, 1e30).astype("float32")
     context, weights = mechanism(query, Encoded(values, mask))
     assert (array(weights)[~np.broadcast_to(mask[:, None], weights.shape)] == 0).all()
@@ -177,7 +177,7 @@ def test_any_function_and_window_leave_masked_positions_at_zero(probability, win
 def test_a_row_with_nothing_to_attend_to_gives_zeros_and_finite_gradients(
     score, probability, dtype
 ):
-    mechanism = made(score, probability, dtype=dtype)
+    mechanism = random_attention(score, probability, dtype=dtype)
     query, values, mask = sample(score, dtype="float32")
     values = np.where(mask[:, :, None], values, 1e30).astype("float32")
 
@@ -203,7 +203,7 @@ def test_a_row_with_nothing_to_attend_to_gives_zeros_and_finite_gradients(
     [("softmax", "no_window"), ("monotonic_parallel", "local_predictive")],
 )
 def test_padding_at_the_ends_does_not_change_context(score, probability, window):
-    mechanism = made(score, probability, window)
+    mechanism = random_attention(score, probability, window)
     query, values, _ = sample(score, mask=np.ones((2, 5), bool))
     context, weights = mechanism(query, Encoded(values, np.ones((2, 5), bool)))
     padded = np.pad(values, [(0, 0), (3, 2), (0, 0)], constant_values=7.0)
@@ -216,7 +216,7 @@ def test_padding_at_the_ends_does_not_change_context(score, probability, window)
 @each_score
 @pytest.mark.parametrize("probability", ["softmax", "monotonic_parallel"])
 def test_padding_in_between_changes_location_alone(score, probability):
-    mechanism = made(score, probability)
+    mechanism = random_attention(score, probability)
     query, values, _ = sample(score, mask=np.ones((2, 5), bool))
     context, _ = mechanism(query, Encoded(values, np.ones((2, 5), bool)))
     padded = np.insert(values, [2, 2, 4], 7.0, axis=1)
@@ -229,7 +229,7 @@ def test_padding_in_between_changes_location_alone(score, probability):
 @pytest.mark.parametrize("score", [name for name in SCORES if name != "location"])
 @pytest.mark.parametrize("probability", ["softmax", "hardmax", "sparsemax"])
 def test_order_of_the_source_does_not_matter(score, probability):
-    mechanism = made(score, probability)
+    mechanism = random_attention(score, probability)
     query, values, mask = sample(score)
     context, weights = mechanism(query, Encoded(values, mask))
     order = np.array([2, 0, 4, 3, 1])
@@ -240,7 +240,7 @@ def test_order_of_the_source_does_not_matter(score, probability):
 
 @each_score
 def test_memory_and_encoded_give_the_same(score):
-    mechanism = made(score)
+    mechanism = random_attention(score)
     query, values, mask = sample(score)
     memory = mechanism.memory(Encoded(values, mask))
     assert isinstance(memory, Memory)
@@ -254,7 +254,7 @@ def test_memory_and_encoded_give_the_same(score):
 def test_mixed_precision_keeps_weights_in_float32(score, policy, close):
     query, values, mask = sample(score, dtype="float32")
     parts = (score, "monotonic_parallel", "local_predictive")
-    mechanism = made(*parts, dtype=policy)
+    mechanism = random_attention(*parts, dtype=policy)
     memory = mechanism.memory(Encoded(values, mask))
     # Made outside of a call too, keys and values are in half precision.
     for tensor in (*keras.tree.flatten(memory.keys), memory.values):
@@ -268,7 +268,7 @@ def test_mixed_precision_keeps_weights_in_float32(score, policy, close):
         assert keras.backend.standardize_dtype(context.dtype) == mechanism.compute_dtype
         for tensor in (weights, *keras.tree.flatten(state)):
             assert keras.backend.standardize_dtype(tensor.dtype) == "float32"
-    exact = made(*parts, dtype="float32")
+    exact = random_attention(*parts, dtype="float32")
     _, weights = mechanism(query, memory)
     # Scores of a few units are good to their half precision steps, 1e-3 and 8e-3 of them.
     _, expected = exact(query, Encoded(values, mask))
@@ -278,7 +278,7 @@ def test_mixed_precision_keeps_weights_in_float32(score, policy, close):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_sums_to_one_in_float32(policy):
     query, values, mask = sample(dtype="float32")
-    _, weights = made("dot", dtype=policy)(query, Encoded(values, mask))
+    _, weights = random_attention("dot", dtype=policy)(query, Encoded(values, mask))
     # Half precision would be off by its own steps, 1e-3 and 8e-3.
     np.testing.assert_allclose(array(weights)[:4].sum(-1), 1, rtol=0, atol=1e-6)
 
@@ -303,7 +303,7 @@ def test_parts_of_another_dtype_are_converted(window, dtype):
     ],
 )
 def test_one_trace_serves_every_size(score, probability, window):
-    mechanism = made(score, probability, window, dtype="float32")
+    mechanism = random_attention(score, probability, window, dtype="float32")
     width = values_width(score)
     traces = []
 
@@ -359,7 +359,7 @@ def test_round_trips_through_json(score, probability, window):
     ],
 )
 def test_a_saved_model_gives_the_same(score, probability, window, tmp_path):
-    mechanism = made(score, probability, window, dtype="float32", dropout=0.5)
+    mechanism = random_attention(score, probability, window, dtype="float32", dropout=0.5)
     width = values_width(score)
     inputs = [
         keras.Input((None, 4)),
@@ -378,7 +378,7 @@ def test_a_saved_model_gives_the_same(score, probability, window, tmp_path):
 
 
 def test_dropout_drops_whole_weights_in_training_and_keeps_their_mean():
-    mechanism = made(dropout=0.25)
+    mechanism = random_attention(dropout=0.25)
     # The values are unit vectors, so the context is the weights that were used.
     query = np.random.default_rng(5).normal(size=(200, 20, 4))
     encoded = Encoded(np.tile(np.eye(4), (200, 1, 1)), np.ones((200, 4), bool))
@@ -396,17 +396,19 @@ def test_dropout_drops_whole_weights_in_training_and_keeps_their_mean():
 def test_without_training_nothing_is_dropped():
     query, values, mask = sample()
     for training in (False, None):
-        context, _ = made(dropout=0.5)(query, Encoded(values, mask), training=training)
+        context, _ = random_attention(dropout=0.5)(query, Encoded(values, mask), training=training)
         np.testing.assert_array_equal(
-            array(context), array(made()(query, Encoded(values, mask))[0])
+            array(context), array(random_attention()(query, Encoded(values, mask))[0])
         )
 
 
 def test_a_mechanism_that_follows_its_weights_follows_whole_ones():
     """Dropout leaves the weights returned, and what later steps see of them, as they were."""
     query, values, mask = sample("coverage", targets=6)
-    _, dropped = made("coverage", dropout=0.5)(query, Encoded(values, mask), training=True)
-    _, whole = made("coverage")(query, Encoded(values, mask))
+    _, dropped = random_attention("coverage", dropout=0.5)(
+        query, Encoded(values, mask), training=True
+    )
+    _, whole = random_attention("coverage")(query, Encoded(values, mask))
     np.testing.assert_allclose(array(dropped), array(whole), rtol=0, atol=1e-12)
 
 
@@ -415,7 +417,7 @@ def test_a_seed_repeats_what_is_dropped():
 
     def drawn(seed):
         keras.utils.set_random_seed(seed)
-        return array(made(dropout=0.5)(query, Encoded(values, mask), training=True)[0])
+        return array(random_attention(dropout=0.5)(query, Encoded(values, mask), training=True)[0])
 
     np.testing.assert_array_equal(drawn(1), drawn(1))
     assert (drawn(1) != drawn(2)).any()
@@ -446,7 +448,7 @@ def test_a_score_from_outside_works_like_its_formula():
     query, values, mask = sample("dot")
     ours = Attention(HalfDotScore(0.25, dtype="float64"), dtype="float64")
     _, weights = ours(query, Encoded(values, mask))
-    _, expected = made("dot")(query * 0.25, Encoded(values, mask))
+    _, expected = random_attention("dot")(query * 0.25, Encoded(values, mask))
     np.testing.assert_allclose(array(weights), array(expected), rtol=0, atol=1e-12)
 
 
@@ -517,7 +519,7 @@ def test_unknown_memory_width_is_an_error():
 def test_shapes_that_do_not_fit_are_errors(values, mask, error, message):
     encoded = Encoded(np.ones(values, "float32"), np.ones(mask, bool))
     with pytest.raises(error, match=message):
-        made("dot", dtype="float32").memory(encoded)
+        random_attention("dot", dtype="float32").memory(encoded)
 
 
 @pytest.mark.parametrize("dtype", ["int32", "float32"])
@@ -525,20 +527,20 @@ def test_mask_of_numbers_is_an_error(dtype):
     query, values, mask = sample(dtype="float32")
     expected = rf"`mask` must be bool, True where .*; got {dtype}\. Write `source_ids != pad_id`"
     with pytest.raises(TypeError, match=expected):
-        made("dot", dtype="float32")(query, Encoded(values, mask.astype(dtype)))
+        random_attention("dot", dtype="float32")(query, Encoded(values, mask.astype(dtype)))
 
 
 def test_missing_mask_is_an_error():
     query, values, _ = sample(dtype="float32")
     with pytest.raises(TypeError, match=r"`mask` must be bool, .* got None\. .*np\.ones"):
-        made("dot", dtype="float32")(query, Encoded(values, None))
+        random_attention("dot", dtype="float32")(query, Encoded(values, None))
 
 
 @pytest.mark.parametrize("rows", [2, 3])
 def test_values_alone_are_an_error(rows):
     values = np.ones((rows, 5, 4), "float32")
     with pytest.raises(TypeError, match=r"`memory` must be an Encoded .* or a Memory .*; got "):
-        made("dot", dtype="float32")(np.ones((rows, 1, 4), "float32"), values)
+        random_attention("dot", dtype="float32")(np.ones((rows, 1, 4), "float32"), values)
 
 
 def test_query_of_another_rank_is_an_error():
@@ -546,22 +548,22 @@ def test_query_of_another_rank_is_an_error():
     with pytest.raises(
         ValueError, match=r"`query` must have the shape .*; got \(5, 4\)\. One step"
     ):
-        made("dot", dtype="float32")(query[:, 0], Encoded(values, mask))
+        random_attention("dot", dtype="float32")(query[:, 0], Encoded(values, mask))
 
 
 def test_query_of_another_batch_is_an_error():
     query, values, mask = sample(dtype="float32")
     expected = r"`query` must have one row per source .*\(5, 3, 4\) and values of \(1, 5, 4\)"
     with pytest.raises(ValueError, match=expected):
-        made("dot", dtype="float32")(query, Encoded(values[:1], mask[:1]))
+        random_attention("dot", dtype="float32")(query, Encoded(values[:1], mask[:1]))
 
 
 def test_values_of_whole_numbers_are_read_as_such():
     query, values, mask = sample(dtype="float32")
     whole = values.round().astype("int32")
     for of_ints, of_floats in zip(
-        made("dot", dtype="float32")(query, Encoded(whole, mask)),
-        made("dot", dtype="float32")(query, Encoded(whole.astype("float32"), mask)),
+        random_attention("dot", dtype="float32")(query, Encoded(whole, mask)),
+        random_attention("dot", dtype="float32")(query, Encoded(whole.astype("float32"), mask)),
         strict=True,
     ):
         np.testing.assert_array_equal(array(of_ints), array(of_floats))

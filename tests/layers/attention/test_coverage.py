@@ -1,4 +1,4 @@
-"""Coverage: what was attended to adds up, divided by what a token is worth."""
+"""Coverage is the sum of past attention weights, divided by each token's fertility."""
 
 import keras
 import numpy as np
@@ -6,31 +6,42 @@ import pytest
 from keras import ops
 
 from keras_s2s.layers.attention import Attention, CoverageScore, Encoded
-from support.attention_cases import array, check_gradients, check_oracle, filled, sample, stepped
+from support.attention_cases import (
+    array,
+    check_gradients,
+    check_oracle,
+    sample,
+    stepped,
+    with_random_weights,
+)
 
 pytestmark = pytest.mark.backend_neutral
 
 each_fertility = pytest.mark.parametrize("fertility", [None, 0.5, 3])
 
 
-def made(**options):
-    return filled(Attention(CoverageScore(3, dtype="float64", **options), dtype="float64"), 4, 5)
+def random_attention(**options):
+    return with_random_weights(
+        Attention(CoverageScore(3, dtype="float64", **options), dtype="float64"), 4, 5
+    )
 
 
 @each_fertility
 def test_is_the_oracle(fertility):
-    check_oracle(made(fertility=fertility), *sample("coverage", targets=5))
+    check_oracle(random_attention(fertility=fertility), *sample("coverage", targets=5))
 
 
 @each_fertility
 def test_gradient_is_the_finite_difference(fertility):
-    _, by_weights = check_gradients(made(fertility=fertility), *sample("coverage", targets=4))
+    _, by_weights = check_gradients(
+        random_attention(fertility=fertility), *sample("coverage", targets=4)
+    )
     assert min(np.abs(gradient).max() for gradient in by_weights) > 1e-5
 
 
 def test_the_state_is_the_sum_of_the_weights_before():
     query, values, mask = sample("coverage", targets=4)
-    mechanism = made()
+    mechanism = random_attention()
     memory = mechanism.memory(Encoded(values, mask))
     state = mechanism.initial_state(memory)
     assert (array(state[0][0]) == 0).all()
@@ -40,7 +51,7 @@ def test_the_state_is_the_sum_of_the_weights_before():
 
 def test_what_is_covered_counts_less_with_a_negative_vector():
     """Equal queries: without coverage the second step would be the first one again."""
-    mechanism = made()
+    mechanism = random_attention()
     # The hidden sum begins at zero, where tanh rises, so covered tokens lose score.
     mechanism.score.query_kernel.assign(np.zeros((4, 3)))
     mechanism.score.values_kernel.assign(np.eye(5)[:, :3])

@@ -1,4 +1,4 @@
-"""What every group of mechanisms does, several or heads: the oracle, steps, masks, saving."""
+"""Groups of mechanisms, several or heads, equal the oracle in calls, steps, masks and saving."""
 
 import json
 
@@ -23,9 +23,9 @@ from support.attention_cases import (
     array,
     check_gradients,
     check_oracle,
-    filled,
     sample,
     stepped,
+    with_random_weights,
 )
 from support.backends import compiled, tensorflow_only
 
@@ -70,7 +70,7 @@ each_group = pytest.mark.parametrize("group", GROUPS)
 
 
 def group_of(name, dtype="float64", **kwargs):
-    return filled(GROUPS[name](dtype, **kwargs), 4, 4)
+    return with_random_weights(GROUPS[name](dtype, **kwargs), 4, 4)
 
 
 @each_group
@@ -126,7 +126,7 @@ def test_round_trips_and_a_saved_model_gives_the_same(group, tmp_path):
     attention = GROUPS[group]("float32", dropout=0.5)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(attention)))
     assert keras.saving.deserialize_keras_object(config).get_config() == attention.get_config()
-    filled(attention, 4, 4)
+    with_random_weights(attention, 4, 4)
     inputs = [keras.Input((None, 4)), keras.Input((None, 4)), keras.Input((None,), dtype="bool")]
     outputs = attention(inputs[0], Encoded(*inputs[1:]))
     assert outputs[0].shape == (None, None, attention.context_size((None, None, 4)))

@@ -1,4 +1,4 @@
-"""Several heads: each with projections and parts of its own."""
+"""Each of several heads has projections and parts of its own."""
 
 import keras
 import numpy as np
@@ -16,9 +16,9 @@ from support.attention_cases import (
     array,
     check_oracle,
     each_score,
-    filled,
-    made,
+    random_attention,
     sample,
+    with_random_weights,
 )
 
 pytestmark = pytest.mark.backend_neutral
@@ -32,7 +32,7 @@ def test_heads_over_each_score_are_the_oracle(score, heads):
         SCORES[score](dtype="float64", **options), heads, units=4, dtype="float64"
     )
     query, values, mask = sample("general")
-    check_oracle(filled(attention, 4, 5), query, values, mask)
+    check_oracle(with_random_weights(attention, 4, 5), query, values, mask)
 
 
 def test_one_head_with_identities_is_the_score_alone():
@@ -41,7 +41,9 @@ def test_one_head_with_identities_is_the_score_alone():
     head.set_weights([np.eye(4)] * 4)
     query, values, mask = sample()
     for ours, plain in zip(
-        head(query, Encoded(values, mask)), made()(query, Encoded(values, mask)), strict=True
+        head(query, Encoded(values, mask)),
+        random_attention()(query, Encoded(values, mask)),
+        strict=True,
     ):
         np.testing.assert_allclose(array(ours), array(plain), rtol=0, atol=1e-12)
 

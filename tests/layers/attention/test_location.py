@@ -1,4 +1,4 @@
-"""Location-sensitive scores: the filter's place, the last or all weights, what shifts them."""
+"""Tests of location-sensitive scores: where the filter lies, and which weights it reads."""
 
 import keras
 import numpy as np
@@ -6,27 +6,29 @@ import pytest
 from keras import ops
 
 from keras_s2s.layers.attention import Attention, Encoded, LocationScore
-from support.attention_cases import array, check_oracle, filled, sample
+from support.attention_cases import array, check_oracle, sample, with_random_weights
 
 pytestmark = pytest.mark.backend_neutral
 
 
-def made(**options):
-    return filled(Attention(LocationScore(3, dtype="float64", **options), dtype="float64"), 4, 5)
+def random_attention(**options):
+    return with_random_weights(
+        Attention(LocationScore(3, dtype="float64", **options), dtype="float64"), 4, 5
+    )
 
 
 @pytest.mark.parametrize("cumulative", [False, True])
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 7])
 def test_is_the_oracle(width, cumulative):
     """Even widths too, and those beyond the source."""
-    mechanism = made(filters=2, width=width, cumulative=cumulative)
+    mechanism = random_attention(filters=2, width=width, cumulative=cumulative)
     check_oracle(mechanism, *sample("location", targets=4))
 
 
 def test_cumulative_differs_from_the_third_step_on():
     query, values, mask = sample("location", targets=4)
     last, every = (
-        array(made(filters=2, width=3, cumulative=c)(query, Encoded(values, mask))[1])
+        array(random_attention(filters=2, width=3, cumulative=c)(query, Encoded(values, mask))[1])
         for c in (False, True)
     )
     np.testing.assert_array_equal(last[:, :2], every[:, :2])
@@ -50,14 +52,14 @@ def test_a_filter_of_three_sees_left_middle_and_right(tap, expected):
 
 def test_the_first_step_knows_no_location():
     query, values, mask = sample("location", targets=1)
-    mechanism = made(filters=2, width=3)
+    mechanism = random_attention(filters=2, width=3)
     _, weights = mechanism(query, Encoded(values, mask))
     mechanism.score.filter_kernel.assign(np.ones((3, 1, 2)))
     np.testing.assert_array_equal(array(mechanism(query, Encoded(values, mask))[1]), array(weights))
 
 
 def test_weights_have_the_shapes_of_their_options():
-    shapes = {w.name: tuple(w.shape) for w in made(filters=2, width=7).score.weights}
+    shapes = {w.name: tuple(w.shape) for w in random_attention(filters=2, width=7).score.weights}
     assert shapes == {
         "query_kernel": (4, 3),
         "values_kernel": (5, 3),

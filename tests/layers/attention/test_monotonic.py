@@ -1,4 +1,4 @@
-"""Monotonic attention: its modes agree, mass only goes forward, noise comes in training alone."""
+"""Modes of monotonic attention agree, weight only moves forward, and only training has noise."""
 
 import keras
 import numpy as np
@@ -10,7 +10,14 @@ from keras import ops
 
 from keras_s2s.layers.attention import Attention, Encoded, LocalPredictiveWindow, Monotonic
 from keras_s2s.layers.attention.monotonic import MODES
-from support.attention_cases import MASK, array, check_oracle, filled, made, sample
+from support.attention_cases import (
+    MASK,
+    array,
+    check_oracle,
+    random_attention,
+    sample,
+    with_random_weights,
+)
 
 pytestmark = pytest.mark.backend_neutral
 
@@ -125,8 +132,8 @@ def test_the_bias_is_added_to_every_score(mode):
 
 
 def test_weights_of_one_mode_load_into_another():
-    trained = made("coverage", "monotonic_parallel")
-    decoding = made("coverage", "monotonic_hard")
+    trained = random_attention("coverage", "monotonic_parallel")
+    decoding = random_attention("coverage", "monotonic_hard")
     decoding.set_weights([w + 0.1 for w in trained.get_weights()])
     decoding.set_weights(trained.get_weights())
     check_oracle(decoding, *sample("coverage"))
@@ -136,7 +143,7 @@ def test_weights_of_one_mode_load_into_another():
 def test_goes_on_from_weights_without_the_factor_of_a_window(mode):
     """A Gaussian on the weights is no probability of having stopped."""
     window = LocalPredictiveWindow(8, units=3, dtype="float64")
-    local = filled(Attention("dot", function(mode, bias=3.0), window, dtype="float64"))
+    local = with_random_weights(Attention("dot", function(mode, bias=3.0), window, dtype="float64"))
     plain = Attention("dot", function(mode), dtype="float64")
     plain.build((None, None, 4), (None, None, 4))
     plain.set_weights([array(local.probability.offset.value)])

@@ -1,4 +1,4 @@
-"""Softmax, hardmax and sparsemax: what they are defined as, ties, extremes, nothing at all."""
+"""Softmax, hardmax and sparsemax follow their definitions, with ties, extremes and no tokens."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Scores one by one: by hand, their weights, where they begin, what they refuse."""
+"""Each score is checked by hand: its formula, its weights, its first values and its errors."""
 
 import keras
 import numpy as np
@@ -16,7 +16,14 @@ from keras_s2s.layers.attention import (
     ScaledDotScore,
     ScaledGeneralScore,
 )
-from support.attention_cases import array, check_oracle, each_score, filled, made, sample
+from support.attention_cases import (
+    array,
+    check_oracle,
+    each_score,
+    random_attention,
+    sample,
+    with_random_weights,
+)
 
 pytestmark = pytest.mark.backend_neutral
 
@@ -98,7 +105,7 @@ def test_concat_projects_both_sides_to_its_units():
 @each_score
 def test_queries_see_nothing_of_later_ones(score):
     """All queries at once, as in training, or one at a time, as in search: the same."""
-    mechanism = made(score)
+    mechanism = random_attention(score)
     query, values, mask = sample(score, targets=4)
     _, weights = mechanism(query, Encoded(values, mask))
     changed = np.concatenate([query[:, :2], query[:, 2:] + 1], axis=1)
@@ -130,6 +137,6 @@ def test_scores_round_trip_alone(score):
 
 
 def test_units_default_to_the_width_of_the_query():
-    mechanism = filled(Attention(ConcatScore(dtype="float64"), dtype="float64"), 4, 4)
+    mechanism = with_random_weights(Attention(ConcatScore(dtype="float64"), dtype="float64"), 4, 4)
     assert mechanism.score.vector.shape[0] == 4
     check_oracle(mechanism, *sample("dot"))

@@ -1,4 +1,4 @@
-"""Several mechanisms at once, and what makes a mechanism."""
+"""Several mechanisms work at once; an error says what is not a mechanism."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from keras_s2s.layers.attention import (
 )
 from support.attention_cases import (
     array,
-    filled,
     sample,
+    with_random_weights,
 )
 
 pytestmark = pytest.mark.backend_neutral
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.backend_neutral
 
 def test_contexts_are_joined_in_order_and_weights_averaged():
     parts = [
-        filled(Attention("general", dtype="float64")),
-        filled(Attention("dot", "hardmax", dtype="float64")),
+        with_random_weights(Attention("general", dtype="float64")),
+        with_random_weights(Attention("dot", "hardmax", dtype="float64")),
     ]
     query, values, mask = sample()
     (first, a), (second, b) = (part(query, Encoded(values, mask)) for part in parts)

@@ -1,4 +1,4 @@
-"""Local attention: where the window lies, what is inside, what the Gaussian does."""
+"""Tests of local attention: where the window lies, what is inside it, and its Gaussian."""
 
 import keras
 import numpy as np
@@ -14,7 +14,14 @@ from keras_s2s.layers.attention import (
     LocalMonotonicWindow,
     LocalPredictiveWindow,
 )
-from support.attention_cases import array, check_gradients, check_oracle, filled, made, sample
+from support.attention_cases import (
+    array,
+    check_gradients,
+    check_oracle,
+    random_attention,
+    sample,
+    with_random_weights,
+)
 
 pytestmark = pytest.mark.backend_neutral
 
@@ -23,7 +30,9 @@ each_window = pytest.mark.parametrize("kind", WINDOWS)
 
 
 def local(kind, radius):
-    return filled(Attention("dot", window=kind(radius, dtype="float64"), dtype="float64"))
+    return with_random_weights(
+        Attention("dot", window=kind(radius, dtype="float64"), dtype="float64")
+    )
 
 
 @each_window
@@ -55,7 +64,7 @@ def test_after_the_source_context_and_gradients_are_zero():
 def test_a_wide_local_m_is_global_attention():
     query, values, mask = sample()
     wide = local(LocalMonotonicWindow, 9)(query, Encoded(values, mask))
-    for ours, plain in zip(wide, made()(query, Encoded(values, mask)), strict=True):
+    for ours, plain in zip(wide, random_attention()(query, Encoded(values, mask)), strict=True):
         np.testing.assert_allclose(array(ours), array(plain), rtol=0, atol=1e-12)
 
 
@@ -63,7 +72,7 @@ def test_a_wide_local_p_is_global_attention():
     """Divided by so wide a Gaussian, a distance is nothing."""
     query, values, mask = sample()
     wide = local(LocalPredictiveWindow, 10**8)(query, Encoded(values, mask))
-    for ours, plain in zip(wide, made()(query, Encoded(values, mask)), strict=True):
+    for ours, plain in zip(wide, random_attention()(query, Encoded(values, mask)), strict=True):
         np.testing.assert_allclose(array(ours), array(plain), rtol=0, atol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""The decoder is the NumPy formula; a loop of `step` is `call`; rows of one source share it."""
+"""The decoder equals its NumPy formula, looped steps equal `call`, and rows share their source."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Every design is its formula in NumPy; steps in a loop give the same; a loop only where needed."""
+"""Every design equals its NumPy formula, in steps and in calls, and loops only where it must."""
 
 import keras
 import numpy as np

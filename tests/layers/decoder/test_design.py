@@ -1,4 +1,4 @@
-"""Options that contradict each other or would change nothing are refused, and say what to do."""
+"""Options that contradict each other or change nothing raise an error that says what to do."""
 
 import keras
 import pytest

@@ -1,4 +1,4 @@
-"""The output layer: both kinds are one product, and give their matrix whole or in columns."""
+"""Both kinds of output layer are one product, and give their matrix whole or in columns."""
 
 import doctest
 

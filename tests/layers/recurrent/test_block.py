@@ -1,4 +1,4 @@
-"""A block: dropout, one or both directions, norm and residual around a recurrence."""
+"""Tests of a block: dropout, one or both directions, norm and residual around a recurrence."""
 
 import keras
 import numpy as np

@@ -1,7 +1,7 @@
-"""cuDNN's kernel: what is handed to it, what is made of what it gives, and when it is used.
+"""Tests of cuDNN's kernel: its inputs, the use of its outputs, and when it is used at all.
 
-Where there is no GPU the kernel's place is taken by the layer's own loop behind cuDNN's contract:
-real steps first, at least one a row, zeros after them.
+Where there is no GPU, the layer's own loop takes the place of the kernel under cuDNN's contract:
+real steps come first, each row has at least one, and zeros follow them.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Any Keras cell is what `keras.layers.RNN` makes of it, in one loop or step by step."""
+"""Any Keras cell gives the outputs of `keras.layers.RNN`, in one loop or step by step."""
 
 import keras
 import numpy as np

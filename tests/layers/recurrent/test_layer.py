@@ -1,4 +1,4 @@
-"""LSTM and GRU: equal to Keras' own layers and to NumPy, for any mask, path, dtype and shape."""
+"""LSTM and GRU equal Keras' own layers and NumPy, for any mask, path, dtype and shape."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""The normalised LSTM is its formula, whatever the masks, and TensorFlow Addons' cell."""
+"""The normalised LSTM equals its formula for any mask, and equals TensorFlow Addons' cell."""
 
 import keras
 import numpy as np

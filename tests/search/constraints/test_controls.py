@@ -1,4 +1,4 @@
-"""Controls: each against loops in Python, by itself and through searches."""
+"""Each control equals loops in Python, by itself and within searches."""
 
 import numpy as np
 import pytest

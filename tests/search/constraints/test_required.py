@@ -1,4 +1,4 @@
-"""Required phrases and prefixes: in the output, or said to be missing from it."""
+"""Required phrases and prefixes are in the output, or the result says that they are missing."""
 
 import numpy as np
 import pytest

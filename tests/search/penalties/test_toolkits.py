@@ -1,4 +1,4 @@
-"""Penalties: every formula in NumPy, bounds against all lengths, configurations, errors."""
+"""Tests of penalties: formulas in NumPy, bounds against all lengths, configurations and errors."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""History: sequences read back as a loop over parents finds them, whatever changed places."""
+"""History reads back the sequences that a loop over parents gives, whatever changed places."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The largest of many logits: what `top_k` gives, chunks or not."""
+"""The largest of many logits are those of `top_k`, with chunks or without."""
 
 import numpy as np
 import pytest

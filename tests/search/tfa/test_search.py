@@ -1,4 +1,4 @@
-"""`TFABeamSearch` against tfa itself (fixtures) and against its NumPy oracle (random tables)."""
+"""`TFABeamSearch` equals tfa itself (fixtures) and its NumPy oracle (random tables)."""
 
 import json
 
