@@ -14,7 +14,7 @@ class Candidates(NamedTuple):
     """The C ids that were drawn from a vocabulary of V ids, for all tokens of a batch together."""
 
     ids: Any  # (C,) int32, all different, ascending
-    log_expected: Any  # (V,) float32: log of how often each id is expected among the candidates
+    log_expected: Any  # (V,) float32: log of the expected count of each id among the candidates
 
 
 def proposal(distribution: str, vocabulary_size: int) -> NDArray[np.float64]:

@@ -44,8 +44,8 @@ class TokenCrossEntropy(keras.losses.Loss):
     ```
 
     So the target of the label is 1 − ε + ε/V, as in Keras' `CategoricalCrossentropy`, PyTorch and
-    fairseq. OpenNMT-py and JoeyNMT give ε/(V − 1) to every entry but the label, and JoeyNMT leaves
-    out padding as well. To get the results of OpenNMT-py's ε, pass ε·V/(V − 1) here. Smoothing
+    fairseq. OpenNMT-tf gives ε/(V − 1) to every entry but the label, so its ε corresponds to ε·V/(V
+    − 1) here. JoeyNMT and OpenNMT-py's `LabelSmoothingLoss` leave out padding as well. Smoothing
     gives mass to every entry, so a logit of −∞ makes the loss infinite. The metrics of a training
     are not smoothed, so perplexities of trainings with different ε are comparable.
 
