@@ -118,8 +118,7 @@ class Ensemble(Decodable):
         return self._averaged([member(inputs, training=False) for member in self.members])
 
     def encode(self, source_ids: Any, source_features: Any = None) -> tuple[Any, Any]:
-        """Encodes source ids `(B, S)` to a tuple of all memories and a tuple of all first
-        states."""
+        """Encodes source ids `(B, S)` to tuples of the members' memories and first states."""
         pairs = [member.encode(source_ids, source_features) for member in self.members]
         memories, states = zip(*pairs, strict=True)
         return memories, states

@@ -78,8 +78,8 @@ class DiverseBeamSearch(BeamSearch, name="diverse"):
     def __call__(self, *args: Any, required: Any = None, **kwargs: Any) -> Any:
         if required is not None:
             raise ValueError(
-                "`required` phrases and groups both divide the beam, so they exclude each other. Use "
-                "BeamSearch, or require nothing."
+                "`required` phrases and groups both divide the beam, so they exclude each other. "
+                "Use BeamSearch, or require nothing."
             )
         return super().__call__(*args, **kwargs)
 

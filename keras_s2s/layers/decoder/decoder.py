@@ -173,8 +173,7 @@ class Decoder(keras.layers.Layer):
 
     @property
     def output_projection(self) -> DenseOutput | TiedOutput:
-        """The function that turns hidden vectors into logits. If tied, the decoder must be
-        built."""
+        """The function that turns hidden vectors into logits, which if tied needs the weights."""
         if self.output_layer is not None:
             return DenseOutput(self.output_layer)
         bias = self.bias if self.output_bias else None
