@@ -147,6 +147,6 @@ def perplexity(log_probs: Sequence[float], lengths: Sequence[int]) -> float:
     2.718
     """
     if not sum(lengths):
-        raise ValueError("A perplexity is a mean over tokens; got no tokens. Give at least one target.")
+        raise ValueError("A perplexity needs tokens; got none. Give at least one target.")
     exponent = -math.fsum(log_probs) / sum(lengths)
     return math.exp(exponent) if exponent < 709 else math.inf

@@ -48,8 +48,8 @@ class Translator(keras.Model):
     """A trained model with its tokenizers and search settings, which translates texts.
 
     The source ids of a text are `encode(text)[:max_source_length − 1] + [end]`, and a text that is
-    cut raises a warning. Texts of similar lengths share a batch, and outputs come back in the order of
-    the texts. `save("x.keras")` writes weights, tokenizers and search, and
+    cut raises a warning. Texts of similar lengths share a batch, and outputs come back in the order
+    of the texts. `save("x.keras")` writes weights, tokenizers and search, and
     `keras.saving.load_model("x.keras")` restores them, once `import keras_s2s` has registered the
     classes with Keras.
 
@@ -247,8 +247,8 @@ class Translator(keras.Model):
         """Yields the hypotheses of each text in turn, as soon as they are found.
 
         Use this method if memory cannot hold the alignments of all texts, since it keeps at most 64
-        batches at a time. Arguments, items and errors are those of `translate`. All texts are checked in the
-        call, before the first item.
+        batches at a time. Arguments, items and errors are those of `translate`. All texts are
+        checked in the call, before the first item.
         """
         check_several("texts", texts)
         check_size("batch_size", batch_size)
@@ -274,8 +274,7 @@ class Translator(keras.Model):
         return hypotheses if self.choice is None else self.choice(hypotheses)
 
     def source_ids(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns the source ids of texts, `(B, S)` int32, with the end id and padding at the
-        end."""
+        """Returns the source ids of texts with end id and padding at the end, `(B, S)` int32."""
         return padded(self._source_rows(texts))
 
     def align(self, text: str) -> Alignment:

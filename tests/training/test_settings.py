@@ -323,7 +323,7 @@ def test_choices_are_those_of_the_modules_that_own_them() -> None:
         ({"shared_embedding": True}, "set `shared_vocabulary`"),
         (
             {"shared_embedding": True, "shared_vocabulary": True, "target_embeddings": "x"},
-            "`source_embeddings` alone",
+            "give only `source_embeddings`",
         ),
         ({"residual": True}, "`depth` of at least 2; got 1"),
         ({"attention": "none", "input_feeding": True}, "`input_feeding` needs attention"),
