@@ -58,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 1 for an error, 2 for an error in the arguments, 130 after an
         interruption, 141 if nobody reads the output any more.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
     if debug:
-        given.remove("--debug")
+        words.remove("--debug")
     else:
         # Level 3 is silence. `quiet_start` drops the notices that TensorFlow still writes.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         with one_line_warnings():
-            code = app(given or ["--help"], prog_name="keras-s2s", standalone_mode=False)
+            code = app(words or ["--help"], prog_name="keras-s2s", standalone_mode=False)
         sys.stdout.flush()
     except ArgumentError as error:
         command = error.ctx.command_path if error.ctx else "keras-s2s"

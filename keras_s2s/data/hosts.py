@@ -33,7 +33,7 @@ class Hosts:
             result.
         devices: number of devices of all processes together.
 
-    Example: two pairs become eight, of which this process, the second of two, has four.
+    Example: two pairs become eight rows, and this process, the second of two, has four of them.
     >>> import numpy as np
     >>> inputs = {"source_ids": np.array([[5, 3], [6, 3]]), "target_ids": np.array([[2], [2]])}
     >>> batch = inputs, np.array([[3], [3]]), np.ones((2, 1), "float32")
@@ -99,11 +99,11 @@ class Hosts:
             message[:] = np.frombuffer(data, np.uint8)
         return np.asarray(multihost_utils.broadcast_one_to_all(message)).tobytes()
 
-    def check_alike(self, what: str, data: bytes) -> None:
+    def check_alike(self, name: str, data: bytes) -> None:
         """Checks that all processes have the same data. All processes must call it.
 
         Args:
-            what: name of the data in the error message.
+            name: name of the data in the error message.
             data: bytes, which are compared by their SHA-256.
 
         Raises:
@@ -115,10 +115,10 @@ class Hosts:
 
         digest = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
         digests = multihost_utils.process_allgather(digest)  # (count, 32)
-        others = [str(host) for host, other in enumerate(digests) if (other != digests[0]).any()]
-        if others:
+        hosts = [str(host) for host, row in enumerate(digests) if (row != digests[0]).any()]
+        if hosts:
             raise ValueError(
-                f"All hosts must have the same {what}; host 0 and {', '.join(others)} differ. Give "
+                f"All hosts must have the same {name}; host 0 and {', '.join(hosts)} differ. Give "
                 "every host the same files, settings and versions of packages."
             )
 

@@ -296,7 +296,7 @@ def _reference_lists(outputs: Sequence[str], references: References) -> list[lis
         )
     if not outputs:
         raise ValueError("There is nothing to score: got no outputs. Give at least one sentence.")
-    lists = [[given] if isinstance(given, str) else list(given) for given in references]
+    lists = [[texts] if isinstance(texts, str) else list(texts) for texts in references]
     if not all(lists):
         raise ValueError(
             f"Every output needs a reference; output {lists.index([])} has none. Leave it out, or "

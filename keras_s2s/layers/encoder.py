@@ -53,7 +53,7 @@ class Encoder(keras.layers.Layer):
             model then learns in fewer steps. 1 suits pretrained embeddings.
         pad_id: the id of padding, which is not a token.
 
-    Example: Two sources, of which the second has two positions of padding.
+    Example: Two sources, the second of which has two positions of padding.
     >>> import numpy as np
     >>> encoder = Encoder(vocabulary_size=20, embedding_size=8, units=16, cell="gru")
     >>> encoded, state = encoder(np.array([[5, 6, 7, 3], [8, 3, 0, 0]]))

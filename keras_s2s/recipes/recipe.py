@@ -130,8 +130,8 @@ class Recipe:
     def same_vocabulary(self, *runs: str) -> bool:
         """Returns whether runs have the same settings of their vocabularies."""
         names = (*VOCABULARY, "tokenizers_from")
-        first, *others = ({**self.settings, **self.runs[run]} for run in runs)
-        return all(other.get(name) == first.get(name) for other in others for name in names)
+        first, *rest = ({**self.settings, **self.runs[run]} for run in runs)
+        return all(settings.get(name) == first.get(name) for settings in rest for name in names)
 
 
 def find_recipe(name: str | os.PathLike[str]) -> Path:

@@ -120,8 +120,8 @@ def _check_teachers(recipe: Recipe, runs: Sequence[str], output: Path) -> None:
         teacher = recipe.teachers.get(run)
         if teacher is not None and teacher not in runs and not _finished(output, teacher):
             raise ValueError(
-                f"The run {run} learns from {teacher}, of which `{output}` has no model. Run "
-                f"{teacher} first, or both."
+                f"The run {run} learns from {teacher}, but `{output}` has no model of {teacher}. "
+                f"Run {teacher} first, or both."
             )
 
 

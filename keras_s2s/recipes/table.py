@@ -77,7 +77,7 @@ def table(recipe: Recipe, results: Result) -> str:
         rows += _ensemble_rows(run, results.get("ensembles", ()), columns)
     if recipe.mean_of_runs and len(by_run) == len(recipe.runs):
         rows.append(_row("**mean**", *_means(by_run, columns), "", "", "", "", ""))
-    rows += [_published_row(other, columns) for other in recipe.published]
+    rows += [_published_row(published, columns) for published in recipe.published]
     return "\n".join([*rows, "", *_notes(trainings), ""])
 
 
@@ -178,15 +178,15 @@ def _means(by_run: Mapping[str, Sequence[Result]], columns: Sequence[_Column]) -
     ]
 
 
-def _published_row(other: Published, columns: Sequence[_Column]) -> str:
-    """Writes the row of published results, empty where they have no score."""
+def _published_row(published: Published, columns: Sequence[_Column]) -> str:
+    """Writes the row of published results, with empty cells for missing scores."""
     scores = [
-        f"{other.scores[column.metric]:.2f}"
-        if column.metric in other.scores and other.evaluation in (None, column.evaluation)
+        f"{published.scores[column.metric]:.2f}"
+        if column.metric in published.scores and published.evaluation in (None, column.evaluation)
         else ""
         for column in columns
     ]
-    return _row(other.name, *scores, "", "", "", "", other.differs)
+    return _row(published.name, *scores, "", "", "", "", published.differs)
 
 
 def _notes(trainings: Sequence[Result]) -> list[str]:

@@ -148,9 +148,9 @@ class Checkpoint(keras.callbacks.Callback):
         }
         (temporary / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
         temporary.rename(self.folder / name)
-        for other in self.folder.iterdir():
-            if other.name != name and other.name.startswith(("epoch-", ".tmp-")):
-                shutil.rmtree(other)
+        for state in self.folder.iterdir():
+            if state.name != name and state.name.startswith(("epoch-", ".tmp-")):
+                shutil.rmtree(state)
 
 
 def _random_states(model: keras.Model) -> list[Any]:

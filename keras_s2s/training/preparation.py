@@ -253,8 +253,8 @@ def check_hosts(settings: TrainingSettings, hosts: Hosts, resume: bool) -> None:
             f"perplexity; got {settings.monitor}."
         )
     # Hosts may have the same files under other names, and each has its own output and memory.
-    own = (*FILES, "output", "ids_on_disk")
-    shared = {name: v for name, v in dataclasses.asdict(settings).items() if name not in own}
+    per_host = (*FILES, "output", "ids_on_disk")
+    shared = {name: v for name, v in dataclasses.asdict(settings).items() if name not in per_host}
     hosts.check_alike("settings", json.dumps([shared, resume]).encode())
     if hosts.count > 1:
         for name in FILES:

@@ -47,9 +47,9 @@ def find_translator(path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"`{file}` is not a model. {_EXPECTED}.")
     config = _read_config(file)
     if not isinstance(config, dict) or config.get("registered_name") != "keras_s2s>Translator":
-        held = config.get("class_name") if isinstance(config, dict) else None
+        class_name = config.get("class_name") if isinstance(config, dict) else None
         raise ValueError(
-            f"`{file}` holds {held or 'no Keras model'}, not a Translator. {_EXPECTED}."
+            f"`{file}` holds {class_name or 'no Keras model'}, not a Translator. {_EXPECTED}."
         )
     return file
 

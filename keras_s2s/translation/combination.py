@@ -87,16 +87,16 @@ def average_translators(
             "There must be at least one translator to average; got none. Give translators or paths."
         )
     shares = weight_shares(weights, len(translators))
-    names = [_name(given, number) for number, given in enumerate(translators, 1)]
+    names = [_name(translator, number) for number, translator in enumerate(translators, 1)]
     first = _load_if_path(translators[0])
     sums = [_weighted(value, shares[0]) for value in first.model.get_weights()]
-    for given, name, share in zip(translators[1:], names[1:], shares[1:], strict=True):
-        other = _load_if_path(given)
-        _check_same_tokenizers([first, other], [names[0], name])
-        _check_same_design(first, other, names[0], name)
-        for total, value in zip(sums, other.model.get_weights(), strict=True):
+    for path, name, share in zip(translators[1:], names[1:], shares[1:], strict=True):
+        translator = _load_if_path(path)
+        _check_same_tokenizers([first, translator], [names[0], name])
+        _check_same_design(first, translator, names[0], name)
+        for total, value in zip(sums, translator.model.get_weights(), strict=True):
             total += _weighted(value, share)
-        del other
+        del translator
     average = first.copy()
     dtypes = [value.dtype for value in average.model.get_weights()]
     average.model.set_weights(
@@ -152,9 +152,9 @@ def _check_same_design(first: Translator, other: Translator, *names: str) -> Non
         pairs = zip(first.model.weights, other.model.weights, strict=False)
         difference = next(
             (
-                (variable.path, tuple(variable.shape), tuple(its.shape))
-                for variable, its in pairs
-                if tuple(variable.shape) != tuple(its.shape)
+                (variable.path, tuple(variable.shape), tuple(counterpart.shape))
+                for variable, counterpart in pairs
+                if tuple(variable.shape) != tuple(counterpart.shape)
             ),
             None,
         )

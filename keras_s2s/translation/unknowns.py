@@ -46,7 +46,7 @@ class UnknownReplacement:
 
     Raises:
         TypeError: If `dictionary` is anything else, or if it does not map strings to strings.
-        CorpusError: If the file cannot be read as such lines.
+        CorpusError: If the file cannot be read, or if a line has another number of columns.
 
     Example:
     >>> import numpy as np

@@ -65,7 +65,7 @@ def test_options_reach_every_layer():
     [
         ([], None, "one cell per layer; got 0 cells"),
         (["gru"], 2, "one cell per layer; got 1 cells, depth=2"),
-        (keras.layers.GRUCell(3), 2, "give a list with one cell, one a layer; got one GRUCell"),
+        (keras.layers.GRUCell(3), 2, "give a list with one cell per layer; got one GRUCell"),
     ],
 )
 def test_layers_that_do_not_fit_their_depth_are_an_error(cell, depth, message):

@@ -165,7 +165,7 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
             {"shared_vocabulary": True, "target_vocabulary_size": 90},
             "one tokenizer for both sides; got unigram of 8000 .* unigram of 90",
         ),
-        ({"data": None}, "training text is two files .*; got none of them"),
+        ({"data": None}, "training text is two files .*; got none of these files"),
         ({"data": None, "source": "a"}, r"`data`\); got `source`\."),
         ({"source": "a", "target": "b"}, "got `source`, `target`, `data`"),
         ({"source": "a"}, "got `source`, `data`"),

@@ -92,7 +92,7 @@ def _check_unshared(members: Sequence[Mechanism]) -> None:
         layer = pending.pop()
         if layer is None:
             continue
-        if any(layer is other for other in layers):
+        if any(layer is earlier for earlier in layers):
             raise ValueError(
                 "`attentions` must be mechanisms with parts of their own; got the same "
                 f"{type(layer).__name__} twice. Make one for each."

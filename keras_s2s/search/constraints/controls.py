@@ -100,8 +100,8 @@ def _aimed(tokens: Any, active: Any) -> tuple[Any, Any]:
         `(R, J)` int32, all 0 in a row without an active token; and `(R, 1)` bool, whether a row has
         an active token.
     """
-    one = ops.max(ops.where(active, tokens, -1), axis=-1, keepdims=True)
-    return ops.where(active, tokens, ops.maximum(one, 0)), one >= 0
+    highest = ops.max(ops.where(active, tokens, -1), axis=-1, keepdims=True)
+    return ops.where(active, tokens, ops.maximum(highest, 0)), highest >= 0
 
 
 def _put(logits: Any, tokens: Any, values: Any) -> Any:

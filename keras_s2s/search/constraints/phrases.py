@@ -154,7 +154,7 @@ def _check_compatible(arrays: dict[str, np.ndarray], max_length: int) -> None:
             for name, phrase in [("prefix", prefix), *(("required", ids) for ids in required)]:
                 if _contains(phrase, forbidden):
                     raise ValueError(
-                        f"Sentence {row}: `{name}` asks for {phrase}, of which `forbidden` forbids "
+                        f"Sentence {row}: `{name}` asks for {phrase}, but `forbidden` forbids "
                         f"{forbidden}. Drop one of the two."
                     )
 
@@ -170,7 +170,7 @@ def _least_length(prefix: list[int], required: list[list[int]]) -> int:
         ids
         for ids in distinct
         if not _contains(prefix, ids)
-        and not any(_contains(other, ids) for other in distinct if other != ids)
+        and not any(_contains(phrase, ids) for phrase in distinct if phrase != ids)
     ]
     if len(separate) > MOST_ORDERED:
         return max(_least_length(prefix, [ids]) for ids in separate)

@@ -106,8 +106,8 @@ def _check_softmax(settings: SettingFields) -> None:
     samples, size = settings.sampled_softmax, settings.target_vocabulary_size
     if samples and settings.label_smoothing:
         raise ValueError(
-            "`label_smoothing` spreads probability over the whole vocabulary, of which "
-            f"`sampled_softmax` sees {samples} ids; got label_smoothing="
+            "`label_smoothing` spreads probability over the whole vocabulary, but "
+            f"`sampled_softmax` sees only {samples} ids of it; got label_smoothing="
             f"{settings.label_smoothing}. Leave one of the two out."
         )
     if samples and size is not None and samples >= size:
@@ -123,8 +123,8 @@ def _check_passes(settings: SettingFields) -> None:
         return
     if settings.sampled_softmax:
         raise ValueError(
-            "`r_drop` compares whole distributions, of which `sampled_softmax` sees "
-            f"{settings.sampled_softmax} ids. Leave one of the two out."
+            "`r_drop` compares whole distributions, but `sampled_softmax` sees only "
+            f"{settings.sampled_softmax} ids of them. Leave one of the two out."
         )
     names = (
         *("dropout", "recurrent_dropout", "embedding_dropout"),

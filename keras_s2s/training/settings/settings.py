@@ -107,14 +107,14 @@ def _check_files(
     two_files, one_file = source is not None and target is not None, data is not None
     half_given = (source is None) != (target is None)
     if two_files == one_file or half_given:
-        given = [
+        names = [
             f"`{prefix}{name}`"
             for name, value in (("source", source), ("target", target), ("data", data))
             if value is not None
         ]
         raise ValueError(
             f"The {purpose} text is two files (`{prefix}source` and `{prefix}target`) or one TSV "
-            f"(`{prefix}data`); got {', '.join(given) or 'none of them'}."
+            f"(`{prefix}data`); got {', '.join(names) or 'none of these files'}."
         )
 
 
