@@ -80,8 +80,8 @@ def _register(imported: Any = None) -> None:
 
 
 # If Keras is imported already, the classes are registered now. Otherwise they are registered when
-# Keras is imported, or at the end of the module of ours that imports it. So a model can be loaded
-# whichever module was imported first.
+# Keras is imported, or when the first of our modules that imports Keras is complete. A model can
+# therefore be loaded whichever module was imported first.
 if "keras" in sys.modules:
     _register()
 else:

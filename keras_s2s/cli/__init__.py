@@ -7,10 +7,10 @@ Nothing here imports TensorFlow before everything that can be checked without it
 - `translate`: The commands that use a model: `translate`, `evaluate`, `score` and `explain`.
 - `export`: The commands that hand a model on: `export` and `verify`.
 - `recipe`: The command that reproduces a published task: `recipe`.
-- `options`: The options that several commands share, and those of commands that use a model.
-- `search_options`: The options of a search, and the search that they ask for.
+- `options`: The options that several commands share, and the options of commands that use a model.
+- `search_options`: The options of a search, and the search that is made from them.
 - `training_options`: The options of `train`, which are made from the settings of a training.
-- `signature`: Makes commands of functions whose options are not all written in their signature.
+- `signature`: Makes commands from functions whose signature does not list all options.
 - `models`: Finds and loads the translators that a command is given.
-- `terminal`: Messages on the terminal, without TensorFlow's notices.
+- `terminal`: Prints messages on the terminal, without TensorFlow's notices.
 """

@@ -1,4 +1,4 @@
-"""The commands that hand a model on: `export`, and `verify`, which proves an export again."""
+"""The commands that hand a model on: `export`, and `verify`, which checks an export again."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Formats = Annotated[
     str,
     typer.Option(
         metavar="LIST",
-        help="Formats to write, of serving, onnx and triton, with commas between them.",
+        help="Formats to write, among serving, onnx and triton, with commas between them.",
     ),
 ]
 ServingName = Annotated[
     str | None,
     typer.Option(
         "--name",
-        help="Name of the served model, as in serving/NAME/VERSION. Default: that of the folder.",
+        help="Name of the served model, as in serving/NAME/VERSION. Default: the folder's name.",
     ),
 ]
 Version = Annotated[
@@ -37,7 +37,7 @@ Version = Annotated[
     typer.Option(
         min=1,
         help="Number of the served version, as in serving/NAME/VERSION. Default: one more than the "
-        "highest in the folder.",
+        "highest version in the folder.",
     ),
 ]
 ServedBeam = Annotated[
@@ -54,15 +54,15 @@ OldestServer = Annotated[
     typer.Option(
         "--server",
         metavar="VERSION",
-        help="Oldest version of TensorFlow Serving that should load the export; an operator that "
+        help="Oldest version of TensorFlow Serving that should load the export. An operator that "
         "it lacks is an error.",
     ),
 ]
 Sentences = Annotated[
     Path | None,
     file_option(
-        help="File with sentences to compare with Keras on, one on each line. Default: sentences "
-        "made at random from the vocabulary."
+        help="File with sentences for the comparison with Keras, one on each line. Default: random "
+        "sentences from the vocabulary."
     ),
 ]
 Quantization = Annotated[
@@ -70,32 +70,33 @@ Quantization = Annotated[
     typer.Option(
         "--quantize",
         metavar="int8",
-        help="Write each ONNX model with weights of 8 bits too; must be int8.",
+        help="Write each ONNX model with weights of 8 bits too. The value must be int8.",
     ),
 ]
 Int8References = Annotated[
     Path | None,
     file_option(
         "--references",
-        help="File whose line n is the reference of line n of --sentences, to measure int8 by.",
+        help="File whose line n is the reference of line n of --sentences, to measure the int8 "
+        "models.",
     ),
 ]
 Int8Drop = Annotated[
     float,
     typer.Option(
         metavar="POINTS",
-        help="Largest loss of BLEU or exact match that int8 may have, in points from 0 to 100; inf "
-        "allows any.",
+        help="Largest loss of BLEU or exact match that int8 models may have, in points from 0 to "
+        "100. inf allows any loss.",
     ),
 ]
 ExportedFolder = Annotated[
-    Path, typer.Argument(help="Folder that the command export wrote.", metavar="DIR")
+    Path, typer.Argument(help="Folder that keras-s2s export wrote.", metavar="DIR")
 ]
 OriginalModel = Annotated[
     Path | None,
     typer.Option(
         "--model",
-        help="Translator that was exported, whose outputs Keras computes anew. Default: compare "
+        help="Translator that was exported. Keras computes its outputs anew. Default: compare "
         "with the outputs that were recorded with the export.",
     ),
 ]
@@ -104,7 +105,8 @@ NewServer = Annotated[
     typer.Option(
         "--server",
         metavar="VERSION",
-        help="Version of TensorFlow Serving that must load the export. Default: as exported.",
+        help="Version of TensorFlow Serving that must load the export. Default: the version that "
+        "the export was made for.",
     ),
 ]
 
@@ -125,7 +127,8 @@ def export(
 ) -> None:
     """Export a model to SavedModel and ONNX, if all outputs equal those of Keras.
 
-    Everything is written aside and compared first. If anything differs, nothing is published.
+    The export is first written to a temporary folder and compared. If anything differs, nothing is
+    published.
     """
     from keras_s2s.data.reading import read_lines
 
@@ -164,7 +167,7 @@ def verify(
     model: OriginalModel = None,
     server: NewServer = None,
 ) -> None:
-    """Compare an exported folder with Keras' outputs once more.
+    """Compare the outputs of an exported folder with those of Keras once more.
 
     The exit code is 0 if everything is equal, and 1 if anything differs.
     """

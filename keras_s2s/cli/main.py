@@ -1,4 +1,4 @@
-"""The command line: puts the commands together and turns errors into one line.
+"""Puts the commands of the command line together and turns errors into one line.
 
 A command imports TensorFlow only after everything that can be checked without it. So help appears
 at once, and so do errors in arguments, settings, output folders and model files.
@@ -34,13 +34,13 @@ app = typer.Typer(
 def common(
     debug: Annotated[
         bool,
-        typer.Option("--debug", help="Show the traceback of an error, and TensorFlow's notices."),
+        typer.Option("--debug", help="Show the traceback of an error and TensorFlow's notices."),
     ] = False,
 ) -> None:
     """Train, use and export sequence-to-sequence models with attention."""
 
 
-# In the order in which the help lists them.
+# The help lists the commands in this order.
 for command in (
     *(train, average, compress, translate, evaluate, score, explain),
     *(export, verify, quickstart, recipe),
@@ -52,18 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line `keras-s2s`.
 
     Args:
-        arguments: the words after `keras-s2s`; `sys.argv[1:]` when omitted.
+        arguments: the words that follow `keras-s2s`; `sys.argv[1:]` when omitted.
 
     Returns:
         The exit code: 0 for success, 1 for an error, 2 for an error in the arguments, 130 after an
         interruption, 141 if nobody reads the output any more.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
     if debug:
-        given.remove("--debug")
+        words.remove("--debug")
     else:
-        # Level 3 is silence. The notices that TensorFlow writes all the same, `quiet_start` drops.
+        # Level 3 is silence. `quiet_start` drops the notices that TensorFlow still writes.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         with one_line_warnings():
-            code = app(given or ["--help"], prog_name="keras-s2s", standalone_mode=False)
+            code = app(words or ["--help"], prog_name="keras-s2s", standalone_mode=False)
         sys.stdout.flush()
     except ArgumentError as error:
         command = error.ctx.command_path if error.ctx else "keras-s2s"
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failures() -> tuple[type[BaseException], ...]:
-    """Returns the errors that are reported in one line; with TensorFlow's, once it is imported."""
+    """Returns the errors to report in one line, including TensorFlow's if it is imported."""
     known = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
     tensorflow = sys.modules.get("tensorflow")
     return known if tensorflow is None else (*known, tensorflow.errors.OpError)

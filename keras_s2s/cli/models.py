@@ -22,12 +22,12 @@ def check_models(
     Args:
         model: path of the first translator.
         ensemble: paths of the translators that decode together with it.
-        mean: what the ensemble averages.
+        mean: the kind of mean that the ensemble takes.
 
     Raises:
         ArgumentError: If `mean` is given without an ensemble.
         FileNotFoundError: If there is nothing at a path.
-        ValueError: If a path leads to something else than a saved translator.
+        ValueError: If a path leads to anything other than a saved translator.
     """
     if mean is not None and not ensemble:
         raise ArgumentError("--ensemble-mean needs --ensemble OTHER.")

@@ -1,8 +1,8 @@
 """The options that several commands share, and those of the commands that use or change a model.
 
-An option is an annotated type: what it takes, its help, and what can be checked before a command
-begins. The options of a search are in `search_options`, those of a training in `training_options`,
-and those of an export beside its commands in `export`.
+An option is an annotated type, with the values that it takes, its help, and the checks that are
+possible before a command begins. The options of a search are in `search_options`, those of a
+training in `training_options`, and those of an export beside its commands in `export`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from keras_s2s.training.settings.choices import BleuTokenizer
 ArgumentError: Any = typer.BadParameter.__mro__[1]
 
 EnsembleMean: TypeAlias = Literal["probabilities", "log_probabilities"]
-# A file to read. If it is not there, that is an argument error.
+# An option for a file to read. A missing file is an argument error.
 file_option = partial(typer.Option, exists=True, dir_okay=False)
 
 # Options of several commands.
@@ -32,15 +32,15 @@ Ensemble = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="OTHER",
-        help="Saved translator that decodes together with the first one; may be given several "
-        "times.",
+        help="Saved translator that decodes together with the first one. This option may be given "
+        "several times.",
     ),
 ]
 Mean = Annotated[
     EnsembleMean | None,
     typer.Option(
         metavar="MEAN",
-        help="What an ensemble averages: probabilities or log_probabilities. "
+        help="Numbers that an ensemble averages: probabilities or log_probabilities. "
         "Default: probabilities.",
     ),
 ]
@@ -54,15 +54,16 @@ ReplaceUnknown = Annotated[
 Dictionary = Annotated[
     Path | None,
     file_option(
-        help="Replace unknown words as --replace-unknown does, but look the source word up in "
-        "this file first; a line is a source word, a tab and its replacement."
+        help="Replace unknown words as --replace-unknown does, but first look the source word up "
+        "in this file. Each line holds a source word, a tab and its replacement."
     ),
 ]
 MBR = Annotated[
     bool,
     typer.Option(
         "--mbr",
-        help="Choose the output that is most like the others of the search (minimum Bayes risk).",
+        help="Choose the output that agrees most with the other outputs of the search, which is "
+        "called minimum Bayes risk.",
     ),
 ]
 Force = Annotated[
@@ -73,24 +74,25 @@ Force = Annotated[
 Text = Annotated[
     Path | None,
     typer.Argument(
-        help="File with one sentence on each line; standard input when left out, or for -."
+        help="File with one sentence on each line. Without it, or with -, sentences come from "
+        "standard input."
     ),
 ]
 NBest = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Number of outputs for each sentence. Default: 1; with --samples, all that are drawn.",
+        help="Number of outputs for each sentence. Default: 1, or all samples with --samples.",
     ),
 ]
 Scores = Annotated[
-    bool, typer.Option("--scores", help="Print the score of each output and a tab before it.")
+    bool, typer.Option("--scores", help="Print the score of each output before it, with a tab.")
 ]
 Constraints = Annotated[
     Path | None,
     file_option(
-        help="File whose line n is a JSON object for text n, with the keys prefix, forbidden and "
-        "required; {} asks for nothing.",
+        help="File whose line n is a JSON object with the constraints on the output for text n. "
+        "Its keys are prefix, forbidden and required, and {} asks for nothing.",
     ),
 ]
 
@@ -102,15 +104,16 @@ References = Annotated[
     list[Path] | None,
     file_option(
         "--target",
-        help="File whose line n is a reference for line n of --source; may be given several times.",
+        help="File whose line n is a reference for line n of --source. This option may be given "
+        "several times.",
     ),
 ]
 TestData = Annotated[
     Path | None,
     file_option(
         "--data",
-        help="File in place of --source and --target, whose lines are a source, a tab and a "
-        "reference; a source on several lines has several references.",
+        help="File in place of --source and --target. Each line holds a source, a tab and a "
+        "reference. A source on several lines has several references.",
     ),
 ]
 BleuTokens = Annotated[
@@ -118,7 +121,7 @@ BleuTokens = Annotated[
     typer.Option(
         "--tokenize",
         metavar="NAME",
-        help="Tokenizer with which sacreBLEU computes BLEU; none is for text that is tokenised "
+        help="Tokenizer with which sacreBLEU computes BLEU. none is for text that is tokenised "
         "already.",
     ),
 ]
@@ -133,7 +136,8 @@ ScoredData = Annotated[
     Path | None,
     file_option(
         "--data",
-        help="File in place of --source and --target; a line is a source, a tab and a target.",
+        help="File in place of --source and --target. Each line holds a source, a tab and a "
+        "target.",
     ),
 ]
 Tokens = Annotated[
@@ -146,7 +150,7 @@ Beam = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Width of the beam search; 1 is greedy search. Default: as saved with the model.",
+        help="Width of the beam search. 1 is greedy search. Default: as saved with the model.",
     ),
 ]
 
@@ -163,7 +167,7 @@ Weights = Annotated[
     list[float] | None,
     typer.Option(
         "--weight",
-        help="Weight of a model in the mean; given once for each model, in their order. "
+        help="Weight of a model in the mean. Give this option once for each model, in their order. "
         "Default: equal weights.",
     ),
 ]

@@ -19,7 +19,7 @@ TABLE = "table.md"
 def recipe(
     name: Annotated[
         str,
-        typer.Argument(help="Name of a folder in recipes/, or the path of a recipe of your own."),
+        typer.Argument(help="Name of a folder in recipes/, or the path of your own recipe."),
     ],
     data: Annotated[
         Path, typer.Option(exists=True, file_okay=False, help="Folder with the data of the recipe.")
@@ -27,28 +27,28 @@ def recipe(
     output: Annotated[Path, typer.Option(help="Folder that receives models, scores and a table.")],
     run: Annotated[
         list[str] | None,
-        typer.Option(help="Run to train in place of all; may be given several times."),
+        typer.Option(
+            help="Run to train, in place of all runs. This option may be given several times."
+        ),
     ] = None,
     seed: Annotated[
         list[int] | None,
         typer.Option(
-            min=0, help="Seed in place of those of the recipe; may be given several times."
+            min=0,
+            help="Seed that replaces those of the recipe. This option may be given several times.",
         ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Largest number of epochs, to shorten the trainings.")
+        int | None, typer.Option(min=1, help="Largest number of epochs, which shortens trainings.")
     ] = None,
     pairs: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Number of training pairs that are read, to shorten the trainings."
-        ),
+        typer.Option(min=1, help="Number of training pairs to read, which shortens trainings."),
     ] = None,
 ) -> None:
     """Train and score the models of a published task, and print the table of results.
 
-    Runs that are finished in the output folder are not repeated, and a training that was killed
-    goes on.
+    Finished runs in the output folder are not repeated, and a training that was killed goes on.
     """
     published = read_recipe(find_recipe(name))
     for name_of_run in run or published.runs:

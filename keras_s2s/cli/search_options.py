@@ -1,6 +1,6 @@
-"""The options of a search, and the search that they ask for.
+"""The options of a search, and the search that is made from them.
 
-This is the one module that knows both the options of the command line and the settings of searches.
+Only this module knows both the options of the command line and the settings of searches.
 """
 
 from __future__ import annotations
@@ -22,20 +22,18 @@ if TYPE_CHECKING:
 
 
 # The options of a search, by the names of its settings.
-_search = partial(
-    typer.Option, rich_help_panel="Search (what is not given stays as saved with the model)"
-)
+_search = partial(typer.Option, rich_help_panel="Search (by default as saved with the model)")
 SEARCH: dict[str, Any] = {
     "beam": Annotated[
-        int | None, _search(min=1, help="Width of the beam search; 1 is greedy search.")
+        int | None, _search(min=1, help="Width of the beam search. 1 is greedy search.")
     ],
     "length_penalty": Annotated[
         str | None,
         _search(
             metavar="PENALTY",
-            help="Length penalty of the beam search: a number, the weight of GNMT's; or none, "
-            "gnmt, tfa, opennmt_tf, joeynmt, google_seq2seq, sockeye or marian, with arguments as "
-            "in 'marian(normalize=0.7)'.",
+            help="Length penalty of the beam search. A number is the weight of GNMT's penalty. A "
+            "name is none, gnmt, tfa, opennmt_tf, joeynmt, google_seq2seq, sockeye or marian, and "
+            "may have arguments, as in 'marian(normalize=0.7)'.",
         ),
     ],
     "coverage_penalty": Annotated[
@@ -50,8 +48,8 @@ SEARCH: dict[str, Any] = {
         str | None,
         _search(
             metavar="WHEN",
-            help="When the beam search stops: exact, as soon as no better output can come; first, "
-            "as soon as one output is complete.",
+            help="Condition on which the beam search stops. exact waits until no better output can "
+            "come, and first stops as soon as one output is complete.",
         ),
     ],
     "groups": Annotated[
@@ -61,7 +59,8 @@ SEARCH: dict[str, Any] = {
         float | None,
         _search(
             min=0,
-            help="How strongly the groups of a diverse beam search avoid each other's tokens.",
+            help="Strength with which the groups of a diverse beam search avoid each other's "
+            "tokens.",
         ),
     ],
     "samples": Annotated[
@@ -70,8 +69,8 @@ SEARCH: dict[str, Any] = {
     "temperature": Annotated[
         float | None,
         _search(
-            help="Temperature of random drawing: below 1 prefers probable tokens, above 1 evens "
-            "them out."
+            help="Temperature of random drawing. A value below 1 prefers probable tokens, and a "
+            "value above 1 makes tokens more equally probable."
         ),
     ],
     "top_k": Annotated[
@@ -96,25 +95,26 @@ SEARCH: dict[str, Any] = {
         str | None,
         _search(
             metavar="B|A,B",
-            help="Smallest number of ids in an output: B, or A·S + B for a source of S ids.",
+            help="Smallest number of ids in an output, as B, or as A,B for A·S + B with a source "
+            "of S ids.",
         ),
     ],
     "length_limit": Annotated[
         str | None,
         _search(
             metavar="A,B",
-            help="Largest number of ids in an output as A·S + B, for a source of S ids.",
+            help="Largest number of ids in an output, as A,B for A·S + B with a source of S ids.",
         ),
     ],
     "allow_unknown": Annotated[
         bool | None,
-        _search("--allow-unknown/--no-unknown", help="Whether outputs may have unknown words."),
+        _search("--allow-unknown/--no-unknown", help="Allow or forbid unknown words in outputs."),
     ],
     "repetition_penalty": Annotated[
         float | None,
         _search(
             min=1,
-            help="Factor that makes tokens less probable if the output has them already; 1 changes "
+            help="Factor that makes tokens less probable if the output has them already. 1 changes "
             "nothing.",
         ),
     ],
@@ -122,7 +122,8 @@ SEARCH: dict[str, Any] = {
         int | None,
         _search(
             min=0,
-            help="Length of the token sequences that an output has only once; 0 allows repetition.",
+            help="Length of token sequences that may occur only once in an output. 0 allows "
+            "repetition.",
         ),
     ],
 }
@@ -131,8 +132,8 @@ SEARCH: dict[str, Any] = {
 def with_search(command: Callable[..., None]) -> Callable[..., None]:
     """Decorates a command that takes `search` with the options of a search.
 
-    The command gets all of them as one dict `search`: the value of each by its name in `SEARCH`, or
-    None. Its other parameters are options as usual, and are listed first.
+    The command gets all of them as one dict `search`, with the value of each option, or None, by
+    its name in `SEARCH`. Its other parameters are options as usual, and are listed first.
     """
     others = written_parameters(command)
     del others["search"]
@@ -149,7 +150,7 @@ def with_search(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def check_search(options: dict[str, Any], n_best: int | None = None) -> None:
-    """Checks the options of a search as far as that needs neither a model nor Keras.
+    """Checks the options of a search as far as this needs neither a model nor Keras.
 
     Args:
         options: values of the options by name.
@@ -178,7 +179,7 @@ def search_for(
     *,
     all_hypotheses: bool = False,
 ) -> Search:
-    """Returns the search that the options ask for.
+    """Makes the search that the options ask for.
 
     Args:
         saved: search that was saved with the translator.
@@ -187,7 +188,7 @@ def search_for(
         all_hypotheses: whether the search returns all its hypotheses, for a choice among them.
 
     Raises:
-        ArgumentError: If no search has all these options, or one has a value that it refuses.
+        ArgumentError: If no search has all these options, or if it refuses the value of one.
     """
     changes = {name: value for name, value in options.items() if value is not None}
     for option, name in (("beam", "width"), ("samples", "samples")):
@@ -230,7 +231,7 @@ def _line(name: str, text: str) -> int | tuple[float, float]:
 def _penalty(text: str) -> LengthPenalty | float:
     """Returns the length penalty that a text asks for.
 
-    The text is a number, a name, or a name with arguments: `marian(normalize=0.7)`.
+    The text is a number, a name, or a name with arguments, such as `marian(normalize=0.7)`.
     """
     from keras_s2s.search import PENALTIES
 

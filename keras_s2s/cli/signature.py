@@ -1,4 +1,4 @@
-"""Makes commands of functions: typer reads the options of a command from its signature."""
+"""Makes functions into commands, whose options typer reads from their signature."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def signed(
 
 
 def written_parameters(command: Callable[..., None]) -> dict[str, inspect.Parameter]:
-    """Returns the parameters that a command is written with, with their annotations evaluated."""
+    """Returns the parameters in a command's definition, with their annotations evaluated."""
     return dict(inspect.signature(command, eval_str=True).parameters)

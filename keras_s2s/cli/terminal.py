@@ -1,4 +1,4 @@
-"""Messages on the terminal: the command's own lines, and none of TensorFlow's notices."""
+"""Prints messages on the terminal, and keeps TensorFlow's notices from it."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ from rich.text import Text
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
-# The lines of Abseil's log below FATAL, its heading, and the second line of the one notice of two.
+# The lines of Abseil's log below FATAL, its heading, and the second line of the only notice that
+# has two lines.
 _NOTICE = re.compile(
     rb"[IWE]\d{4} \d\d:\d\d:|WARNING: All log messages before absl::|To enable the following instr"
 )
 
 
 def say(message: str) -> None:
-    """Writes a message to standard error, as it is."""
+    """Writes a message to standard error, without markup."""
     console.print(Text(message))
 
 
 def say_error(message: str) -> None:
-    """Writes an error to standard error as one line, also where the message has several."""
+    """Writes an error to standard error as one line, even if the message has several lines."""
     console.print(Text.assemble(("error: ", "bold red"), " ".join(message.split())))
 
 
 def say_warning(message: str) -> None:
-    """Writes a warning to standard error as one line, also where the message has several."""
+    """Writes a warning to standard error as one line, even if the message has several lines."""
     console.print(Text.assemble(("warning: ", "yellow"), " ".join(message.split())))
 
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Inside, Python's warnings are lines of this command, without file names and code."""
+    """Prints Python's warnings within the `with` block as one line, without file name and code."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         say_warning(str(message))
@@ -51,13 +52,13 @@ def one_line_warnings() -> Iterator[None]:
 
 @contextmanager
 def quiet_start() -> Iterator[None]:
-    """Inside, TensorFlow's start-up notices are kept from standard error, and nothing else is.
+    """Keeps only TensorFlow's start-up notices from standard error within the `with` block.
 
     TensorFlow logs straight to file descriptor 2 while its libraries are loaded, before it reads
-    the level in `TF_CPP_MIN_LOG_LEVEL`. So for that time the descriptor is a pipe to a child
-    process, which drops the notices and passes on the rest. It is a child and not a thread, because
-    a child still passes on the last words when loading ends this process, as it does on a processor
-    that TensorFlow was not built for. If the variable asks for no level, nothing is dropped.
+    the level in `TF_CPP_MIN_LOG_LEVEL`. So within the block the descriptor is a pipe to a child
+    process, which drops the notices and passes on the rest. A child process, unlike a thread, still
+    passes on the last message if loading ends this process, as it does on a processor for which
+    TensorFlow was not built. If the variable asks for no level, nothing is dropped.
     """
     quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") != "0"
     if not quiet or "tensorflow" in sys.modules or not hasattr(os, "fork"):
@@ -67,7 +68,7 @@ def quiet_start() -> Iterator[None]:
     standard_error = os.dup(2)
     reader, writer = os.pipe()
     with warnings.catch_warnings():
-        # From Python 3.12 on, a fork warns that the child misses the threads; it uses none.
+        # From Python 3.12 on, a fork warns that the child lacks the threads. The child uses none.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
@@ -87,7 +88,7 @@ def quiet_start() -> Iterator[None]:
 
 def _pass_on(reader: int, writer: int) -> NoReturn:
     """Copies all lines but the notices from one descriptor to another, then ends the child."""
-    # Ctrl-C is for the parent, whose last words the child still has to pass on.
+    # Ctrl-C is for the parent, whose last messages the child still has to pass on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with open(reader, "rb") as lines:

@@ -51,12 +51,12 @@ def train(
 
 
 def _addresses(hosts: str | None, host: int | None) -> list[str]:
-    """Returns the addresses of all hosts, and none where one process trains alone."""
+    """Returns the addresses of all hosts, or an empty list if one process trains alone."""
     if hosts is None and host is None:
         return []
     if hosts is None or host is None:
         raise ArgumentError(
-            "--hosts, the addresses of all hosts, and --host, the position of this one, must be "
+            "--hosts, the addresses of all hosts, and --host, the position of this host, must be "
             "given together"
         )
     from keras_s2s.training.joining import check_addresses
@@ -76,8 +76,7 @@ def average(
 ) -> None:
     """Write a model with the mean of the weights of several models of one design.
 
-    Such models are the last epochs of a training, which train --keep-checkpoints N leaves in
-    epochs/.
+    Use it for the last epochs of one training, which train --keep-checkpoints N keeps in epochs/.
     """
     _check_file(output, force)
     if weight and len(weight) != len(models):
@@ -133,7 +132,7 @@ def quickstart(
 ) -> None:
     """Train, export and verify a small model that turns written dates into ISO dates.
 
-    It makes its own data, and takes a few minutes.
+    The quickstart makes its own data and takes a few minutes.
     """
     with quiet_start():
         from keras_s2s.recipes import quickstart

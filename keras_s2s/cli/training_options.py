@@ -1,8 +1,8 @@
 """The options of `train`, which are made from the settings of a training.
 
-A setting is declared on its field of `TrainingSettings` alone, and its option is made from that
-declaration. Only the options that are no settings are written here: those that set both sides at
-once, and those that say where and how a training runs.
+A setting is declared only on its field of `TrainingSettings`, and its option is made from this
+declaration. Only options that are not settings are written here, namely the options that set both
+sides at once, and the options for the hosts and for an earlier training.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ Hosts = Annotated[
     str | None,
     _hosts(
         metavar="LIST",
-        help="Addresses of all hosts that train together, as name:port with commas between them; "
-        "the same on every host, with KERAS_BACKEND=jax.",
+        help="Addresses of all hosts that train together, as name:port with commas between them. "
+        "Give the same list on every host, and set KERAS_BACKEND=jax.",
     ),
 ]
 Host = Annotated[
     int | None,
-    _hosts(help="Position of this host in --hosts, from 0; host 0 writes the output."),
+    _hosts(help="Position of this host in --hosts, from 0. Host 0 writes the output."),
 ]
-# An option of such a name sets `source_NAME` and `target_NAME`, unless they are given too.
+# An option with one of these names sets `source_NAME` and `target_NAME`, unless they are given.
 BOTH_SIDES = {
     "tokenizer": "Kind of both tokenizers.",
     "vocabulary_size": "Number of ids of each vocabulary.",
@@ -105,7 +105,7 @@ def _settings(values: dict[str, Any]) -> TrainingSettings:
     """Returns the settings of a training, from the values of its options by name.
 
     Raises:
-        ArgumentError: If no training can have them.
+        ArgumentError: If no training can have these settings.
     """
     for shared in BOTH_SIDES:
         of_both = values.pop(shared)
@@ -120,7 +120,7 @@ def _settings(values: dict[str, Any]) -> TrainingSettings:
 
 def _parameter(setting: Setting) -> inspect.Parameter:
     kind = Path if setting.is_path else setting.type
-    # A flag that is off can only be switched on: it has no --no-NAME.
+    # A flag that is off by default can only be switched on, so it has no --no-NAME.
     names = [setting.option] if setting.type is bool and not setting.default else []
     option = typer.Option(
         *names,
@@ -140,7 +140,7 @@ def _parameter(setting: Setting) -> inspect.Parameter:
 
 
 def _help(setting: Setting) -> str:
-    """Returns the help of an option: what it does, its choices, and what happens without it."""
+    """Returns the help of an option, with its explanation, its choices and its default."""
     sentences = [setting.help]
     if setting.choices:
         sentences.append(f"One of {', '.join(setting.choices)}.")

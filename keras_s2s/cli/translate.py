@@ -128,7 +128,7 @@ def score(
     ensemble: options.Ensemble = None,
     ensemble_mean: options.Mean = None,
 ) -> None:
-    """Print how probable given targets are: log-probability, tab, perplexity per token.
+    """Print the log-probability of each given target, a tab, and its perplexity per token.
 
     With --tokens, every token of the target and its log-probability follow on the same line, with
     tabs between them.
@@ -182,7 +182,7 @@ def _translations(
     batch_size: int,
     constraints: Sequence[Constraints] | None = None,
 ) -> Iterator[list[Translation]]:
-    """Yields the outputs of every line, each as one line; a line without text has an empty one."""
+    """Yields the outputs of every line, each as one line. A blank line has one empty output."""
     outputs = translator.stream(lines, batch_size=batch_size, constraints=constraints)
     for line, translations in zip(lines, outputs, strict=True):
         if line.strip():
@@ -198,8 +198,8 @@ def _constraints(lines: Sequence[str] | None, count: int) -> list[Constraints] |
     """Returns the constraints of each text, from a line of JSON for each.
 
     Raises:
-        ValueError: If there is not one line for each of the `count` texts, or a line is not a JSON
-            object of constraints.
+        ValueError: If there is not one line for each of the `count` texts, or if a line is not a
+            JSON object of constraints.
     """
     if lines is None:
         return None
@@ -233,13 +233,13 @@ def _check_pair_files(
         [False, False, True],
         [True, True, False],
     ):
-        raise ArgumentError("Give --source and --target, or --data alone.")
+        raise ArgumentError("Give --source and --target, or only --data.")
 
 
 def _finish(
     translator: Translator, replace_unknown: bool, dictionary: Path | None, mbr: bool
 ) -> None:
-    """Sets what happens to the outputs of the search; without an option it stays as saved."""
+    """Sets `unknown_replacement` and `choice` of a translator if the options ask for them."""
     from keras_s2s.translation.minimum_bayes_risk import MinimumBayesRisk
     from keras_s2s.translation.unknowns import UnknownReplacement
 

@@ -1,4 +1,4 @@
-"""Reads parallel text and makes batches of ids of it.
+"""Reads parallel text and makes batches of ids from it.
 
 - `reading`: Reads text files as lines, as pairs of lines and as test sets with references.
 - `corpus`: The corpus, which tokenises and filters parallel text once and batches it every epoch.

@@ -1,4 +1,4 @@
-"""Decides which pairs share a batch in every epoch, from nothing but their lengths."""
+"""Decides from the lengths of all pairs which of them share a batch in every epoch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from keras_s2s.system.checks import check_whole
 
 Whole = TypeVar("Whole", int, NDArray[np.int64])
 
-# A stretch of pairs with neighbouring lengths, which is shuffled and dealt into batches, holds so
-# many batches' worth of pairs. With 1, pairs with rare lengths meet the same batch mates in every
-# epoch; higher numbers add padding. On 29,000 English-German captions as words, in batches of 4096
-# ids, 1 pads 1.9 % and two in five mates meet again in the next epoch; 3 pads 3.6 % and one in five
-# meets again; 8 pads 6.5 % and one in ten meets again.
+# Number of batches whose pairs form a stretch. A stretch holds pairs with neighbouring lengths, and
+# is shuffled before it is dealt into batches. With 1, pairs with rare lengths meet the same batch
+# mates in every epoch; higher numbers add padding. On 29,000 English-German captions as words, in
+# batches of 4096 ids, the number 1 gives 1.9 % of padding, and two in five batch mates meet again
+# in the next epoch. 3 gives 3.6 % and one in five, and 8 gives 6.5 % and one in ten.
 _MIXED_BATCHES = 3
 
 
@@ -27,28 +27,28 @@ class BatchPlan:
 
     1. All pairs are sorted by length, which `LengthOrder` does. Pairs with the same two lengths are
        a group, within which the order is random: of n pairs, the i-th is the (a·i + b mod n)-th,
-       and a is prime to n.
+       where a is prime to n.
     2. The order is cut into stretches of three batches' worth. The sorted lengths are the same in
        every epoch, and so are the cuts and the number of batches.
     3. Each stretch is shuffled and dealt into batches.
     4. The batches are shuffled.
 
-    So a batch can be made by itself, from the rows of its stretch. A plan holds a few numbers for
-    each batch and each group, and nothing for a pair.
+    A batch can therefore be made without the others, from the rows of its stretch. A plan holds a
+    few numbers for each batch and each group, and nothing for a pair.
 
     The random numbers of epoch *k* come from ``numpy.random.default_rng((shuffle_seed, k, …))``
-    alone, so any epoch can be made without those before it. Without a seed nothing is random: the
+    alone, so any epoch can be made without the earlier ones. Without a seed nothing is random: the
     sorted order is cut into batches, shortest first, and all epochs are the same.
 
-    Keras needs the constant number of batches. If the length of an epoch is unknown, it takes that
-    of the first epoch for all later ones, and cuts them off there.
+    Keras needs this constant number of batches. If the length of an epoch is unknown, Keras counts
+    the batches of the first epoch and cuts all later epochs off at this number.
 
     Args:
         order: the N pairs in the order of their lengths, which include the end ids.
         batch_size: largest number of pairs in a batch. Give either this or `batch_tokens`.
         batch_tokens: largest number of padded ids in a batch, which is its number of pairs ×
-            (longest source + longest target). A pair with more ids than that is a batch of its own;
-            no pair is left out.
+            (longest source + longest target). A pair with more ids is a batch of its own, so no
+            pair is left out.
         shuffle_seed: whole number, or None for the sorted order.
 
     Raises:
@@ -126,7 +126,8 @@ class BatchPlan:
             epoch: as for `rows`.
 
         Returns:
-            A number from 0 to below 1. It is 0 if every row is as long as the longest of its batch.
+            A number from 0 to below 1. It is 0 if every row is as long as the longest row of its
+            batch.
         """
         order = self._order
         padded = sum(rows * (source + target) for rows, source, target in self.shapes(epoch))
@@ -201,8 +202,8 @@ class EpochRows(Sequence[NDArray[np.int64]]):
         return starts + moved % order.sizes[groups]
 
 
-# A function from a number of pairs to the source and target lengths of the next ones, so many or
-# all that are left.
+# A function from a number of pairs to the source and target lengths of the next pairs. It gives as
+# many as asked for, or all that are left.
 _NextLengths: TypeAlias = Callable[[int], tuple[NDArray[np.int64], NDArray[np.int64]]]
 # A function from these lengths and the number of batches in a stretch to the number of pairs in the
 # stretch and the largest number of pairs in one of its batches.
@@ -230,7 +231,7 @@ def _next_lengths(
 
 
 def _size_by_pairs(_: _NextLengths, mixed: int, *, batch_size: int) -> tuple[int, int]:
-    """Returns the size of a stretch, and of its batches, of `batch_size` pairs a batch."""
+    """Returns the numbers of pairs in a stretch and in a batch for a fixed `batch_size`."""
     return mixed * batch_size, batch_size
 
 

@@ -48,17 +48,19 @@ class Corpus:
         max_target_length: the same limit for the targets.
         source_sampling: `SubwordSampling` that segments the sources anew in every batch of every
             epoch with a `shuffle_seed`. The corpus then keeps the texts too. Batches are planned by
-            the usual segmentation, so a batch of drawn ones may have more than `batch_tokens` ids.
+            the usual segmentation, so a batch of drawn segmentations may have more than
+            `batch_tokens` ids.
         target_sampling: the same for the targets.
         on_disk: whether the ids are in a file of the system's temporary folder (`TMPDIR`) instead
             of memory. The file is deleted with the corpus. Batches are the same, and memory grows
-            with the text by some 20 bytes a batch only.
+            with the text by only some 20 bytes a batch.
 
     Attributes:
         report: `CorpusReport`, which `print(corpus.report)` shows in one line.
 
     Raises:
-        CorpusError: If no pair is left; the message says why. Also if `pairs` raises it.
+        CorpusError: If no pair is left, in which case the message says why, or if `pairs` raises
+            this error.
         ValueError: If a limit is below 2, into which no sentence and its end id fit, or `on_disk`
             is combined with sampling.
         TypeError: If a limit is not a whole number, or if sampling is asked of a tokenizer that has
@@ -115,7 +117,7 @@ class Corpus:
                 SampledSide(target_tokenizer, target_sampling, pair_filter.target.limit),
                 **special_ids,
             )
-        self._orders: dict[int | None, LengthOrder] = {}  # by the multiple lengths are rounded to
+        self._orders: dict[int | None, LengthOrder] = {}  # keys: `length_multiple`
         for pair in pair_filter.passing(pairs):
             self._pairs.append(pair.source_ids, pair.target_ids)
             if self._sampled is not None:
@@ -139,8 +141,8 @@ class Corpus:
         Args:
             batch_size: largest number of pairs in a batch. Give either this or `batch_tokens`.
             batch_tokens: largest number of padded ids in a batch, which is its number of pairs ×
-                (longest source + longest target). A pair with more ids than that is a batch of its
-                own; no pair is left out.
+                (longest source + longest target). A pair with more ids is a batch of its own, so no
+                pair is left out.
             length_multiple: number to whose multiples lengths are padded. Batches then have few
                 shapes, which helps `jit_compile` and JAX because they compile for each shape. The
                 plan counts the rounded lengths, and their number of rows follows from them, as
@@ -149,8 +151,8 @@ class Corpus:
                 the order of their lengths, without chance.
 
         Returns:
-            `BatchPlan`. `len(plan)` is the number of batches in every epoch, `plan.padding(epoch)`
-            the share of padding in one.
+            `BatchPlan`. `len(plan)` is the number of batches in every epoch, and
+            `plan.padding(epoch)` is the share of padding in one epoch.
 
         Raises:
             ValueError: If not exactly one of `batch_size` and `batch_tokens` is given, or a number
@@ -211,8 +213,8 @@ class Corpus:
             batch_tokens: as for `plan`.
             length_multiple: as for `plan`.
             shuffle_seed: as for `plan`.
-            epoch: number of the epoch, from 0. The batches depend on it and on `shuffle_seed`
-                alone, not on the epochs made before.
+            epoch: number of the epoch, from 0. The batches depend on this number and on
+                `shuffle_seed` alone, not on the epochs made before.
 
         Returns:
             Iterator over `({"source_ids": (B, S) int32, "target_ids": (B, T) int32},
@@ -220,7 +222,7 @@ class Corpus:
             `IdPairs.batch` shows the layout.
 
         Raises:
-            ValueError: If `plan` raises it, or `epoch` is negative.
+            ValueError: If `plan` raises it, or if `epoch` is negative.
             TypeError: If `plan` raises it, or `epoch` is not a whole number.
         """
         plan = self.plan(
@@ -248,7 +250,8 @@ class Corpus:
         batches. The first iteration gives the batches of `first_epoch`. Each iteration that reaches
         its last batch makes the next iteration the following epoch. An iteration that ends earlier
         does not count, because Keras takes a batch to build the model before it trains. If an epoch
-        has only one batch, taking it counts; then only the order of its rows depends on the epoch.
+        has only one batch, taking this batch counts. Then only the order of its rows depends on the
+        epoch.
 
         A training that continues with `fit(initial_epoch=k)` on a dataset with `first_epoch=k` sees
         the batches it would have seen without the break. Pass `fit(shuffle=False)`: with its

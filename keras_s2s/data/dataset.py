@@ -19,8 +19,8 @@ def dataset_of_epochs(
 ) -> tf.data.Dataset:
     """Makes a dataset in which each complete iteration is the next epoch.
 
-    An iteration that ends before its last batch does not count: the following one gives the same
-    epoch again.
+    An iteration that ends before its last batch does not count, and the following iteration gives
+    the same epoch again.
 
     Args:
         epoch_batches: function from the number of an epoch to its batches.
@@ -51,9 +51,9 @@ def dataset_of_epochs(
         one_epoch,
         output_signature=({"source_ids": ids, "target_ids": ids}, ids, weights),
     ).apply(tf.data.experimental.assert_cardinality(batches))
-    # Whoever takes one batch must not cause the last one to be made ahead of time, which would
-    # count the epoch. So a short epoch has fewer batches made ahead, and TensorFlow adds no buffer
-    # of its own.
+    # Taking one batch must not make the last batch ahead of time, because that would count the
+    # epoch. So fewer batches of a short epoch are made ahead, and TensorFlow adds no buffer of its
+    # own.
     options = tf.data.Options()
     options.experimental_optimization.inject_prefetch = False
     # There is nothing to tune, and at the end of an epoch the iterator waits for the thread that

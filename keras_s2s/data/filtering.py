@@ -14,19 +14,19 @@ from keras_s2s.system.checks import check_whole
 if TYPE_CHECKING:
     from keras_s2s.text import Tokenizer
 
-# Number of pairs that the tokenizers get at once. So many make their batch interface pay, and their
-# text takes a few MB.
+# Number of pairs that the tokenizers get at once. It is large enough for their batch interface to
+# pay, and the text takes only a few MB.
 _CHUNK = 4096
 
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """Counts the pairs that were read by what became of them. Lengths include the end ids.
+    """The numbers of pairs that were read, left out and kept. Lengths include the end ids.
 
     Attributes:
         pairs_read: number of all pairs, the sum of `empty`, `too_long` and `kept`.
-        empty: number of pairs with a side that is only white space or that its tokenizer gives no
-            ids for.
+        empty: number of pairs with an empty side, which is only white space or gets no ids from its
+            tokenizer.
         too_long: number of pairs with a side above its length limit.
         kept: number of pairs in the corpus.
         source_tokens: number of ids in the kept sources.
@@ -63,7 +63,7 @@ class TokenizedPair(NamedTuple):
 
 
 class PairFilter:
-    """Tokenises pairs of sentences, leaves out those without text or too long, and counts them all.
+    """Tokenises pairs of sentences, leaves out empty and too long ones, and counts all of them.
 
     Args:
         source_tokenizer: tokenizer that encodes the sources.
@@ -143,7 +143,7 @@ class PairFilter:
 
 
 class _Side:
-    """The tokenizer and the length limit of one side, and the lengths, end id included, so far."""
+    """The tokenizer, the length limit and the lengths so far of one side, end ids included."""
 
     def __init__(self, tokenizer: Tokenizer, limit_name: str, limit: int | None) -> None:
         if limit is not None:
@@ -152,10 +152,10 @@ class _Side:
         self.limit: float = math.inf if limit is None else limit
         self._limit_name = limit_name
         self.shortest, self.longest = math.inf, 0  # of all texts
-        self.tokens, self.longest_kept = 0, 0  # of those that passed the filter
+        self.tokens, self.longest_kept = 0, 0  # of the texts that passed the filter
 
     def fits(self, ids: list[int]) -> bool:
-        """Measures a text. Returns whether it keeps the limit."""
+        """Measures a text and returns whether it is within the limit."""
         length = len(ids) + 1
         self.shortest = min(self.shortest, length)
         self.longest = max(self.longest, length)

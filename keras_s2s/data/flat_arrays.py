@@ -38,7 +38,7 @@ class MemoryArray:
         np.frombuffer(self._values, dtype=self._dtype)[first : first + len(values)] = values
 
     def stretches(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[Any]:
-        """Returns some stretches end to end, each with its start and its number of numbers."""
+        """Returns stretches of the array end to end, given their starts and their lengths."""
         values = np.frombuffer(self._values, dtype=self._dtype)
         ends = np.cumsum(lengths)
         places = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
@@ -63,7 +63,7 @@ class FileArray:
         self._dtype = np.dtype(dtype)
         self._file = TemporaryFile(prefix="keras-s2s-")  # noqa: SIM115 - closed with this object
         finalize(self, self._file.close)
-        self._lock = Lock()  # between threads: seeking a place in the file and using it is one act
+        self._lock = Lock()  # no other thread may seek before this one reads or writes
         self._at_end = True
 
     def extend(self, values: Iterable[int]) -> None:
@@ -75,14 +75,14 @@ class FileArray:
             self._file.write(array(_CODES[self._dtype.name], values).tobytes())
 
     def write(self, first: int, values: NDArray[Any]) -> None:
-        """As `MemoryArray.write`."""
+        """Puts numbers at the places from `first` on, which may lie beyond the end."""
         with self._lock:
             self._at_end = False
             self._file.seek(first * self._dtype.itemsize)
             self._file.write(values.astype(self._dtype).tobytes())
 
     def stretches(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[Any]:
-        """As `MemoryArray.stretches`."""
+        """Returns stretches of the array end to end, given their starts and their lengths."""
         size = self._dtype.itemsize
         parts = []
         with self._lock:

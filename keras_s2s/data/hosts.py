@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from keras_s2s.data.pairs import Batch
 from keras_s2s.system.files import replacing
 
-# Sizes of batches are multiples of this, so that there are few shapes to compile, and the same ones
-# on 1, 2, 4 or 8 devices.
+# Sizes of batches are multiples of this number, so that there are few shapes to compile, and the
+# same shapes on 1, 2, 4 or 8 devices.
 _UNIT = 8
 
 
@@ -29,10 +29,11 @@ class Hosts:
 
     Attributes:
         count: number of processes.
-        index: number of this process, from 0. Process 0 leads: it alone writes the result.
+        index: number of this process, from 0. Process 0 is the leader, which alone writes the
+            result.
         devices: number of devices of all processes together.
 
-    Example: two pairs become eight, of which this process, the second of two, has four.
+    Example: two pairs become eight rows, and this process, the second of two, has four of them.
     >>> import numpy as np
     >>> inputs = {"source_ids": np.array([[5, 3], [6, 3]]), "target_ids": np.array([[2], [2]])}
     >>> batch = inputs, np.array([[3], [3]]), np.ones((2, 1), "float32")
@@ -55,12 +56,12 @@ class Hosts:
 
         1. The number of rows and both lengths are rounded up to 8·n, where n is 1 to 8 or, in each
            octave above, one of four steps: 10, 12, 14, 16, 20, 24, … XLA compiles a step for each
-           shape that it meets, so there must be few. The number of rows is also rounded up to a
-           multiple of the number of devices.
+           shape that it meets, so there must be few shapes. The number of rows is also rounded up
+           to a multiple of the number of devices.
         2. Ids and labels are filled up with `pad_id`, weights with 0. Added rows repeat the inputs
            of the first row. A token of weight 0 counts neither in the loss nor in metrics.
-        3. Of B rows, process k of n has those from k·B/n on. So all parts have the same shape, and
-           together they are the batch.
+        3. Of B rows, process k of n takes B/n rows, from row k·B/n on. So all parts have the same
+           shape, and together they are the batch.
 
         Args:
             batch: batch as `Corpus.batches` makes it, with inputs of shape `(B, S)` and `(B, T)`,
@@ -83,7 +84,7 @@ class Hosts:
         return shared, labels, weights
 
     def from_leader(self, data: bytes) -> bytes:
-        """Returns in every process what process 0 passes. All processes must call it.
+        """Returns in every process the bytes that process 0 passes. All processes must call it.
 
         Args:
             data: bytes to send, which are ignored in all processes but process 0.
@@ -98,15 +99,15 @@ class Hosts:
             message[:] = np.frombuffer(data, np.uint8)
         return np.asarray(multihost_utils.broadcast_one_to_all(message)).tobytes()
 
-    def check_alike(self, what: str, data: bytes) -> None:
+    def check_alike(self, name: str, data: bytes) -> None:
         """Checks that all processes have the same data. All processes must call it.
 
         Args:
-            what: name of the data in the error message.
+            name: name of the data in the error message.
             data: bytes, which are compared by their SHA-256.
 
         Raises:
-            ValueError: If the data of one process differ; all processes raise the error.
+            ValueError: If the data of one process differ. All processes raise the error.
         """
         if self.count == 1:
             return
@@ -114,18 +115,18 @@ class Hosts:
 
         digest = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
         digests = multihost_utils.process_allgather(digest)  # (count, 32)
-        others = [str(host) for host, other in enumerate(digests) if (other != digests[0]).any()]
-        if others:
+        hosts = [str(host) for host, row in enumerate(digests) if (row != digests[0]).any()]
+        if hosts:
             raise ValueError(
-                f"All hosts must have the same {what}; host 0 and {', '.join(others)} differ. Give "
+                f"All hosts must have the same {name}; host 0 and {', '.join(hosts)} differ. Give "
                 "every host the same files, settings and versions of packages."
             )
 
     def save(self, model: Any, path: str | PathLike[str]) -> None:
         """Saves a model as `model.save` does, from process 0 alone and atomically.
 
-        Process 0 writes the whole file or none, the others do nothing. `model.save` by itself would
-        wait for the other processes, because Keras makes variables in it, which are on all hosts.
+        Process 0 writes the whole file or none, and the other processes do nothing. `model.save` by
+        itself would wait for them, because Keras creates variables on all hosts while it saves.
 
         Args:
             model: any Keras model, such as a `Translator`.

@@ -1,7 +1,7 @@
 """Sorts the rows of a corpus by their lengths.
 
-The order keeps how many rows there are of each pair of lengths in memory. The sorted row numbers
-are in a file if the corpus itself is on disk, so that memory stays constant.
+The number of rows with each pair of lengths is kept in memory. The sorted row numbers are in a file
+if the corpus itself is on disk, so that memory stays constant.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from keras_s2s.data.flat_arrays import FlatArray, flat_array
 
 # A function from two row numbers to the source and target lengths of the rows from the first number
-# to before the last.
+# up to, but without, the last.
 Lengths: TypeAlias = Callable[[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 # Number of rows whose lengths are sorted together. They take a few MB, and the number of chunks
@@ -30,8 +30,8 @@ class LengthOrder:
     The second key runs up and down in turn, like a snake, so that neighbours are always similar.
     Rows with the same two lengths are a *group*, in which they keep the order of the corpus.
 
-    The rows are sorted by counting. A first pass over the lengths gives the size of each group, and
-    so its place. A second pass writes every row to the place of its group.
+    The rows are sorted by counting. A first pass over the lengths gives the size of each group,
+    from which its place follows. A second pass writes every row to the place of its group.
 
     Args:
         lengths: function that gives the lengths of some neighbouring rows, all at least 1.

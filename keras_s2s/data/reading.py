@@ -1,8 +1,8 @@
 """Reads text files as lines, as pairs of lines and as test sets with references.
 
-A line ends with LF or CR LF and with nothing else. U+2028, U+0085, a vertical tab or a lone CR
-inside a sentence stays in it, so that line *n* of one file is line *n* of the other in every
-program. Text is UTF-8. A byte order mark at the start is dropped; nothing else is changed.
+A line ends only with LF or CR LF. U+2028, U+0085, a vertical tab or a lone CR inside a sentence
+stays in it, so that line *n* of one file is line *n* of the other in every program. Text is UTF-8.
+A byte order mark at the start is dropped; nothing else is changed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from os import PathLike
 
 
 class CorpusError(ValueError):
-    """An error in text that cannot be used. It names the file, the line and the next step."""
+    """An error about text that cannot be used. It names the file, the line and the next step."""
 
 
 def read_lines(path: str | PathLike[str]) -> Iterator[str]:
@@ -27,8 +27,8 @@ def read_lines(path: str | PathLike[str]) -> Iterator[str]:
         Each line without its line end, empty lines included. A file with no bytes gives no lines.
 
     Raises:
-        CorpusError: If the file is missing, is a folder or cannot be read, when the first line is
-            asked for; or if bytes are not UTF-8, when their line is asked for.
+        CorpusError: If the file is missing, is a folder or cannot be read. Asking for the first
+            line raises this error. If bytes are not UTF-8, asking for their line raises it.
 
     Example:
         ```python
@@ -55,8 +55,7 @@ def decode_lines(lines: Iterable[bytes], *, name: str = "standard input") -> Ite
     """Decodes the lines of an open binary stream, such as ``sys.stdin.buffer``.
 
     Args:
-        lines: lines as iterating over a binary stream gives them. Each ends with LF, except perhaps
-            the last.
+        lines: lines as a binary stream gives them. Each ends with LF, except perhaps the last.
         name: name of the stream in error messages.
 
     Yields:
@@ -96,10 +95,10 @@ def read_pairs(
     Args:
         source: a file for `read_parallel`, given together with `target`.
         target: the file with the translations of `source`.
-        data: a file for `read_tsv`, in place of both.
+        data: a file for `read_tsv`, in place of `source` and `target`.
 
     Returns:
-        An iterator over ``(source, target)`` in file order, which reads as it goes.
+        An iterator over ``(source, target)`` in file order, which reads the files as it goes.
 
     Raises:
         CorpusError: If the files cannot be used, as `read_parallel` and `read_tsv` say.
@@ -121,7 +120,7 @@ def read_parallel(
     r"""Reads pairs of sentences from two files: line *n* of `source` with line *n* of `target`.
 
     The files are read as the pairs are asked for, so a corpus never has to fit into memory. Pairs
-    with an empty side are given too; `Corpus` skips and counts them.
+    with an empty side are given too, and `Corpus` skips and counts them.
 
     Args:
         source: UTF-8 text file, one source sentence per line.
@@ -131,9 +130,9 @@ def read_parallel(
         ``(source line, target line)`` in file order.
 
     Raises:
-        CorpusError: If a file is missing, cannot be read or is not UTF-8; and, at the end of the
-            files, if one has more lines than the other, if they have no lines, or if no pair has
-            text on both sides.
+        CorpusError: If a file is missing, cannot be read or is not UTF-8. The error also comes at
+            the end of the files if one has more lines than the other, if they have no lines, or if
+            no pair has text on both sides.
 
     Example:
     >>> from pathlib import Path
@@ -175,9 +174,9 @@ def read_tsv(path: str | PathLike[str]) -> Iterator[tuple[str, str]]:
         ``(source, target)`` in file order.
 
     Raises:
-        CorpusError: If the file is missing, cannot be read or is not UTF-8; if a line has another
-            number of columns; and, at the end of the file, if it has no lines or no pair with text
-            on both sides.
+        CorpusError: If the file is missing, cannot be read or is not UTF-8, or if a line has
+            another number of columns. The error also comes at the end of the file if it has no
+            lines or no pair with text on both sides.
 
     Example:
     >>> from pathlib import Path
@@ -216,20 +215,20 @@ def read_references(
     *,
     data: str | PathLike[str] | None = None,
 ) -> tuple[list[str], list[list[str]]]:
-    """Reads a test set: each source sentence with all its references.
+    """Reads a test set, which is a list of source sentences with all their references.
 
     From parallel files, line *n* of `source` has line *n* of every file in `targets` as its
-    references. From a TSV, a source has the targets of all lines that it stands on; see
-    `group_references`.
+    references. From a TSV, `group_references` gives each source the targets of all lines on which
+    it stands.
 
     Args:
         source: UTF-8 text file, one source sentence per line.
-        targets: one or more files with as many lines. A line without text is no reference, but the
-            first file's always is one.
+        targets: one or more files with as many lines. A line without text is not a reference,
+            except in the first file.
         data: a TSV file in place of `source` and `targets`.
 
     Returns:
-        The sources, and for each its references.
+        The sources, and a list of references for each source.
 
     Raises:
         CorpusError: If a file cannot be used, as `read_parallel` and `read_tsv` say.
@@ -259,8 +258,8 @@ def group_references(pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[
         pairs: (source, target), from `read_tsv` for example. Pairs with an empty side are left out.
 
     Returns:
-        The sources, each once, in the order in which they first occur; and for each of them its
-        different targets, in their order.
+        The sources, each once, in the order in which they first occur, and a list of the different
+        targets of each source, in their order.
 
     Example:
     >>> group_references([("READ", "R IY D"), ("DOG", "D AO G"), ("READ", "R EH D")])

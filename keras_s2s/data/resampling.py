@@ -22,7 +22,7 @@ class SampledSide:
         sampling: `SubwordSampling` that draws segmentations; None always takes the usual one, which
             `tokenizer.encode` gives.
         max_length: largest number of ids, end id included, in a text. A longer drawn segmentation
-            is replaced by the usual one, by which the corpus chose its pairs.
+            is replaced by the usual one, which the corpus checked against this limit.
 
     Raises:
         TypeError: If the tokenizer has only one segmentation.
@@ -37,7 +37,7 @@ class SampledSide:
         self.texts: list[str] = []
 
     def ids(self, rows: NDArray[np.int64], seed: int) -> list[list[int]]:
-        """Returns the ids of the texts in some rows, as a seed decides."""
+        """Returns the ids of the texts in some rows, segmented as the seed decides."""
         texts = [self.texts[row] for row in rows]
         if self.sampler is None:
             return self.tokenizer.encode(texts)
@@ -55,7 +55,8 @@ class SampledPairs:
     """Pairs of texts whose segmentations are drawn anew in every batch of every epoch.
 
     The segmentations depend on the shuffle seed, the epoch and the place of the batch in it, and
-    not on earlier batches. So a resumed training draws what it would have drawn without the break.
+    not on earlier batches. So a resumed training draws the segmentations that it would have drawn
+    without the break.
 
     Args:
         source: texts of the sources.

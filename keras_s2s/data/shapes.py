@@ -16,8 +16,8 @@ class BoundedShapes:
     B = batch_size,   or batch_tokens // (S + T), at least 1
     ```
 
-    So the number of rows B follows from S and T. A corpus whose longest sides have L ids has at
-    most ⌈L / multiple⌉² shapes, whatever its number of pairs. Few of these shapes occur, because
+    The number of rows B therefore follows from S and T. A corpus whose longest sides have L ids has
+    at most ⌈L / multiple⌉² shapes, whatever its number of pairs. Few of these shapes occur, because
     both sides grow together. A batch with fewer pairs than B gets rows of padding, whose weights of
     zero change neither loss nor gradients.
 
@@ -61,9 +61,9 @@ class BoundedShapes:
         Args:
             batch: batch as `IdPairs.batch` makes it.
             pad_id: the padding id of both sides.
-            planned: batch of the same pairs in their usual segmentation, by which batches are
-                planned, if `batch` has drawn segmentations. These may be longer: the number of rows
-                is that of the plan, and lengths are rounded up again.
+            planned: batch of the same pairs in their usual segmentation, given if `batch` has drawn
+                segmentations. Batches are planned by the usual segmentation, so it gives the number
+                of rows. Drawn segmentations may be longer, so their lengths are rounded up again.
 
         Returns:
             The batch with inputs `(B, S)` and `(B, T)`, labels and weights `(B, T)`.

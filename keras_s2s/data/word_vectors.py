@@ -29,9 +29,9 @@ def load_embedding(embedding: Any, path: str | PathLike[str], tokens: Sequence[s
         The number of rows that got a vector.
 
     Raises:
-        CorpusError: If the file cannot be read, or a line does not have a token and as many numbers
-            as the embedding is wide. The embedding is unchanged then.
-        ValueError: If there are not as many tokens as rows, or no token is in the file.
+        CorpusError: If the file cannot be read, or if a line does not have a token and as many
+            numbers as the embedding is wide. The embedding then stays as it was.
+        ValueError: If there are not as many tokens as rows, or if no token is in the file.
 
     Example:
     >>> import keras, pathlib, tempfile
@@ -68,7 +68,7 @@ def load_embedding(embedding: Any, path: str | PathLike[str], tokens: Sequence[s
                 continue
             raise _line_error(path, number, width, f"{max(len(parts) - 1, 0)} numbers")
         if number == 1 and width == 1 and token.isdecimal() and numbers[0] == "1":
-            continue  # a header of vectors of width 1
+            continue  # the header of a file with vectors of width 1
         if number == 1 and " " in token and _all_numbers(token.split(" ")[1:]):
             _check_width(path, len(line.split()) - 1, width)  # not a token with spaces inside
         for place in places.pop(token, ()):

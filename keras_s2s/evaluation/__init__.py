@@ -1,6 +1,6 @@
-"""Evaluation: how good the outputs of a translator are, in numbers and in pictures.
+"""Evaluation of a translator's outputs, in numbers and in pictures.
 
-- `metrics`: BLEU, chrF, WER, PER and exact match of outputs, and what is known of each metric.
+- `metrics`: BLEU, chrF, WER, PER and exact match of outputs, and a declaration of each metric.
 - `validation`: Keras callbacks that decode a validation set after each epoch and score it.
 - `plots`: plots of attention, of learning curves and of several lines in one panel.
 - `figures`: the empty Matplotlib figures that plots are drawn on, sized in inches.

@@ -1,7 +1,7 @@
 """Empty Matplotlib figures, sized in inches, on which `plots` draws.
 
-A figure has a canvas of its own and is unknown to `pyplot`, so it needs no screen and is freed like
-any other object.
+A figure has its own canvas and is unknown to `pyplot`, so it needs no screen and is freed like any
+other object.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def heat_map_figure(
     Returns:
         The figure, the axes of the cells and the axes of the colour bar.
     """
-    bar = max(height, 1.6)  # beside a single row, the label of the bar still needs this much
+    bar = max(height, 1.6)  # inches that the label of the bar needs even beside a single row
     whole_width, whole_height = left + width + 1.2, top + bar + 0.2
     heading = glyphs.font(HEADING_FONT)
     if title:

@@ -1,6 +1,7 @@
-"""Labels of tokens in plots: their fonts, and marks for characters that cannot be seen or drawn.
+"""Labels of tokens in plots, with fonts and with marks for characters that cannot be seen.
 
-This module needs Matplotlib, which the extra `plots` installs; `plots` and `figures` draw with it.
+This module needs Matplotlib, which the extra `plots` installs. `plots` and `figures` use the labels
+and fonts.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LONGEST_LABEL = 24  # characters
 
 
 def token_label(token: str) -> str:
-    """Returns the label of a token: one line of characters that can all be seen and drawn.
+    """Returns the label of a token, one line of characters that can all be seen and drawn.
 
     White space becomes `␣`, `↵` or `⇥`. Control characters and lone surrogates become `�`.
     Characters that no font has become `□`. An empty token becomes `∅`. A combining accent at the
@@ -54,7 +55,7 @@ def token_label(token: str) -> str:
 
 
 def printable_line(text: str) -> str:
-    """Returns a text as one line for a heading: as in a label, but with spaces for white space."""
+    """Returns a text as one line for a heading, like a label but with spaces for white space."""
     return "".join(" " if c.isspace() else _glyph(c) for c in text)
 
 
@@ -89,7 +90,7 @@ def _families() -> list[str]:
 
 @functools.cache
 def _drawable() -> frozenset[int]:
-    """Returns the code points that at least one of the fonts has a glyph for."""
+    """Returns the code points for which at least one of the fonts has a glyph."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     families = [FontProperties(family=name) for name in _families()]

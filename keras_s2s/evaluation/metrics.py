@@ -1,8 +1,8 @@
 """Metrics of outputs against one or several references each: BLEU, chrF, exact match, WER, PER.
 
-BLEU and chrF are computed by sacreBLEU, from 0 to 100; the others are shares from 0 to 1. Every
-score has a signature, which states the settings that it was computed with. `METRICS` declares each
-metric once; every other module asks it for a metric's name, direction and unit.
+sacreBLEU computes BLEU and chrF, from 0 to 100. The other metrics are shares, from 0 to 1. Every
+score has a signature, which states the settings of its computation. `METRICS` declares each metric
+once, and every other module takes a metric's name, direction and unit from there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from keras_s2s.system.checks import check_several
 from keras_s2s.system.version import __version__
 
-# For each output one reference, or a list of references that are all right.
+# One reference for each output, or a list of references that are all right.
 References: TypeAlias = Sequence[str] | Sequence[Sequence[str]]
 
 
@@ -34,7 +34,7 @@ class Scores(NamedTuple):
         exact_match: the share of outputs equal to a reference, 0 to 1. In grapheme-to-phoneme
             conversion (G2P), 1 − exact_match is the WER.
         token_error_rate: edits between tokens that white space separates, divided by the number of
-            reference tokens; it can exceed 1. With phones as tokens it is the PER.
+            reference tokens. It can exceed 1. With phones as tokens it is the PER.
         sentences: the number of outputs.
         bleu_signature: sacreBLEU's signature of `bleu`.
         chrf_signature: sacreBLEU's signature of `chrf`.
@@ -83,8 +83,8 @@ def score_outputs(
         outputs: the outputs of a translator, as plain text.
         references: the right output for each of the outputs: a text, or a list of one or more texts
             that are all right. `group_references` makes such lists.
-        tokenize: the name of sacreBLEU's tokenizer for BLEU. None is its default, '13a'; 'none' is
-            for text that is tokenised already.
+        tokenize: the name of sacreBLEU's tokenizer for BLEU. None is its default, '13a', and 'none'
+            is for text that is tokenised already.
 
     Returns:
         The `Scores`.
@@ -159,11 +159,11 @@ def exact_match(outputs: Sequence[str], references: References) -> Score:
 
 
 def word_error_rate(outputs: Sequence[str], references: References) -> Score:
-    """Computes the share of outputs that equal none of their references, 0 to 1: the WER of G2P.
+    """Computes the WER of G2P, the share of outputs that equal none of their references, 0 to 1.
 
     In grapheme-to-phoneme conversion (G2P) an output is the pronunciation of a word, which is right
     or wrong as a whole. This is not the WER of speech recognition, which counts edits between the
-    words of a sentence; for that, use `phone_error_rate` with sentences of words.
+    words of a sentence. `phone_error_rate` computes that WER for sentences of words.
 
     Example:
     >>> word_error_rate(["K AE T", "D AA G"], [["K AE T"], ["D AO G", "D AA G S"]]).value
@@ -174,7 +174,7 @@ def word_error_rate(outputs: Sequence[str], references: References) -> Score:
 
 
 def phone_error_rate(outputs: Sequence[str], references: References) -> Score:
-    """Computes the phone error rate (PER): edits to the closest reference, over its length.
+    """Computes the phone error rate (PER), the edits to the closest reference over its length.
 
     ```
     Σ edits(output, reference*) / Σ |reference*|
@@ -182,7 +182,7 @@ def phone_error_rate(outputs: Sequence[str], references: References) -> Score:
 
     Both sums are over outputs. Edits are insertions, deletions and substitutions of tokens
     (Levenshtein 1966), which white space separates. `reference*` is the reference with the fewest
-    edits, and the first of several. The rate can exceed 1.
+    edits, or the first one of several. The rate can exceed 1.
 
     Example: one edit to the first pronunciation, of three phones, and two to the other.
     >>> round(phone_error_rate(["K AE P"], [["K AE T", "K AH T S"]]).value, 4)
@@ -205,13 +205,12 @@ def phone_error_rate(outputs: Sequence[str], references: References) -> Score:
 class Metric:
     """A metric of translators, with everything that the library knows about it.
 
-    The signature is not part of it but of each `Score`, since it also depends on the outputs and
-    references.
+    The signature belongs to each `Score`, since it also depends on the outputs and references.
 
     Attributes:
         name: the name in settings, in recipes and, after `val_`, in the logs of a training.
         title: the name in tables and plots.
-        unit: 'points' from 0 to 100, 'share' for a share that is 1 at 100 %, or 'none'.
+        unit: 'points' for 0 to 100, 'share' for 0 to 1 at 100 %, or 'none'.
         higher_is_better: whether a good translator has a high value.
         template: the format of a value. Its width is the usual one, so that values form columns.
         compute: a function from outputs and references to their `Score`; None for a metric that
@@ -238,11 +237,11 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """The title with the unit of what `points` returns."""
+        """The title with the unit of the value that `points` returns."""
         return f"{self.title}, %" if self.unit == "share" else self.title
 
     def points(self, value: float) -> float:
-        """Converts a share to percent; returns other values as they are."""
+        """Converts a share to percent and returns other values unchanged."""
         return 100 * value if self.unit == "share" else value
 
     def text(self, value: float) -> str:
@@ -252,19 +251,20 @@ class Metric:
     def score(
         self, outputs: Sequence[str], references: References, *, tokenize: str | None = None
     ) -> Score:
-        """Scores outputs; arguments and errors are those of `score_outputs`.
+        """Scores outputs. Arguments and errors are those of `score_outputs`.
 
         Args:
             outputs: the outputs of a translator.
             references: the reference of each output, or a list of its references.
-            tokenize: the name of the tokenizer for a metric that takes one; others ignore it.
+            tokenize: the name of the tokenizer for a metric that takes one. Other metrics ignore
+                it.
 
         Raises:
             TypeError: If the metric needs no outputs.
         """
         if self.compute is None:
             raise TypeError(
-                f"`{self.name}` is no score of outputs: Keras computes it from probabilities. Use "
+                f"`{self.name}` does not score outputs: Keras computes it from probabilities. Use "
                 "model.evaluate."
             )
         if self.takes_tokenizer:
@@ -286,7 +286,7 @@ METRICS = {
 
 
 def _reference_lists(outputs: Sequence[str], references: References) -> list[list[str]]:
-    """Returns the list of references of each output, which are checked."""
+    """Checks the references and returns the list of references of each output."""
     check_several("outputs", outputs)
     check_several("references", references)
     if len(outputs) != len(references):
@@ -296,7 +296,7 @@ def _reference_lists(outputs: Sequence[str], references: References) -> list[lis
         )
     if not outputs:
         raise ValueError("There is nothing to score: got no outputs. Give at least one sentence.")
-    lists = [[given] if isinstance(given, str) else list(given) for given in references]
+    lists = [[texts] if isinstance(texts, str) else list(texts) for texts in references]
     if not all(lists):
         raise ValueError(
             f"Every output needs a reference; output {lists.index([])} has none. Leave it out, or "
@@ -308,7 +308,7 @@ def _reference_lists(outputs: Sequence[str], references: References) -> list[lis
 def _reference_streams(lists: list[list[str]]) -> list[list[Any]]:
     """Returns references as sacreBLEU takes them: all first ones, then all second ones, and so on.
 
-    None stands where an output has fewer references than others.
+    If an output has fewer references than others, None takes their places.
     """
     most = max(map(len, lists))
     return [[texts[i] if i < len(texts) else None for texts in lists] for i in range(most)]

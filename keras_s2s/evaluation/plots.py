@@ -1,6 +1,6 @@
 """Plots of a model: heat maps of attention, learning curves, and several lines in one panel.
 
-Plots need Matplotlib, which the extra `plots` installs. They use Matplotlib's objects only, neither
+Plots need Matplotlib, which the extra `plots` installs. They use only Matplotlib's objects, neither
 `pyplot` nor `rcParams`. So they work in servers, threads and notebooks alike, and change no setting
 of the caller. A plot returns its figure and writes a file if it is given a path.
 """
@@ -40,18 +40,18 @@ def plot_alignment(
 ) -> Figure:
     """Draws a heat map of attention, with a row per target token and a column per source token.
 
-    The darker a cell, the more its target token attended to its source token; the colours run from
+    The darker a cell, the more its target token attended to its source token. The colours run from
     0 to the largest weight. Maps of at most 10 tokens on each side also show the weights as
     numbers. The figure grows with the number of tokens, so that every token has its label. White
     space in a token is drawn as a mark (`␣`, `↵`, `⇥`). A character that no available font has is
-    drawn as `□`; Chinese, Japanese and Korean need one of `glyphs.OTHER_FONTS` installed.
+    drawn as `□`. Chinese, Japanese and Korean need one of `glyphs.OTHER_FONTS` installed.
 
     Args:
         source_tokens: `S` strings, 1 or more, in the order of the columns.
         target_tokens: `T` strings, 1 or more, in the order of the rows.
         weights: array or tensor `(T, S)` of floats, such as `Alignment.weights`. Each row is a
-            probability distribution, or sums to less where weight fell on columns that were cut
-            off. Cut padding off first.
+            probability distribution, or sums to less if weight fell on columns that were cut off.
+            Cut padding off first.
         title: a line above the picture, or None.
         path: the file to write, whose suffix makes it a PNG, SVG or PDF. A file that is there is
             replaced by a complete new one, or not at all. None writes nothing.
@@ -108,14 +108,14 @@ def plot_alignment(
 def plot_learning_curve(
     history: Mapping[str, Sequence[float]], path: str | os.PathLike[str] | None = None
 ) -> Figure:
-    """Draws each quantity of a training run over its epochs, in a panel of its own.
+    """Draws each quantity of a training run over its epochs, in one panel per quantity.
 
     The curves of a quantity in training and in validation, such as `loss` and `val_loss`, share a
     panel. The panels come in the order of the names.
 
     Args:
-        history: the `history` of what `model.fit` returns, a mapping from the name of each quantity
-            to a list of one number per epoch.
+        history: the attribute `history` of the object that `model.fit` returns, a mapping from the
+            name of each quantity to a list of one number per epoch.
         path: the file to write, whose suffix makes it a PNG, SVG or PDF. A file that is there is
             replaced by a complete new one, or not at all. None writes nothing.
 
@@ -164,8 +164,8 @@ def plot_lines(
     """Draws several lines in one panel, such as learning curves of several runs.
 
     Args:
-        lines: a mapping from the name of each line to its places on the horizontal axis and as many
-            values.
+        lines: a mapping from the name of each line to its places on the horizontal axis and to as
+            many values.
         x_name: the label of the horizontal axis.
         y_name: the label of the vertical axis.
         path: the file to write, as for `plot_alignment`.
@@ -174,8 +174,8 @@ def plot_lines(
         The `matplotlib.figure.Figure`, which the caller may change or write again.
 
     Raises:
-        ValueError: If there are no lines, if a line has not as many places as values, or if `path`
-            has another suffix.
+        ValueError: If there are no lines, if a line does not have as many places as values, or if
+            `path` has another suffix.
         FileNotFoundError: If the folder of `path` does not exist.
         ModuleNotFoundError: If Matplotlib is not installed.
 
@@ -240,7 +240,7 @@ def _check_weights(weights: Any, targets: int, sources: int) -> np.ndarray:
             f"`weights` must have shape (target tokens, source tokens) = {(targets, sources)}; "
             f"got {values.shape}. Cut padding off, as in weights[:{targets}, :{sources}]."
         )
-    # The 0.01 is for rows in bfloat16, which has 8 bits of precision and sums to 1 only so closely.
+    # The 0.01 is for rows in bfloat16, whose 8 bits of precision allow only roughly a sum of 1.
     if not (values >= 0).all() or not (values.sum(axis=1) <= 1.01).all():
         raise ValueError(
             "`weights` must be attention weights: at least 0, each row with a sum of at most 1; "

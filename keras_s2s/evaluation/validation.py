@@ -1,9 +1,9 @@
-"""Validation by decoding: Keras callbacks that score whole outputs after each epoch.
+"""Validation by decoding, with Keras callbacks that score whole outputs after each epoch.
 
-Perplexity measures how well a model predicts the next token after true ones. BLEU, chrF, WER, PER
-and exact match measure whole outputs, which must be decoded first. Decoding a validation set takes
-long. So a `DecodedValidation` limits the number of sentences and the search, decodes once after
-each epoch, and serves all its metrics.
+Perplexity measures how well a model predicts the next token after the true ones. BLEU, chrF, WER,
+PER and exact match measure whole outputs, which must be decoded first. Decoding a validation set
+takes long. So a `DecodedValidation` limits the number of sentences and the search, decodes once
+after each epoch, and serves all its metrics.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class DecodedValidation:
     """A validation set that is decoded once after each epoch, for all metrics that share it.
 
     Args:
-        translator: a `Translator` of the model that is trained; it shares the model's weights.
+        translator: a `Translator` of the model that is trained, whose weights it shares.
         sources: the source texts.
-        references: the target of each source, or a list of targets that are all right;
+        references: the target of each source, or a list of targets that are all right.
             `group_references` makes such lists from pairs.
         max_sentences: the number of sources to decode, spread evenly over all of them; None decodes
             all.
-        search: the search to decode with; `BeamSearch(width=1)` costs least. The translator's own
-            when omitted.
+        search: the search that decodes; the translator's own when omitted. `BeamSearch(width=1)`
+            costs least.
         batch_size: the number of sentences that are decoded at once.
 
     Raises:
@@ -39,8 +39,8 @@ class DecodedValidation:
             size is below 1.
         TypeError: If an argument has another type.
 
-    Example: two metrics, of which the second decodes nothing again, and early stopping by the
-    first. The callbacks go to `model.fit(..., callbacks=callbacks)` in this order.
+    Example: two metrics, the second of which needs no further decoding, and early stopping by the
+        first. The callbacks go to `model.fit(..., callbacks=callbacks)` in this order.
     >>> letters = CharTokenizer(["a", "b", "c"])
     >>> model = Seq2Seq(
     ...     Encoder(vocabulary_size=7, embedding_size=4, units=4),
@@ -77,13 +77,13 @@ class DecodedValidation:
         check_several("references", references)
         if not sources or len(sources) != len(references):
             raise ValueError(
-                "There must be sources, and a reference or a list of them for each; got "
+                "Every source needs a reference or a list of references; got "
                 f"{len(sources)} sources and {len(references)} references."
             )
         check_optional_size("max_sentences", max_sentences)
         check_size("batch_size", batch_size)
-        # A translator with the same model and settings, whose search can be set without changing
-        # the caller's.
+        # This translator has the same model and settings, but its search can be set without
+        # changing the search of the caller's translator.
         self.translator = translator.with_model(translator.model)
         self.translator.search = translator.search if search is None else search
         count = min(max_sentences or len(sources), len(sources))
@@ -99,7 +99,7 @@ class DecodedValidation:
 
         Args:
             model: the model that is trained. If its optimizer keeps a moving average of the
-                weights, the average is decoded with.
+                weights, the average decodes.
         """
         if self._outputs is None:
             with averaged_weights(model):
@@ -116,14 +116,15 @@ class DecodedValidation:
 class DecodedMetric(keras.callbacks.Callback):
     """The base of callbacks that put a score of decoded outputs into the logs of each epoch.
 
-    In the list of callbacks it stands before those that read the value: `EarlyStopping`,
-    `ModelCheckpoint` and `ReduceLROnPlateau`, with the `mode` that the subclass names. The value is
-    in `History`, too.
+    In the list of callbacks it stands before the callbacks that read the value, such as
+    `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau`, which need the `mode` that the
+    subclass names. `History` has the value, too.
 
-    A subclass sets `metric`. Or it sets `metric_name` and `higher_is_better` and overrides `score`.
+    A subclass either sets `metric`, or sets `metric_name` and `higher_is_better` and overrides
+    `score`.
 
     Args:
-        validation: the `DecodedValidation` to score; several metrics may share it.
+        validation: the `DecodedValidation` to score. Several metrics may share it.
         name: the name of the value in the logs, after `val_`; the name of the metric when omitted.
 
     Attributes:
@@ -131,7 +132,7 @@ class DecodedMetric(keras.callbacks.Callback):
         higher_is_better: whether a good model has a high value.
 
     Raises:
-        TypeError: If `validation` is no `DecodedValidation`.
+        TypeError: If `validation` is not a `DecodedValidation`.
         ValueError: If training starts with a model that shares no weights with the translator.
     """
 
@@ -187,7 +188,7 @@ class BLEU(DecodedMetric):
 
     Args:
         validation: the `DecodedValidation` to score.
-        tokenize: the name of sacreBLEU's tokenizer. None is '13a'; 'none' is for text that is
+        tokenize: the name of sacreBLEU's tokenizer. None is '13a', and 'none' is for text that is
             tokenised already.
         name: the name of the value in the logs, after `val_`.
 

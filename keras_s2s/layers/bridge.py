@@ -1,4 +1,4 @@
-"""Bridges, which make the decoder's first state of the encoder's last one."""
+"""Bridges, which make the decoder's first state from the encoder's last state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Sizes = tuple[tuple[int, ...], ...]
 
 
 class Bridge(keras.layers.Layer):
-    """A layer that makes the decoder's first state of the encoder's last one. Abstract.
+    """A layer that makes the decoder's first state from the encoder's last state. Abstract.
 
     A subclass defines `call`, and `build` if it has weights.
     """
@@ -71,7 +71,7 @@ class SizedBridge(Bridge):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class ZeroBridge(SizedBridge):
-    """Starts the decoder with zeros, so that it learns of the source through attention alone.
+    """Starts the decoder with zeros, so that only attention tells the decoder about the source.
 
     Args:
         state_sizes: the decoder's `state_sizes`, which hold the width of each state tensor of each
@@ -127,7 +127,7 @@ class DenseBridge(ProjectingBridge):
     """Projects all of the encoder's last states to each state tensor of the decoder.
 
     ```
-    state = tanh(W·[encoder states] + b)        with its own W and b for each state tensor
+    state = tanh(W·[encoder states] + b)        where each state tensor has its own W and b
     ```
 
     Bahdanau et al. (2015, A.2.2) start the decoder in this way from the backward state alone.
@@ -158,11 +158,11 @@ class MeanBridge(ProjectingBridge):
     """Projects the mean of the encoded source to each state tensor of the decoder.
 
     ```
-    state = tanh(W·mean + b)        with its own W and b for each state tensor
+    state = tanh(W·mean + b)        where each state tensor has its own W and b
     ```
 
     Nematus and Marian start their decoders in this way (Sennrich et al. 2017, §2.1). The mean is
-    over the real source positions; the mean of a source without a real token is zero.
+    over the real source positions. For a source without a real token it is zero.
 
     Args:
         state_sizes: the decoder's `state_sizes`, which hold the width of each state tensor of each
@@ -196,7 +196,7 @@ class MeanBridge(ProjectingBridge):
             )
         values, mask = (ops.convert_to_tensor(x) for x in encoded)
         check_memory(values, mask)
-        # Not in half precision, in which a long sum loses the small numbers that it adds.
+        # The mean is never in half precision, in which a long sum loses the small numbers.
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
         real = ops.cast(mask, dtype)[:, :, None]  # (B, S, 1)
         total = ops.sum(ops.where(real > 0, ops.cast(values, dtype), 0.0), axis=1)  # (B, M)

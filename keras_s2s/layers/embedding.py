@@ -1,4 +1,4 @@
-"""Embeddings of an encoder or a decoder: the table, its scale, features and dropouts."""
+"""The embedding of an encoder or a decoder, with its table, scale, features and dropouts."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class TokenEmbedding:
 
 
 def embedding_table(vocabulary_size: int, size: int, **kwargs: Any) -> keras.layers.Embedding:
-    """Makes a table whose rows start with a length near one, from numbers of N(0, 1/size).
+    """Makes a table of numbers drawn from N(0, 1/size), whose rows have lengths near one.
 
-    A tied output layer then starts with logits of a size that trains. Keras' own initial rows,
-    within ±0.05, are so alike that a model needs several times the steps.
+    A tied output layer then starts with logits of a size that trains well. With Keras' own initial
+    rows, within ±0.05, a model needs several times as many steps, because they are so alike.
     """
     start = keras.initializers.RandomNormal(stddev=size**-0.5)
     return keras.layers.Embedding(vocabulary_size, size, embeddings_initializer=start, **kwargs)

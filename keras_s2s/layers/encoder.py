@@ -1,4 +1,4 @@
-"""The recurrent encoder, from source ids to an encoded source and a final state."""
+"""The recurrent encoder, which turns source ids into an encoded source and a final state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keras_s2s.system.checks import check_choice, check_flags, check_positive, c
 class Encoder(keras.layers.Layer):
     """Reads the whole source and returns its state at every position, and the final state.
 
-    1. Embed the ids; positions with `pad_id` are masked, wherever they are.
+    1. Embed the ids. Positions with `pad_id` are masked, wherever they are.
     2. Run `depth` recurrent layers, with dropout on the inputs of each layer and on the memory.
     3. In a bidirectional layer, run a second recurrence from the end to the start and concatenate
        the outputs of the two.
@@ -26,13 +26,13 @@ class Encoder(keras.layers.Layer):
     Args:
         vocabulary_size: number of source ids.
         embedding_size: width `E` of the embedding.
-        units: width of each recurrence; a bidirectional layer is twice as wide. Keras cells have
-            widths of their own, so `units` is left out with them.
+        units: width of each recurrence. A bidirectional layer is twice as wide. Keras cells have
+            their own widths, so leave `units` out with them.
         depth: number of recurrent layers; when omitted, 1 or the number of cells in a list.
         cell: 'lstm', 'gru', 'layer_norm_lstm', any Keras RNN cell, or a list with one of these per
             layer.
         bidirectional: True to read the source in both directions (Schuster & Paliwal 1997); 'first'
-            to do so in the first layer only (Wu et al. 2016, §3.2).
+            to do so only in the first layer (Wu et al. 2016, §3.2).
         residual: True to add a layer's inputs to its outputs, in every layer but the first whose
             inputs and outputs are equally wide.
         layer_norm: True to normalise the outputs of every layer.
@@ -45,14 +45,15 @@ class Encoder(keras.layers.Layer):
             keeps the order of the source, so alignments need no reversal.
         source_features: pairs `(vocabulary size, embedding size)`, one for each further id that a
             source token carries, such as its part of speech. Their embeddings are concatenated to
-            the token's.
-        trainable_embedding: False to leave the embedding as it is in training, for pretrained ones.
+            the embedding of the token.
+        trainable_embedding: False to leave the embedding unchanged in training, which suits
+            pretrained embeddings.
         embedding_scale: factor on the embeddings of tokens. Embeddings start with a variance of
-            1/E, so √E makes the inputs start with a variance of one (Vaswani et al. 2017, §3.4),
-            from which a model learns in fewer steps; 1 suits pretrained ones.
+            1/E, so √E makes the inputs start with a variance of one (Vaswani et al. 2017, §3.4). A
+            model then learns in fewer steps. 1 suits pretrained embeddings.
         pad_id: the id of padding, which is not a token.
 
-    Example: Two sources, of which the second has two positions of padding.
+    Example: Two sources, the second of which has two positions of padding.
     >>> import numpy as np
     >>> encoder = Encoder(vocabulary_size=20, embedding_size=8, units=16, cell="gru")
     >>> encoded, state = encoder(np.array([[5, 6, 7, 3], [8, 3, 0, 0]]))
@@ -188,18 +189,19 @@ class Encoder(keras.layers.Layer):
         """Encodes a batch.
 
         Args:
-            source_ids: `(B, S)` int; `pad_id` marks positions that hold no token, in any pattern.
+            source_ids: `(B, S)` int. `pad_id` marks positions without a token, which may be
+                anywhere.
             source_features: `(B, S, F)` int for an encoder with `F` features; None without them.
             training: whether dropout is on.
 
         Returns:
-            `(Encoded(values (B, S, M), mask (B, S)), state)`. The state has one tuple per layer of
-            tensors `(B, …)`, `(h, c)` for LSTM and `(h,)` for GRU, with the states of both
-            directions concatenated.
+            `(Encoded(values (B, S, M), mask (B, S)), state)`. The state has one tuple of tensors
+            `(B, …)` per layer, which is `(h, c)` for LSTM and `(h,)` for GRU. The states of both
+            directions are concatenated.
 
         Raises:
-            ValueError: If the ids or the features have another shape, or features are given to an
-                encoder without them, or missing.
+            ValueError: If the ids or the features have another shape, if features are missing, or
+                if features are given to an encoder without them.
         """
         source_ids = ops.convert_to_tensor(source_ids)
         if len(source_ids.shape) != 2:

@@ -1,9 +1,9 @@
 """The loop over time, on every Keras backend.
 
-This module says how a recurrence runs; it knows nothing of cells, masks or weights. On the
-TensorFlow backend the loop is a `tf.while_loop` whose state consists of plain loop variables,
-because `keras.ops.scan` keeps the state in TensorArrays, which tf2onnx cannot convert (checked with
-Keras 3.15 and tf2onnx 1.17). On other backends the loop is `keras.ops.scan`.
+This module runs a recurrence and knows nothing about cells, masks or weights. On the TensorFlow
+backend the loop is a `tf.while_loop` whose state consists of plain loop variables, because
+`keras.ops.scan` keeps the state in TensorArrays, which tf2onnx cannot convert (checked with Keras
+3.15 and tf2onnx 1.17). On other backends the loop is `keras.ops.scan`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def scan(
 
     Args:
         step: function from `(state, inputs_t)`, two tuples of tensors, to `(new_state, outputs_t)`,
-            two tuples of tensors; it keeps the shapes and dtypes of the state.
+            two tuples of tensors. It keeps the shapes and dtypes of the state.
         state: tuple of tensors, the state before the first step.
         inputs: tuple of tensors `(T, ...)`, at least one.
-        output_sizes: width of each output, None for an unknown one; an output of a step is
-            `(B, width)` with the `B` of `inputs[0]`.
+        output_sizes: width of each output; None for an unknown width. An output of a step is `(B,
+            width)` with the `B` of `inputs[0]`.
         output_dtypes: dtype of each output; the dtype of `state[0]` when omitted.
         reverse: True to run from the last step to the first; `outputs[t]` still belongs to
             `inputs[t]`.
@@ -83,7 +83,7 @@ def _tensorflow_scan(
         lambda t, *_: t >= 0 if reverse else t < length,
         body,
         (start, state, sinks),
-        # Lets XLA make room for what the gradient needs of each step.
+        # Lets XLA allocate memory for the tensors that the gradient needs from each step.
         maximum_iterations=length,
     )
     return state, tuple(sink.stack() for sink in sinks)

@@ -32,7 +32,7 @@ def blocks(
     around the first layer.
 
     Args:
-        cell: the name of a cell; a Keras RNN cell; or a list of names and cells, one per layer.
+        cell: the name of a cell, a Keras RNN cell, or a list of names and cells with one per layer.
         units: width of named cells.
         depth: number of layers; when omitted, the length of the list, or 1.
         dropout: share of each layer's inputs that training drops.
@@ -70,7 +70,7 @@ def blocks(
 
 
 def layer_cells(cell: Any, depth: int | None) -> list[Any]:
-    """Returns the cell, or its name, of each of `depth` layers, the lowest first.
+    """Returns the cell of each of `depth` layers, or its name, the lowest layer first.
 
     Raises:
         ValueError: If the number of cells is not the depth, or two layers would share a cell.
@@ -78,25 +78,25 @@ def layer_cells(cell: Any, depth: int | None) -> list[Any]:
     if _is_list(cell):
         if not cell or depth not in (None, len(cell)):
             raise ValueError(
-                f"`cell` must hold one cell a layer; got {len(cell)} cells, depth={depth!r}."
+                f"`cell` must hold one cell per layer; got {len(cell)} cells, depth={depth!r}."
             )
         unnamed = [id(layer_cell) for layer_cell in cell if not isinstance(layer_cell, str)]
         if len(set(unnamed)) < len(unnamed):
             raise ValueError(
-                "Layers do not share one cell; `cell` holds the same one twice. Make one for each "
-                "layer."
+                "Layers do not share one cell; `cell` holds the same cell twice. Make a cell for "
+                "each layer."
             )
         return list(cell)
     if isinstance(cell, str) or depth in (None, 1):
         return [cell] * (depth or 1)
     raise ValueError(
-        "Layers do not share one cell: give a list of cells, one a layer; got one "
+        "Layers do not share one cell: give a list with one cell per layer; got one "
         f"{type(cell).__name__}, depth={depth!r}."
     )
 
 
 def _width(cell: Any, units: int | None, both: bool) -> int:
-    """Returns the width of a layer's outputs, which is twice the cell's in both directions."""
+    """Returns the width of a layer's outputs, twice the cell's width if `both` directions run."""
     width = (units or 0) if isinstance(cell, str) else cell_width(cell)
     return width * (2 if both else 1)
 
@@ -140,7 +140,7 @@ def serialized_cell(cell: Any) -> Any:
 
 
 def deserialized_cell(config: Any) -> Any:
-    """Returns the `cell` argument of which `serialized_cell` made this configuration."""
+    """Returns the `cell` argument from which `serialized_cell` made this configuration."""
     if _is_list(config):
         return [deserialized_cell(cell_config) for cell_config in config]
     return config if isinstance(config, str) else keras.saving.deserialize_keras_object(config)

@@ -14,7 +14,7 @@ from keras_s2s.models.inference import Decodable
 from keras_s2s.models.seq2seq import Seq2Seq
 from keras_s2s.system.checks import check_choice
 
-# Stands in for −inf where no member gives a token any probability, since −inf − (−inf) is NaN.
+# Replaces −inf if no member gives a token any probability, since −inf − (−inf) is NaN.
 LEAST_LOG_PROB = -1e30
 MEANS = ("probabilities", "log_probabilities")
 
@@ -42,8 +42,8 @@ class Ensemble(Decodable):
             when omitted.
 
     Raises:
-        ValueError: If there are no members, one is given twice, their vocabulary sizes or pad ids
-            differ, or the weights are not one positive number for each member.
+        ValueError: If there are no members, if a model is given twice, if vocabulary sizes or pad
+            ids differ, or if the weights are not one positive number for each member.
         TypeError: If a member is not a `Seq2Seq`.
 
     Example:
@@ -118,7 +118,7 @@ class Ensemble(Decodable):
         return self._averaged([member(inputs, training=False) for member in self.members])
 
     def encode(self, source_ids: Any, source_features: Any = None) -> tuple[Any, Any]:
-        """Encodes source ids `(B, S)`: a tuple of the members' memories, one of first states."""
+        """Encodes source ids `(B, S)` to tuples of the members' memories and first states."""
         pairs = [member.encode(source_ids, source_features) for member in self.members]
         memories, states = zip(*pairs, strict=True)
         return memories, states
@@ -139,7 +139,8 @@ class Ensemble(Decodable):
         ]
         if self.mean == "log_probabilities":
             return ops.log_softmax(_weighted_sum(self.member_weights, log_probs), axis=-1)
-        # The logarithm of a weighted sum of exponentials; taking the maximum out avoids underflow.
+        # This is the logarithm of a weighted sum of exponentials. Subtracting the maximum avoids
+        # underflow.
         parts = [
             member_log_probs + math.log(share)
             for member_log_probs, share in zip(log_probs, self.member_weights, strict=True)
@@ -158,7 +159,7 @@ class Ensemble(Decodable):
     def get_config(self) -> dict[str, Any]:
         members = [keras.saving.serialize_keras_object(member) for member in self.members]
         for member in members:
-            member.pop("compile_config", None)  # which would bring the member's optimizer along
+            member.pop("compile_config", None)  # it would bring the member's optimizer along
         return {
             **super().get_config(),
             "members": members,

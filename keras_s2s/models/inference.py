@@ -1,4 +1,4 @@
-"""What a model offers for decoding, and `InferenceModel`, which runs a search over it."""
+"""`Decodable`, the base class of models for decoding, and `InferenceModel`, which runs a search."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Decodable(keras.Model):
     """The base class of models that a search can run over.
 
     A search encodes a source once with `encode`, then goes on token by token with `step`. `Seq2Seq`
-    and `Ensemble` are such models. `InferenceModel`, `Translator` and the exporters use nothing of
-    a model but the methods here and Keras' own. Called with `{"source_ids": (B, S), "target_ids":
-    (B, T)}`, a model returns teacher-forced logits `(B, T, V)`.
+    and `Ensemble` are such models. `InferenceModel`, `Translator` and the exporters use only the
+    methods defined here and Keras' own. Called with `{"source_ids": (B, S), "target_ids": (B, T)}`,
+    a model returns teacher-forced logits `(B, T, V)`.
     """
 
     @property
@@ -56,8 +56,8 @@ class Decodable(keras.Model):
     def step(self, tokens: Any, state: Any, memory: Any) -> tuple[Any, Any, Any]:
         """Runs one step, one token for each row: `(logits (N, V), state, weights (N, S))`.
 
-        `N` is the memory's `B`, or `B·K` with `K` adjacent rows for each source, as beam search has
-        them: the memory is not repeated.
+        `N` is the memory's `B`, or `B·K` with `K` adjacent rows for each source, as in beam search,
+        where the memory is not repeated.
         """
         raise NotImplementedError
 
@@ -140,7 +140,7 @@ class InferenceModel(keras.Model):
         """Runs the search: source ids `(B, S)` int to a `SearchResult`.
 
         Further inputs come in a dict beside `"source_ids"`: `"source_features": (B, S, F)` for an
-        encoder with source features, and what a search takes for each sentence, `"prefix"`,
+        encoder with source features, and the inputs of a search for each sentence, `"prefix"`,
         `"forbidden"`, `"required"` and `"noise"`, as in `Search.__call__`.
         """
         inputs = dict(source_ids) if isinstance(source_ids, dict) else {"source_ids": source_ids}
@@ -170,11 +170,11 @@ class InferenceModel(keras.Model):
         )
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> SearchResult:
-        """Decodes in batches, as `keras.Model.predict` does; no sentences give an empty result.
+        """Decodes in batches, as `keras.Model.predict` does. No sentences give an empty result.
 
         Raises:
-            ValueError: If ids are out of range, no output can fulfil the constraints, or logits are
-                not finite.
+            ValueError: If ids are out of range, if no output can fulfil the constraints, or if
+                logits are not finite.
         """
         if self._check_inputs(x) == 0:
             return self._empty_result(x)
@@ -183,7 +183,7 @@ class InferenceModel(keras.Model):
         return SearchResult(*super().predict(x, *args, **kwargs)).check()
 
     def predict_on_batch(self, x: Any) -> SearchResult:
-        """Decodes one batch; the random draws of a search continue from the batch before.
+        """Decodes one batch. The random draws of a search continue from the batch before.
 
         Raises:
             ValueError: If `predict` would raise it.
@@ -203,12 +203,13 @@ class InferenceModel(keras.Model):
     def _empty_result(self, x: Any) -> SearchResult:
         """Returns the result of no sentences.
 
-        It runs eagerly, because a loop that TensorFlow traced for 0 rows cannot write its outputs.
+        The search runs eagerly, because a loop that TensorFlow traced for 0 rows cannot write
+        outputs.
         """
         return SearchResult(*map(ops.convert_to_numpy, self(x)))
 
     def _check_inputs(self, x: Any) -> int | None:
-        """Checks inputs that are arrays; returns the number of sentences, or None if unknown.
+        """Checks inputs that are arrays, and returns the number of sentences, or None if unknown.
 
         Tensors in a graph cannot be checked. There an id out of range gets the embedding of another
         id, or zeros.

@@ -1,8 +1,8 @@
-"""Loading a decoder that was trained with TensorFlow Addons into a `Decoder`.
+"""Loads the weights of a decoder that was trained with TensorFlow Addons into a `Decoder`.
 
-The weights come as plain arrays, so TensorFlow Addons need not be installed;
-docs/migrating_from_tfa.md shows how to get the arrays out of it. `tfa_weights` holds the
-correspondence between the two; this module checks the decoder and the arrays, and assigns them.
+The weights come as plain arrays, so TensorFlow Addons need not be installed.
+docs/migrating_from_tfa.md shows how to get the arrays. `tfa_weights` holds the correspondence
+between arrays and weights. This module checks the decoder and the arrays, and assigns the weights.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def load_tfa_decoder(decoder: Decoder, weights: Mapping[str, Any]) -> None:
     - `input_feeding=True`;
     - `attention_vector='layer'` with the wrapper's `attention_layer_size`, and
       `attention_activation='linear'` unless the wrapper had another activation;
-    - `attention_vector='context'` instead, where the wrapper had no attention layer;
-    - `output_from='cell'`, where the wrapper had `output_attention=False`;
+    - `attention_vector='context'` instead, if the wrapper had no attention layer;
+    - `output_from='cell'`, if the wrapper had `output_attention=False`;
     - the wrapper's mechanisms, in their order.
 
     A decoder that is not built yet is built here.
 
-    The names in `weights` count layers and mechanisms `i` from 0. `E` is the width of the
-    embedding, `U` of the cells, `M` of the memory, `V` the vocabulary size, `A` the width of
+    The names in `weights` count layers and mechanisms `i` from 0. `E`, `U` and `M` are the widths
+    of the embedding, the cells and the memory. `V` is the vocabulary size, `A` the width of
     Bahdanau's projections, `G` the number of gates and `N` the width of one attention layer:
 
     ```
@@ -63,20 +63,20 @@ def load_tfa_decoder(decoder: Decoder, weights: Mapping[str, Any]) -> None:
     output_attention                       True or False
     ```
 
-    The activation and `output_attention` are required because no shape would show a difference in
-    them.
+    The activation and `output_attention` are required, because no shape would show that they
+    differ.
 
     Args:
-        decoder: a `Decoder`, built or not; its weights are overwritten.
+        decoder: a `Decoder`, built or not. Its weights are overwritten.
         weights: arrays by name.
 
     Raises:
         ValueError: If the decoder computes something that no decoder of TensorFlow Addons does, or
-            if names, shapes or settings do not fit. The message lists every difference, and nothing
-            has been assigned.
+            if names, shapes or settings do not fit. The message lists every difference, and no
+            weight is assigned.
         TypeError: If `decoder` is not a `Decoder`.
 
-    Example: the error about an embedding that has been left out.
+    Example: the error if the embedding is left out.
     >>> decoder = Decoder(
     ...     vocabulary_size=9,
     ...     embedding_size=4,
@@ -132,7 +132,7 @@ def _foreign_options(decoder: Decoder) -> list[str]:
 
 
 def _mechanisms(decoder: Decoder) -> list[Attention]:
-    """Returns the decoder's mechanisms; raises ValueError where one is not in TensorFlow Addons."""
+    """Returns the decoder's mechanisms, or raises ValueError if TensorFlow Addons lacks one."""
     attention: Any = decoder.attention
     members = attention.members if isinstance(attention, SeveralAttentions) else [attention]
     problems = []
@@ -207,7 +207,7 @@ def _fits(shape: tuple[int, ...], expected: Shape) -> bool:
 
 
 def _wrong_totals(sources: list[WeightSource], values: list[np.ndarray]) -> list[str]:
-    """Describes attention layers that fit one by one, but do not add up to the decoder's layer."""
+    """Describes attention layers that fit alone but do not add up to the decoder's layer."""
     return [
         f"{', '.join(map(repr, source.arrays))} must together have {source.variable.shape[-1]} "
         f"columns; got {value.shape[-1]}."

@@ -1,4 +1,4 @@
-"""Scheduled sampling: how often training reads the true token, and what it reads otherwise."""
+"""Scheduled sampling, in which training reads some of the model's tokens, not the true ones."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from keras_s2s.system.checks import check_number
 
 
 class Schedule:
-    """The base class of schedules, which say how often training reads the true token.
+    """The base class of schedules of the probability that training reads the true token. Abstract.
 
-    A schedule gives a probability for each step of the optimizer. Use a subclass.
+    A schedule gives a probability for each step of the optimizer.
     """
 
     def __call__(self, step: Any) -> Any:
@@ -34,7 +34,7 @@ class Schedule:
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class ConstantSchedule(Schedule):
-    """A schedule with the same probability at every step; 1 is pure teacher forcing.
+    """A schedule with the same probability at every step. 1 is pure teacher forcing.
 
     Args:
         probability: probability of reading the true token.
@@ -112,7 +112,7 @@ class InverseSigmoidSchedule(Schedule):
     """An inverse sigmoid schedule: `k / (k + exp(step / k))`, `k ≥ 1` (Bengio et al. 2015, §2.4).
 
     Args:
-        k: slowness of the fall; the probability is ½ at step `k·ln k`.
+        k: slowness of the fall. The probability is ½ at step `k·ln k`.
 
     Example:
     >>> float(InverseSigmoidSchedule(1.0)(0.0))
@@ -143,13 +143,13 @@ def mixed_tokens(
     """Replaces some target ids by ids drawn from the decoder (Bengio et al. 2015).
 
     Each row is mixed on its own, step by step. Each token after the first stays with `probability`.
-    Otherwise a token takes its place that is drawn from the decoder's own distribution, after the
-    mixed tokens before it. No gradient flows through the choice, so the loop runs forward only. The
-    decoder then trains on the result with teacher forcing, all steps at once where its design
+    Otherwise it is replaced by a token that is drawn from the decoder's own distribution, given the
+    mixed tokens before it. No gradient flows through the choice, so the loop only runs forward. The
+    decoder then trains on the result with teacher forcing, with all steps at once if its design
     allows it.
 
     Args:
-        decoder: a built `Decoder`; its dropout is off while it draws.
+        decoder: a built `Decoder`. Its dropout is off while it draws.
         target_ids: `(B, T)` int, the start token first.
         state: the decoder's first state.
         memory: a `Memory`.
@@ -166,8 +166,8 @@ def mixed_tokens(
     stays = ops.logical_or(stays, ops.equal(target_ids, pad_id))
     points = keras.random.uniform(shape, seed=seed)
     initial_state = decoder.initial_state(state, memory)
-    # The loop carries the token drawn last. Nothing draws the start token, so it begins the loop as
-    # if it had been drawn, and stands in for itself.
+    # The loop carries the token that was drawn last. No step draws the start token, so the loop
+    # begins with it as if it had been drawn.
     carried = (target_ids[:, 0], *keras.tree.flatten(initial_state))
 
     def step(carried: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
@@ -175,8 +175,8 @@ def mixed_tokens(
         token = ops.where(stays, true_token, carried[0])
         state = keras.tree.pack_sequence_as(initial_state, list(carried[1:]))
         logits, state, _ = decoder.step(token, state, memory)
-        # The inverse of the distribution function at a uniform point in [0, 1) draws from the
-        # distribution: the drawn token is the first where the function is above the point.
+        # Inverting the distribution function at a uniform point in [0, 1) draws from the
+        # distribution. The drawn token is the first one at which the function is above the point.
         cumulative = ops.cumsum(ops.softmax(ops.cast(logits, "float32"), axis=-1), axis=-1)
         drawn = ops.sum(ops.cast(cumulative <= point[:, None], "int32"), axis=-1)
         drawn = ops.minimum(drawn, decoder.vocabulary_size - 1)

@@ -34,16 +34,17 @@ class Seq2Seq(TokenSteps):
     Args:
         encoder: an `Encoder`.
         decoder: a `Decoder`.
-        bridge: a `Bridge`; when omitted, a `CopyBridge` where the state sizes are equal, else a
+        bridge: a `Bridge`; when omitted, a `CopyBridge` if the state sizes are equal, or else a
             `DenseBridge`.
-        shared_embedding: whether source and target ids, which must then be of one vocabulary, have
-            one embedding.
-        teacher_forcing: a `Schedule` of the probability, at each optimizer step, that training
-            reads the true token and not one drawn from the model (scheduled sampling, Bengio et al.
+        shared_embedding: whether source and target ids share one embedding. They must then be of
+            one vocabulary.
+        teacher_forcing: a `Schedule` of the probability that training reads the true token and not
+            a token drawn from the model, at each optimizer step (scheduled sampling, Bengio et al.
             2015); pure teacher forcing when omitted.
         guided_alignment: a `GuidedAlignment`. The inputs may then hold `"alignments": (B, T, S)`,
-            ones where a target token is aligned to a source token, and its value is added to the
-            loss. Without it, alignments are an error.
+            which are one where a target token is aligned to a source token, and the value of the
+            `GuidedAlignment` is added to the loss. Without it, alignments in the inputs are an
+            error.
 
     Example:
     >>> import numpy as np
@@ -77,7 +78,8 @@ class Seq2Seq(TokenSteps):
         check_instance("decoder", decoder, Decoder)
         check_separate_cells(encoder, decoder)
         if bridge is None:
-            # It has the decoder's dtype, so that the state in the loop of a search keeps its dtype.
+            # The bridge has the decoder's dtype, so that the state in a search's loop keeps its
+            # dtype.
             bridge = bridge_between(
                 encoder.state_sizes, decoder.state_sizes, dtype=decoder.dtype_policy
             )
@@ -126,7 +128,7 @@ class Seq2Seq(TokenSteps):
         return {self.encoder.compute_dtype, self.decoder.compute_dtype}
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes all weights; the sizes of encoder and decoder alone decide their shapes."""
+        """Makes all weights. Their shapes depend only on the sizes of encoder and decoder."""
         encoder_state = [[(None, size) for size in layer] for layer in self.encoder.state_sizes]
         decoder_state = [[(None, size) for size in layer] for layer in self.decoder.state_sizes]
         for layer, shapes in (
@@ -153,8 +155,8 @@ class Seq2Seq(TokenSteps):
                 gradients clipped to a global norm of 1.
             loss: a loss of logits; `TokenCrossEntropy` when omitted.
             weighted_metrics: metrics of real tokens; `TokenAccuracy` and `Perplexity` when omitted.
-            jit_compile: whether XLA compiles the steps, which it does for each new length. When
-                omitted, only on JAX, which has no other compiler.
+            jit_compile: whether XLA compiles the steps, which it does for each new length. By
+                default, it does so only on JAX, which has no other compiler.
             **kwargs: the other arguments of `keras.Model.compile`.
         """
         pad_id = self.pad_id
@@ -177,13 +179,13 @@ class Seq2Seq(TokenSteps):
         self._jit_asked = jit_compile
         self.choose_steps(loss, weighted_metrics, kwargs)
 
-    # Keras requires this pair of methods where `compile` is overridden. With it a loaded model goes
-    # on training from the optimizer state that was saved.
+    # Keras requires these two methods if `compile` is overridden. With them, a loaded model goes on
+    # training from the optimizer state that was saved.
     def get_compile_config(self) -> dict[str, Any]:
         config = dict(super().get_compile_config())
         if config:
-            # Another backend may load the model, so this is what was asked for and not what this
-            # backend made of it.
+            # Another backend may load the model, so the file has the argument that was given to
+            # `compile`, and not its meaning on this backend.
             config["jit_compile"] = self._jit_asked
             config["optimizer"] = _on_any_backend(config["optimizer"])
         return config
@@ -198,8 +200,8 @@ class Seq2Seq(TokenSteps):
     ) -> Any:
         """Computes teacher-forced logits `(B, T, V)` from `source_ids (B, S)`, `target_ids (B, T)`.
 
-        With `logits=False` it returns the hidden vectors `(B, T, W)` that the logits come from
-        through `output_weights`.
+        With `logits=False` it returns the hidden vectors `(B, T, W)`, from which `output_weights`
+        would make the logits.
         """
         if not isinstance(inputs, dict) or not {"source_ids", "target_ids"} <= set(inputs):
             received = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
@@ -231,7 +233,7 @@ class Seq2Seq(TokenSteps):
     def _sampled_targets(
         self, schedule: Schedule, target_ids: Any, state: State, memory: Memory
     ) -> Any:
-        """Replaces some target ids by ids that the decoder draws, as scheduled sampling says."""
+        """Replaces some target ids by ids that the decoder draws, for scheduled sampling."""
         optimizer = getattr(self, "optimizer", None)
         if optimizer is None:
             raise ValueError(
@@ -256,13 +258,13 @@ class Seq2Seq(TokenSteps):
         )
 
     def _add_alignment_loss(self, alignments: Any, weights: Any) -> None:
-        """Adds the loss of guided alignment where the inputs hold alignments."""
+        """Adds the loss of guided alignment if the inputs hold alignments."""
         if alignments is None:
             return
         if self.guided_alignment is None:
             raise ValueError(
                 "The inputs hold 'alignments', but this model was made without `guided_alignment`. "
-                "Make it with guided_alignment=GuidedAlignment(), or leave them out."
+                "Make it with guided_alignment=GuidedAlignment(), or leave the alignments out."
             )
         self.add_loss(self.guided_alignment(alignments, weights))
 
@@ -291,7 +293,7 @@ class Seq2Seq(TokenSteps):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Seq2Seq:
         if config.get("shared_embedding"):
-            # A decoder built from its own configuration would get an embedding of its own.
+            # A decoder that is built from its own configuration would get another embedding.
             decoder = {k: v for k, v in config["decoder"].items() if k != "build_config"}
             config = {**config, "decoder": decoder}
         parts: dict[str, Any] = {
@@ -310,13 +312,13 @@ def _xla_only() -> bool:
 def _on_any_backend(config: Any) -> Any:
     """Returns an optimizer's configuration under the name that all backends know.
 
-    On the Torch backend Keras 3.15 replaces its optimizers by versions for Torch and saves the
-    module of those. Without Torch such a file could not be loaded. With Torch installed, another
-    backend would load it and fail to train.
+    On the Torch backend, Keras 3.15 replaces its optimizers by versions for Torch, and saves the
+    module of these versions. Without Torch such a file could not be loaded. With Torch installed,
+    another backend would load it and fail to train.
     """
     if not isinstance(config, dict):
         return config
-    # An optimizer may hold another one.
+    # An optimizer may hold another optimizer.
     renamed = {key: _on_any_backend(value) for key, value in config.items()}
     if str(renamed.get("module")).startswith("keras.src.backend.torch.optimizers."):
         renamed["module"] = "keras.optimizers"

@@ -26,7 +26,7 @@ def share_embedding(encoder: Encoder, decoder: Decoder) -> None:
     """Lets the decoder look ids up in the encoder's embedding.
 
     Raises:
-        ValueError: If the two embeddings differ in an option, or the decoder is built already.
+        ValueError: If the two embeddings differ in an option, or if the decoder is built already.
     """
     for name in ("vocabulary_size", "embedding_size", "trainable_embedding"):
         source, target = getattr(encoder, name), getattr(decoder, name)

@@ -1,8 +1,7 @@
-"""Training and test steps in which the output layer sees real tokens only.
+"""Training and test steps in which the output layer sees only real tokens.
 
-These steps run on the TensorFlow backend without XLA, because they need shapes that only the data
-decides. Everywhere else, and wherever something asks for the logits of all positions, Keras' own
-steps run.
+These steps run on the TensorFlow backend without XLA, because the shapes that they need depend on
+the data. Otherwise, and if anything asks for the logits of all positions, Keras' own steps run.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from keras_s2s.optimization.projection import TokenSums, projected_sums, sampled
 from keras_s2s.optimization.regularized_dropout import RegularizedDropout
 from keras_s2s.optimization.token_metrics import Perplexity, TokenAccuracy
 
-# Losses that only these steps can train on; Keras' steps would compute another loss.
+# Losses that only these steps can train on. Keras' steps would compute another loss.
 _TOKEN_LOSSES = (SampledTokenCrossEntropy, RegularizedDropout)
 
 
@@ -28,7 +27,7 @@ _TOKEN_LOSSES = (SampledTokenCrossEntropy, RegularizedDropout)
 class TokenPlan:
     """The loss and the metrics that are computed from real tokens.
 
-    They are held here and not in a list of the model, where Keras would track them twice.
+    This record holds them, because Keras would track them twice in a list of the model.
     """
 
     loss: TokenCrossEntropy
@@ -39,7 +38,8 @@ class StepTraces:
     """Counts how often a training step was traced, and records the shape of its last batch.
 
     Python runs a step only when it is traced, so a trace counts itself. XLA on TensorFlow compiles
-    a trace again for each shape, without Python; there the step itself writes the shapes down.
+    a trace again for each shape without running Python. In this case, the step itself records the
+    shapes.
     """
 
     def __init__(self) -> None:
@@ -69,10 +69,10 @@ class StepTraces:
 
 
 class TokenSteps(Decodable):
-    """A model whose `call` can stop before the output layer, with steps that use this.
+    """A model whose `call` can stop before the output layer, and whose steps make use of this.
 
-    Loss, metrics and gradients equal those of Keras' steps. A subclass calls `choose_steps` when it
-    is compiled.
+    Loss, metrics and gradients are equal to those of Keras' steps. A subclass calls `choose_steps`
+    when it is compiled.
     """
 
     _plan: TokenPlan | None = None
@@ -92,12 +92,12 @@ class TokenSteps(Decodable):
     def choose_steps(
         self, loss: Any, weighted_metrics: Sequence[Any] | None, others: dict[str, Any]
     ) -> None:
-        """Chooses these steps if loss and metrics need the logits of real tokens only.
+        """Chooses these steps if loss and metrics need only the logits of real tokens.
 
         Args:
             loss: the loss that was given to `compile`.
             weighted_metrics: the weighted metrics that were given to `compile`.
-            others: the other arguments of `compile`; with `metrics` or `loss_weights` Keras' steps
+            others: the other arguments of `compile`. With `metrics` or `loss_weights`, Keras' steps
                 run.
 
         Raises:
@@ -120,7 +120,7 @@ class TokenSteps(Decodable):
         self._plan = TokenPlan(loss, metrics) if chosen else None
 
     # Keras on TensorFlow would make the weights in the first trace of a step. That is too late to
-    # choose a step by them, and TensorFlow traces a step twice that makes weights.
+    # choose a step by the weights, and TensorFlow traces a step that makes weights twice.
     def make_train_function(self, force: bool = False) -> Any:
         if self._plan is None or self.jit_compile:
             self._check_losses()  # before Keras on JAX takes the weights away
@@ -163,12 +163,12 @@ class TokenSteps(Decodable):
         return self._logs(plan, data, *self._token_sums_and_loss(plan, data, training=False))
 
     def _active_plan(self) -> TokenPlan | None:
-        """Returns the plan for this step, or None where Keras' own step must run."""
+        """Returns the plan for this step, or None if Keras' own step must run."""
         if self._plan is None or self.jit_compile:
             return None
         import tensorflow as tf
 
-        # Keras scales losses by the number of replicas, in its own steps.
+        # Only Keras' own steps scale losses by the number of replicas.
         return None if tf.distribute.has_strategy() or not self.trainable_variables else self._plan
 
     def _check_losses(self) -> None:
@@ -211,7 +211,7 @@ class TokenSteps(Decodable):
         return sums, loss
 
     def _logs(self, plan: TokenPlan, data: Any, sums: TokenSums, loss: Any) -> dict[str, Any]:
-        """Updates the mean loss and the metrics, and returns what Keras reports of the step."""
+        """Updates the mean loss and the metrics, and returns the logs of the step."""
         x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
         # Keras 3.15 has no public name for its mean of the losses, and none for the metrics of
         # `compile`, which it builds from the first outputs that it sees.

@@ -1,4 +1,4 @@
-"""The arrays of TensorFlow Addons that each weight of a `Decoder` is made from."""
+"""The arrays of TensorFlow Addons from which each weight of a `Decoder` is made."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from keras_s2s.layers.attention import (
 )
 from keras_s2s.layers.decoder.decoder import Decoder
 
-ANY = "any"  # a size that one array alone does not decide
+ANY = "any"  # a size that no array alone decides
 Shape = tuple[int | str, ...]
 
 
 class WeightSource(NamedTuple):
-    """A weight of the decoder, and the arrays of TensorFlow Addons that it is made from.
+    """A weight of the decoder, and the arrays of TensorFlow Addons from which it is made.
 
     Attributes:
         variable: the weight.
@@ -35,8 +35,8 @@ class WeightSource(NamedTuple):
     value: Callable[..., np.ndarray] = lambda array: array
 
 
-# The array of TensorFlow Addons that each weight of a score is made from. The shapes are equal,
-# except that of the vector, which TensorFlow Addons has without the second axis.
+# The array of TensorFlow Addons from which each weight of a score is made. The shapes are equal,
+# except that the vector has no second axis in TensorFlow Addons.
 SCORES: dict[type, dict[str, str]] = {
     GeneralScore: {"kernel": "memory_layer.kernel"},
     ScaledGeneralScore: {"kernel": "memory_layer.kernel", "gain": "attention_g"},
@@ -56,7 +56,7 @@ SCORES: dict[type, dict[str, str]] = {
 
 
 def weight_sources(decoder: Decoder, mechanisms: list[Attention]) -> list[WeightSource]:
-    """Returns all weights of a built decoder with the arrays that they are made from."""
+    """Returns all weights of a built decoder with the arrays from which they are made."""
 
     def same(variable: Any, name: str) -> WeightSource:
         return WeightSource(variable, {name: tuple(variable.shape)})
@@ -88,7 +88,8 @@ def _attention_layer(decoder: Decoder, mechanisms: int) -> WeightSource:
     """Returns the source of the attention layer's kernel, whose rows are `[contexts; h]`.
 
     TensorFlow Addons has one kernel for each mechanism, with the rows `[h; context]`. Their outputs
-    lie side by side. Each reads one context only, so its rows for the other contexts are zero.
+    lie side by side. Each kernel reads only one context, so its rows for the other contexts are
+    zero.
     """
     attention_layer: Any = decoder.attention_layer
     kernel = attention_layer.kernel
@@ -106,14 +107,14 @@ def _attention_layer(decoder: Decoder, mechanisms: int) -> WeightSource:
             column += array.shape[1]
         return value
 
-    # With several mechanisms only the sum of their columns is known.
+    # With several mechanisms, only the sum of their columns is known.
     shape = (units + memory, columns if mechanisms == 1 else ANY)
     names = [f"attention_layer.{i}.kernel" for i in range(mechanisms)]
     return WeightSource(kernel, dict.fromkeys(names, shape), joined)
 
 
 def required_settings(decoder: Decoder, mechanisms: list[Attention]) -> dict[str, Any]:
-    """Returns the settings that must agree for equal results, and that no shape shows."""
+    """Returns the settings that must agree for equal results but that no shape shows."""
     settings: dict[str, Any] = {"output_attention": decoder.output_from != "cell"}
     if decoder.attention_vector != "context":
         attention_layer: Any = decoder.attention_layer

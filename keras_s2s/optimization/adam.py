@@ -1,4 +1,4 @@
-"""The optimizer Adam, whose update of a weight is one operation."""
+"""An Adam optimizer that updates each weight in one operation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class FusedAdam(keras.optimizers.Adam):
     several rows: Keras 3.15 squares each of these rows by itself, while this optimizer first adds
     them up. Arguments and state are those of `keras.optimizers.Adam`.
 
-    The one operation is TensorFlow's. On other backends, with `amsgrad` and under a distribution
-    strategy, the update of Keras runs instead.
+    The one operation is an operation of TensorFlow. On other backends, with `amsgrad` and under a
+    distribution strategy, the update of Keras runs instead.
 
     Example:
     >>> import keras
@@ -38,8 +38,8 @@ class FusedAdam(keras.optimizers.Adam):
         import tensorflow as tf
 
         if isinstance(gradient, tf.IndexedSlices):
-            # The gradient of an embedding. Rows of tokens that did not occur move too, for their
-            # moments decay.
+            # This is the gradient of an embedding. Rows of tokens that did not occur move too,
+            # because their moments decay.
             rows = variable.shape[0]
             gradient = tf.math.unsorted_segment_sum(gradient.values, gradient.indices, rows)
         if self.amsgrad or tf.distribute.has_strategy():

@@ -1,4 +1,4 @@
-"""Draws the ids of a large vocabulary that a training step looks at, with their probabilities."""
+"""Draws the ids of a large vocabulary for which a training step computes logits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Candidates(NamedTuple):
     """The C ids that were drawn from a vocabulary of V ids, for all tokens of a batch together."""
 
     ids: Any  # (C,) int32, all different, ascending
-    log_expected: Any  # (V,) float32: log of how often each id is expected among the candidates
+    log_expected: Any  # (V,) float32: log of the expected count of each id among the candidates
 
 
 def proposal(distribution: str, vocabulary_size: int) -> NDArray[np.float64]:
@@ -31,7 +31,7 @@ def proposal(distribution: str, vocabulary_size: int) -> NDArray[np.float64]:
 
 
 def draw_candidates(probabilities: NDArray[np.float64], count: int, seed: Any) -> Candidates:
-    """Draws `count` different ids. The result depends on nothing but the arguments.
+    """Draws `count` different ids. The result depends only on the arguments.
 
     1. Each id arrives at a random time. The times are distributed exponentially, and the rate of an
        id is its probability.

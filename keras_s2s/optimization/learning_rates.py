@@ -31,8 +31,8 @@ class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: number of updates in which the rate rises.
 
     Raises:
-        ValueError: If `learning_rate` is negative or no number, or `warmup_steps` is no positive
-            integer.
+        ValueError: If `learning_rate` is negative or not a number, or if `warmup_steps` is not a
+            positive integer.
 
     Example:
     >>> rate = InverseSquareRoot(1e-3, warmup_steps=100)
@@ -57,7 +57,7 @@ class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class WarmupExponential(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises, then falls by the same factor in every period of some updates.
+    """A learning rate that rises, then falls by the same factor in every `decay_steps` updates.
 
     ```
     rate(n) = learning_rate · n / warmup_steps                                   n ≤ warmup_steps
@@ -69,7 +69,7 @@ class WarmupExponential(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         learning_rate: the highest rate.
         decay_rate: the factor by which the rate falls in a period, above 0 and at most 1.
-        decay_steps: number of updates in a period, within which the rate falls smoothly.
+        decay_steps: number of updates in a period. The rate falls smoothly within the period.
         warmup_steps: number of updates in which the rate rises; 0 starts at the highest rate.
         minimum: the rate at which the fall ends.
 

@@ -44,17 +44,17 @@ class TokenCrossEntropy(keras.losses.Loss):
     ```
 
     So the target of the label is 1 − ε + ε/V, as in Keras' `CategoricalCrossentropy`, PyTorch and
-    fairseq. OpenNMT-py and JoeyNMT give ε/(V − 1) to every entry but the label, and JoeyNMT leaves
-    out padding as well; ε·(V − 1)/V in place of ε turns this form into that one. Smoothing gives
-    mass to every entry, so a logit of −∞ makes the loss infinite. The metrics of a training are not
-    smoothed, so perplexities of trainings with different ε are comparable.
+    fairseq. OpenNMT-tf gives ε/(V − 1) to every entry but the label, so its ε corresponds to ε·V/(V
+    − 1) here. JoeyNMT and OpenNMT-py's `LabelSmoothingLoss` leave out padding as well. Smoothing
+    gives mass to every entry, so a logit of −∞ makes the loss infinite. The metrics of a training
+    are not smoothed, so perplexities of trainings with different ε are comparable.
 
     Args:
         pad_id: the label that marks padding.
         label_smoothing: the smoothed mass ε, at least 0 and below 1.
 
     Raises:
-        ValueError: If `label_smoothing` is not such a number.
+        ValueError: If `label_smoothing` is out of its range.
 
     Example:
     >>> import numpy as np
@@ -103,27 +103,27 @@ class SampledTokenCrossEntropy(TokenCrossEntropy):
     u[v] = logit[v] − log expected[v],   c over the candidates other than the label
     ```
 
-    `expected[v]` is how often id v is expected among the candidates. Dividing by it keeps ids that
+    `expected[v]` is the expected count of id v among the candidates. Dividing by it keeps ids that
     are likely to be drawn from counting for more. If all ids are drawn, loss and gradients are
     those of the whole vocabulary. If fewer are drawn, the true probabilities still have no
     gradient. A step reads only the columns of the output layer that belong to candidates and
     labels, or their rows of a tied embedding.
 
     This loss is not an estimate of the cross-entropy: the fewer samples, the smaller it is. So the
-    training logs have it as `loss`, and have neither accuracy nor perplexity. Validation,
+    training logs show this value as `loss`, and show neither accuracy nor perplexity. Validation,
     `evaluate` and a call of this object use all logits, as `TokenCrossEntropy` does. So `val_loss`
     and `val_perplexity` are exact, and `loss` is not comparable with `val_loss`.
 
-    Only `Seq2Seq.fit` and `train_on_batch` sample. They need the TensorFlow backend and allow no
-    `jit_compile`, no distribution strategy and no metrics that need all logits; otherwise training
-    raises an error.
+    Only `Seq2Seq.fit` and `train_on_batch` sample. They need the TensorFlow backend. Training
+    raises an error with `jit_compile`, with a distribution strategy and with metrics that need all
+    logits.
 
     Args:
         samples: number of different ids drawn for a batch, from 1 to the size of the vocabulary.
         distribution: 'log_uniform' or 'uniform'. 'log_uniform' draws small ids more often, which
             fits a vocabulary sorted by frequency. Vocabularies of words and characters are sorted
-            so, and those of unigram subwords nearly; one of BPE has its single characters last.
-            'uniform' draws all ids equally often.
+            in this way, and vocabularies of unigram subwords nearly so. A BPE vocabulary has its
+            single characters last. 'uniform' draws all ids equally often.
         pad_id: the label that marks padding.
         seed: whole number from 0 which, with the optimizer's step, decides the ids that are drawn.
             If omitted, it comes from Python's random generator, which
@@ -173,7 +173,7 @@ class SampledTokenCrossEntropy(TokenCrossEntropy):
             )
 
     def candidates(self, vocabulary_size: int, step: Any) -> Candidates:
-        """Draws the candidates of a training step. The same step always has the same ones."""
+        """Draws the candidates of a training step. The same step always has the same candidates."""
         probabilities = proposal(self.distribution, vocabulary_size)
         # A seed of 2³¹ or more wraps around to a negative int32.
         seed = (self.seed + 2**31) % 2**32 - 2**31
@@ -210,7 +210,7 @@ def token_cross_entropy(
         labels: `(B, T)` whole numbers.
         logits: `(B, T, V)`.
         sample_weight: `(B, T)`, `(B, 1)`, `(B,)` or None.
-        pad_id: the label that marks padding, which has a weight and a cross-entropy of zero.
+        pad_id: the label that marks padding. Padding has a weight and a cross-entropy of zero.
         label_smoothing: ε, as for `TokenCrossEntropy`.
     """
     labels, logits = ops.cast(labels, "int32"), ops.cast(logits, "float32")
@@ -260,7 +260,7 @@ class GuidedAlignment:
     ```
 
     `gold` are the alignments, in which the row of each target token is scaled to sum to one. A
-    target token that is aligned to nothing, with a row of zeros, does not count.
+    target token that is aligned to nothing has a row of zeros and does not count.
 
     Args:
         kind: 'cross_entropy' or 'mse'.

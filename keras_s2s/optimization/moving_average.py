@@ -64,10 +64,10 @@ class EvaluateMovingAverage(keras.callbacks.Callback):
     """A callback that runs the validation of `fit` with the moving average of the weights.
 
     After `fit`, Keras leaves the average in the model. Callbacks that look at the model at the end
-    of an epoch see its own weights. Those that measure decoded texts, such as `BLEU` and `WER`,
-    take the average by themselves; others can use `averaged_weights`. Keras' `SwapEMAWeights`
-    restores the weights by additions that round, so that it changes the training; this callback
-    does not.
+    of an epoch see its own weights. Callbacks that measure decoded texts, such as `BLEU` and `WER`,
+    take the average by themselves, and other callbacks can use `averaged_weights`. Keras'
+    `SwapEMAWeights` restores the weights by additions that round, which changes the training. This
+    callback restores them exactly.
 
     Example:
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])

@@ -1,8 +1,8 @@
 """The output layer and its cross-entropy as one computation over real tokens.
 
-The product with the output kernel is the largest of a training step, and the logits are its largest
-tensor. So padding is removed before the product, the logits are freed after one pass over them, and
-that pass also computes what the metrics need. All of this runs on the TensorFlow backend.
+The product with the output kernel is the largest product of a training step, and the logits are its
+largest tensor. So padding is removed before the product, the logits are freed after one pass over
+them, and that pass also computes what the metrics need. All of this runs on the TensorFlow backend.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from keras_s2s.optimization.candidate_sampling import Candidates
 class TokenSums(NamedTuple):
     """Weighted sums over the real tokens of a batch, each a float32 scalar."""
 
-    objective: Any  # of the values that training minimises; the only sum with a gradient
-    entropy: Any  # of the cross-entropies; None if not all logits were computed
-    hits: Any  # of the tokens whose most probable id is the label; None likewise
-    count: Any  # of the weights alone
+    objective: Any  # sum of the values that training minimises; only this sum has a gradient
+    entropy: Any  # sum of the cross-entropies; None if not all logits were computed
+    hits: Any  # sum over tokens whose most probable id is the label; None likewise
+    count: Any  # sum of the weights
 
 
 def projected_sums(
@@ -34,7 +34,7 @@ def projected_sums(
     label_smoothing: float = 0.0,
     agreement: float = 0.0,
 ) -> TokenSums:
-    """Projects the rows of real tokens to logits, and sums the loss and the metrics of these.
+    """Projects the rows of real tokens to logits, and sums their losses and metrics.
 
     ```
     z = hidden·kernel + bias,   p = softmax(z),   entropy = −log p[label]
@@ -58,7 +58,7 @@ def projected_sums(
     Args:
         hidden: outputs of the decoder `(B, T, W)`, which are projected.
         kernel: kernel of the output layer `(W, V)`, in the dtype of `hidden`.
-        bias: bias of the output layer `(V,)` in that dtype, or None.
+        bias: bias of the output layer `(V,)` in the same dtype, or None.
         labels: `(B, T)` whole numbers.
         weights: `(B, T)` float32. A token of weight zero is left out.
         label_smoothing: the smoothed mass ε of `TokenCrossEntropy`.
@@ -166,7 +166,7 @@ def sampled_sums(
     rows, labels, weights = _real_tokens(hidden, labels, weights)
     ids = ops.cast(candidates.ids, "int32")
     count = ops.shape(ids)[0]
-    # Together, so that there is one gather and one gradient of the kernel.
+    # Candidates and labels are gathered together, so that the kernel has only one gradient.
     columns = ops.concatenate([ids, labels])  # (C + N,)
     kernel, bias = output_columns(columns)  # (W, C + N), (C + N,)
     shift = -ops.take(candidates.log_expected, columns)
@@ -212,7 +212,7 @@ def _rows(hidden: Any, places: Any) -> Any:
 
 
 def _log_ratios(logits: Any, normalizer: Any) -> Any:
-    """Returns log p − log q, `(N/2, V)`, where p is of the first half and q of the second."""
+    """Returns log p − log q, `(N/2, V)`, for p of the first half and q of the second half."""
     first, second = ops.split(logits, 2)
     p, q = ops.split(normalizer, 2)
     return (first - second) - ops.expand_dims(p - q, -1)

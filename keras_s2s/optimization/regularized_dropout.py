@@ -22,18 +22,18 @@ class RegularizedDropout(TokenCrossEntropy):
     KL(p ‖ q) = Σ_v p[v]·(log p[v] − log q[v])
     ```
 
-    This is half of the paper's loss, so that it is comparable with the cross-entropy of one pass; α
-    is the paper's, which uses 5 for translation. Label smoothing changes the cross-entropy only,
-    not the divergence. A step takes twice the time and memory, and training needs more epochs than
-    without R-Drop. Without dropout the divergence is zero.
+    This is half of the paper's loss, so that it is comparable with the cross-entropy of one pass.
+    The meaning of α is that of the paper, which uses 5 for translation. Label smoothing changes
+    only the cross-entropy, not the divergence. A step takes twice the time and memory, and training
+    needs more epochs than without R-Drop. Without dropout the divergence is zero.
 
     Accuracy and perplexity in the training logs are means over both passes. Validation, `evaluate`
     and a call of this object run one pass without dropout, as `TokenCrossEntropy` does. So
-    `val_loss` has no divergence, and `loss` is not comparable with it.
+    `val_loss` contains no divergence, and `loss` is not comparable with `val_loss`.
 
-    Only `Seq2Seq.fit` and `train_on_batch` make two passes. They need the TensorFlow backend and
-    allow no `jit_compile`, no distribution strategy and no metrics that need all logits; otherwise
-    training raises an error.
+    Only `Seq2Seq.fit` and `train_on_batch` make two passes. They need the TensorFlow backend.
+    Training raises an error with `jit_compile`, with a distribution strategy and with metrics that
+    need all logits.
 
     Args:
         weight: weight α of the divergence, above 0.

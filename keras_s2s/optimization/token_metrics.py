@@ -1,4 +1,4 @@
-"""Metrics of a training as exact means over the real tokens of an epoch, not of batch means."""
+"""Training metrics that are exact means over all real tokens of an epoch, not of batch means."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TokenMetric(keras.metrics.Metric):
         self.add(ops.sum(values * weights), ops.sum(weights))
 
     def add(self, total: Any, count: Any) -> None:
-        """Adds some tokens: the weighted sum of their values, and the sum of their weights."""
+        """Adds tokens, given the weighted sum of their values and the sum of their weights."""
         self.total.assign_add(total)
         self.count.assign_add(count)
 

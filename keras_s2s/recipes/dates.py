@@ -1,12 +1,13 @@
 """Generates dates as people write them, with their ISO 8601 answers.
 
 This module owns the written forms, the conventions by which each text means one day, and the split
-into days that are seen in training and days that are not. It knows nothing of tokenizers or models.
-It needs Babel (extra `quickstart`).
+into days that are seen in training and days that are not. It knows nothing about tokenizers or
+models. It needs Babel, which the extra `quickstart` installs.
 
 Every text made here follows these conventions for dates that are written in digits only:
 
-1. A date that begins with its four-digit year is year, month, day: `2021-05-03`, `2021/05/03`.
+1. A date that begins with its four-digit year has the order year, month, day: `2021-05-03`,
+   `2021/05/03`.
 2. Otherwise dots mean day first: `3.5.2021` is the third of May.
 3. Otherwise slashes mean month first: `3/5/2021` is the fifth of March.
 4. Years always have four digits.
@@ -31,8 +32,8 @@ PATIENCE = 1000  # draws in a row without a new text, after which the range coun
 
 # The forms of each locale: Babel's named formats, or CLDR patterns with y for the year, M for the
 # month, d for the day, E for the weekday, and quotes around words. {th} and {er} become the English
-# and French ordinal of the day, which CLDR patterns cannot write. Croatian is left out on purpose:
-# its "listopada" is October, the Polish "listopada" is November.
+# and French ordinal of the day, which CLDR patterns cannot write. Croatian is left out on purpose,
+# because "listopada" is October in Croatian and November in Polish.
 STYLES: dict[str, tuple[str, ...]] = {
     "digits": (
         *("y-MM-dd", "y-MM-dd", "y-M-d", "y/MM/dd", "y.MM.dd", "y. MM. dd."),
@@ -94,7 +95,7 @@ EXAMPLES: tuple[Pair, ...] = (
 
 
 class DateCorpus(NamedTuple):
-    """Three lists of `(text, iso)` pairs; no calendar day occurs in more than one of them."""
+    """Three lists of `(text, iso)` pairs. No calendar day occurs in more than one of them."""
 
     train: list[Pair]
     validation: list[Pair]
@@ -113,7 +114,7 @@ def generate_dates(
 
     For each pair, a day and a written form are drawn at random. Babel fills in the form in its
     language. Then letter case, commas and spaces are varied as careless typing varies them. Every
-    text means one day by the conventions of this module, and no text comes twice.
+    text means one day by the conventions of this module, and no text occurs twice.
 
     Args:
         count: number of pairs, 0 or more.
@@ -127,8 +128,8 @@ def generate_dates(
 
     Raises:
         TypeError: If `count` or `seed` is not an integer.
-        ValueError: If `count` is negative, the range of years is empty, a locale is unknown, or the
-            range of years does not hold `count` different texts.
+        ValueError: If `count` is negative, if the range of years is empty, if a locale is unknown,
+            or if the range of years does not give `count` different texts.
         ModuleNotFoundError: If Babel is not installed.
 
     Example:
@@ -172,8 +173,8 @@ def date_corpus(
 
     Raises:
         TypeError: If a number of pairs or `seed` is not an integer.
-        ValueError: If a number of pairs is negative, the range of years is empty, a locale is
-            unknown, or the days of a list do not give as many different texts.
+        ValueError: If a number of pairs is negative, if the range of years is empty, if a locale is
+            unknown, or if the days of a list do not give as many different texts.
         ModuleNotFoundError: If Babel is not installed.
 
     Example:
@@ -207,8 +208,8 @@ def follows_conventions(text: str, day: date) -> bool:
         day: the day that it stands for.
 
     Returns:
-        True if the text names the day and all of the year and, where the month is a number too, is
-        read as `day`.
+        True if the text names the day and the full year and, if the month is a number too, if the
+        conventions read it as `day`.
     """
     numbers = re.findall(r"\d+", text)
     if len(numbers) == 2:  # the month is a word
@@ -266,7 +267,7 @@ def _pairs(count: int, days: list[date], forms: list[_Form], rng: random.Random)
 
 
 def _retype(text: str, rng: random.Random) -> str:
-    """Varies a text as hasty typing does: another case, a comma lost, a space too many."""
+    """Varies a text as hasty typing does, with another case, a lost comma or an extra space."""
     cased = rng.choices((text, text.lower(), text.upper()), (6, 3, 1))[0]
     # Only Latin letters are made capitals. Greek capitals would have to lose their accents, and
     # capitals of all scripts would make the alphabet larger by a third.
@@ -284,7 +285,7 @@ def _retype(text: str, rng: random.Random) -> str:
 
 
 def _forms(locales: Sequence[str]) -> list[_Form]:
-    """Returns all forms of the locales; raises an error if there are none or Babel is missing."""
+    """Returns all forms of the locales, or raises an error without locales or without Babel."""
     if importlib.util.find_spec("babel") is None:
         raise ModuleNotFoundError(
             "Dates need Babel, which is not installed. Run: pip install 'keras-s2s[quickstart]'"
@@ -297,7 +298,7 @@ def _forms(locales: Sequence[str]) -> list[_Form]:
 
 
 def _days(first_year: int, last_year: int) -> list[date]:
-    """Returns every day from the first to the last year; raises ValueError for an empty range."""
+    """Returns every day from the first to the last year, or raises ValueError if there are none."""
     check_whole("first_year", first_year, least=1000)
     check_whole("last_year", last_year, least=first_year)
     if last_year > date.max.year:

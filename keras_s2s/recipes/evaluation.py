@@ -1,4 +1,4 @@
-"""Scores a translator on the test texts of a recipe: decodes them and computes the metrics."""
+"""Decodes the test texts of a recipe with a translator, and computes the metrics."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def evaluate(
     """Decodes a test text, writes the outputs, and computes the metrics.
 
     Args:
-        evaluation: the test text, how it is decoded, and the metrics.
+        evaluation: the test text, the settings of its decoding, and the metrics.
         run: name of the run, which replaces `{run}` in file names.
         translator: a `Translator`.
         data: folder that the file names start from.
         folder: folder that receives `NAME.out`, with a line for each source, and `NAME.int8.out`.
 
     Returns:
-        What `results.json` holds of the evaluation: its name, the number of sentences, the search,
-        scores with their signatures, those of the int8 model (None if it is not asked for), and
-        scores by source length.
+        The record of the evaluation in `results.json`. It has the name, the number of sentences,
+        the search, the scores with their signatures, the scores of the int8 model, or None if it is
+        not asked for, and the scores by source length.
     """
     files = [data / name for name in evaluation.files(run)]
     if evaluation.data is not None:
@@ -37,7 +37,7 @@ def evaluate(
         sources, references = read_references(files[0], files[1:])
     options = {"width": evaluation.beam, "length_penalty": evaluation.length_penalty}
     changes = {name: value for name, value in options.items() if value is not None}
-    translator = translator.with_model(translator.model)  # other evaluations keep their search
+    translator = translator.with_model(translator.model)  # to keep the caller's search
     translator.search = translator.search.like(**changes)
     name = evaluation.name.replace(" ", "-")
     outputs = _write_outputs(translator(sources, batch_size=64), folder / f"{name}.out")
@@ -46,7 +46,7 @@ def evaluate(
         int8 = _evaluate_int8(
             evaluation, translator, sources, references, folder / f"{name}.int8.out"
         )
-    search = translator.search  # a beam search: `train` saves no other
+    search = translator.search  # a beam search, since `train` saves no other kind
     return {
         "name": evaluation.name,
         "sentences": len(outputs),
@@ -97,7 +97,7 @@ def _write_outputs(texts: Sequence[str], path: Path) -> list[str]:
 
 
 def _penalty_in_words(penalty: Any) -> str:
-    """Writes a length penalty as Python would make it, such as `GNMT(alpha=1.0)`."""
+    """Writes a length penalty as Python would make it, such as `GNMT(weight=1.0)`."""
     arguments = ", ".join(f"{name}={value!r}" for name, value in penalty.get_config().items())
     return f"{type(penalty).__name__}({arguments})"
 
@@ -122,8 +122,8 @@ def _rows_by_length(
         sources: source texts.
 
     Yields:
-        For each group that is not empty: its smallest number of words, its largest one (None for
-        the last group), and its rows.
+        For each group that is not empty, its smallest number of words, its largest number of words,
+        which is None for the last group, and its rows.
     """
     if not bounds:
         return

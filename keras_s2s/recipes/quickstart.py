@@ -1,4 +1,4 @@
-"""The quickstart: trains, scores, exports, verifies and explains a model of generated dates."""
+"""The quickstart, which trains, scores, exports, verifies and explains a model of dates."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ GOAL = 0.99  # share of unseen dates that must come out exactly right
 def run(
     output: Path, *, seed: int = 1, force: bool = False, console: Console | None = None
 ) -> float:
-    """Generates dates, trains on them, scores unseen ones, exports, verifies and explains.
+    """Generates dates, trains a model on them, scores it on unseen dates, and exports it.
 
-    The model turns dates as people write them into ISO dates. `output` then holds `data/` (the
-    pairs), `translator.keras`, `serving/`, `onnx/`, `parity.json` and `attention.png`. No calendar
+    The model turns dates as people write them into ISO dates. `output` then holds the pairs in
+    `data/`, `translator.keras`, the exports `serving/` and `onnx/`, their comparison with Keras
+    `parity.json`, and the plot of an attention `attention.png`. No calendar
     day of the test pairs occurs in training.
 
     Args:
@@ -78,7 +79,7 @@ def run(
     console.print(_export(translator, output, corpus.test, force), highlight=False)
     say("4/5  exported to SavedModel and ONNX, both verified against Keras")
 
-    say(f"5/5  what each output character looked at: {_plot_attention(translator, output)}")
+    say(f"5/5  attention of each output character: {_plot_attention(translator, output)}")
     _print_examples(translator)
     print(f"exact match on unseen dates: {100 * exact:.2f} %")
     return exact
@@ -107,7 +108,7 @@ def _settings(output: Path, seed: int) -> TrainingSettings:
 
 
 def _check_free(output: Path, force: bool) -> None:
-    """Raises FileExistsError at once where the export would raise it after minutes of training."""
+    """Raises FileExistsError at once if the export would raise it after minutes of training."""
     names = ("translator.keras", "settings.json", "checkpoint", "serving", "onnx")
     taken = [name for name in names if (output / name).exists()]
     if taken and not force:
@@ -133,7 +134,7 @@ def _export(translator: Translator, output: Path, pairs: Sequence[Pair], force: 
 
 
 def _plot_attention(translator: Translator, output: Path) -> Path:
-    """Draws which characters of a date each output character attends to; returns the file."""
+    """Plots the attention of each output character to a date's characters, and returns the file."""
     from keras_s2s.evaluation.plots import plot_alignment
 
     picture = output / "attention.png"
@@ -143,7 +144,7 @@ def _plot_attention(translator: Translator, output: Path) -> Path:
 
 
 def _print_examples(translator: Translator) -> None:
-    """Prints the output for each of the examples, with the right date beside a wrong one."""
+    """Prints the output for each example, with the right date beside a wrong output."""
     outputs = translator([text for text, _ in EXAMPLES])
     for (text, iso), out in zip(EXAMPLES, outputs, strict=True):
         print(f"{text:<32} → {out}" + ("" if out == iso else f"   (should be {iso})"))

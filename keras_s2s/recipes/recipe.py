@@ -1,8 +1,8 @@
 """Reads recipes, which describe published tasks in one short file each.
 
 A recipe is the file `recipe.toml` in a folder of `recipes/`. It names the settings of `train`, the
-runs that differ from them, the seeds, what is scored, and what others have published. This module
-reads the file, `run` trains and scores what it says, and `table` presents the results.
+runs that differ from them, the seeds, the evaluations, and the results that others have published.
+This module reads the file, `run` trains and scores the runs, and `table` presents the results.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from keras_s2s.evaluation.metrics import METRICS
 from keras_s2s.training.settings.settings import FILES, VOCABULARY, TrainingSettings
 
 RECIPE = "recipe.toml"
-# The recipes lie beside the package in a clone of the repository; an installed wheel has none.
+# The recipes lie beside the package in a clone of the repository. An installed wheel has none.
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """A test text, how it is decoded, and which metrics are computed.
+    """A test text, with the settings of its decoding and the metrics to compute.
 
     Attributes:
         name: name of the evaluation in the table.
         metrics: names of metrics of outputs in `METRICS`.
         source: source file, below the data folder.
         target: file with the references of `source`, below the data folder.
-        data: TSV file in place of `source` and `target`; a source on several lines has several
+        data: TSV file in place of `source` and `target`. A source on several lines has several
             references.
         tokenize: sacreBLEU's tokenizer for BLEU.
-        beam: width of the beam; that of the settings if None.
-        length_penalty: weight of GNMT's length penalty; that of the settings if None.
+        beam: width of the beam; None takes the width of the settings.
+        length_penalty: weight of GNMT's length penalty; None takes the weight of the settings.
         int8: whether the int8 ONNX model is scored too.
-        by_length: numbers of words of the source that separate groups of sentences; the metrics of
-            each group are computed too.
+        by_length: numbers of source words that separate groups of sentences. The metrics of each
+            group are computed too.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Evaluation:
         known = [name for name, metric in METRICS.items() if metric.needs_outputs]
         if unknown := set(self.metrics) - set(known):
             raise ValueError(
-                f"`metrics` must be of {', '.join(known)}; got {', '.join(sorted(unknown))}."
+                f"`metrics` must be among {', '.join(known)}; got {', '.join(sorted(unknown))}."
             )
         if (self.data is None) == (self.source is None or self.target is None):
             raise ValueError(
@@ -75,7 +75,7 @@ class Published:
 
     Attributes:
         name: name of the row.
-        differs: words for what differs from the runs of the recipe.
+        differs: words for the differences from the runs of the recipe.
         scores: score by name of metric, in the unit of the table.
         evaluation: name of the evaluation that the scores belong to; all evaluations if None.
     """
@@ -92,20 +92,20 @@ class Recipe:
 
     Attributes:
         name: name of the folder of the file.
-        title: title of the table, of one line.
+        title: title of the table, in one line.
         settings: settings of every run, as in `TrainingSettings`. Files lie below the data folder,
             and `{run}` in a file name stands for the name of the run.
         runs: settings by which each run differs, by name of the run.
-        teachers: earlier run whose models a run learns from, by name of the run; see `distilled`.
-            In the file, it is the key `teacher` of the run. If both runs have the same settings of
-            vocabularies, the run takes those of its teacher, so that an ensemble can decode with
-            both.
+        teachers: earlier run from whose models a run learns, as `distilled` explains, by name of
+            the run. In the file, it is the key `teacher` of the run. If both runs have the same
+            settings of vocabularies, the run takes those of its teacher, so that an ensemble can
+            decode with both.
         seeds: seeds with which each run is trained, unless the run has its own.
         own_seeds: seeds of a run, by its name. In the file, they are the key `seeds` of the run.
         evaluations: test texts that are scored.
-        average: number of last epochs the mean of whose weights is scored; 0 scores the best epoch.
-        ensembles: runs by name of the ensemble; the translators of all their seeds are scored as
-            one `Ensemble`.
+        average: number of last epochs whose averaged weights are scored; 0 scores the best epoch.
+        ensembles: runs by name of the ensemble. The translators of all seeds of these runs are
+            scored as one `Ensemble`.
         published: results that others have published.
         mean_of_runs: whether the table has a row with the mean over all runs.
     """
@@ -130,8 +130,8 @@ class Recipe:
     def same_vocabulary(self, *runs: str) -> bool:
         """Returns whether runs have the same settings of their vocabularies."""
         names = (*VOCABULARY, "tokenizers_from")
-        first, *others = ({**self.settings, **self.runs[run]} for run in runs)
-        return all(other.get(name) == first.get(name) for other in others for name in names)
+        first, *rest = ({**self.settings, **self.runs[run]} for run in runs)
+        return all(settings.get(name) == first.get(name) for settings in rest for name in names)
 
 
 def find_recipe(name: str | os.PathLike[str]) -> Path:
@@ -141,7 +141,7 @@ def find_recipe(name: str | os.PathLike[str]) -> Path:
         name: name of a folder of `recipes/`, or path of another folder or of a TOML file.
 
     Raises:
-        FileNotFoundError: If there is no such recipe. The message names those that there are.
+        FileNotFoundError: If there is no such recipe. The message names the existing recipes.
     """
     for path in (Path(name), Path(name) / RECIPE, RECIPES / name / RECIPE):
         if path.is_file():
@@ -160,7 +160,7 @@ def read_recipe(path: Path) -> Recipe:
         path: path of a `recipe.toml`.
 
     Raises:
-        ValueError: If the file is no TOML, or has keys or values that a recipe cannot have.
+        ValueError: If the file is not TOML, or if it has keys or values that a recipe cannot have.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -196,7 +196,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def _fault(recipe: Recipe) -> str | None:
-    """Describes what is wrong with the values of a recipe; None if nothing is."""
+    """Describes a fault in the values of a recipe, or returns None if there is none."""
     if not recipe.evaluations or not recipe.runs or not recipe.seeds:
         return "it needs seeds, runs and evaluations."
     for seeds in (recipe.seeds, *recipe.own_seeds.values()):
@@ -217,7 +217,7 @@ def _fault(recipe: Recipe) -> str | None:
 
 
 def _ensemble_fault(recipe: Recipe, name: str, runs: Any) -> str | None:
-    """Describes why runs cannot be scored as an ensemble, before hours of training; else None."""
+    """Describes why runs cannot be an ensemble, before hours of training, or returns None."""
     names = list(recipe.runs)
     if not isinstance(runs, tuple) or not runs or [r for r in names if r in runs] != [*runs]:
         order = ", ".join(names)
@@ -243,7 +243,7 @@ def settings_of(
         seed: seed of the training.
         data: folder that the file names of the recipe start from.
         output: folder of all trainings, in which this one gets the folder `RUN-SEED`.
-        **changes: settings in place of the recipe's.
+        **changes: settings that replace those of the recipe.
 
     Raises:
         ValueError: If no training can have these settings.
@@ -273,15 +273,15 @@ def settings_of(
 
 
 def in_words(seeds: Sequence[int]) -> str:
-    """Writes seeds as a person would: `seed 1`, `seeds 1, 2`."""
+    """Writes seeds as a person would, such as `seed 1` or `seeds 1, 2`."""
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def members_in_words(members: Mapping[str, Sequence[int]]) -> str:
-    """Writes runs with their seeds as a person would: `one (seeds 1, 2) and two (seed 1)`."""
+    """Writes runs with their seeds, such as `one (seeds 1, 2) and two (seed 1)`."""
     return " and ".join(f"{run} ({in_words(seeds)})" for run, seeds in members.items())
 
 
 def _tuple(value: Any) -> Any:
-    """Returns a list as a tuple, and any other value as it is."""
+    """Returns a list as a tuple, and any other value unchanged."""
     return tuple(value) if isinstance(value, list) else value

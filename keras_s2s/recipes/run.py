@@ -1,4 +1,4 @@
-"""Runs a recipe: trains its runs, averages and joins their models, and writes the results."""
+"""Trains the runs of a recipe, averages and joins their models, and writes the results."""
 
 from __future__ import annotations
 
@@ -41,37 +41,40 @@ def run_recipe(
 ) -> dict[str, Any]:
     """Trains and scores the runs of a recipe, and writes `results.json` below `output`.
 
-    A training that is finished is not repeated, and one that was killed goes on, so the same call
-    always ends with the same results.
+    A finished training is not repeated, and a killed training goes on, so the same call always ends
+    with the same results.
 
     Args:
         recipe: the recipe.
-        data: folder that the recipe's file names start from; nothing is written there.
-        output: folder that receives everything: the results, and a folder for each training with
-            its translator.
+        data: folder that the recipe's file names start from. Nothing is written there.
+        output: folder that receives the results, and a folder for each training with its
+            translator.
         runs: names of the runs to train; all runs when empty.
-        seeds: seeds in place of the recipe's.
-        epochs: largest number of epochs, in place of the recipe's. The results say that the
-            trainings are shortened.
-        pairs: number of training pairs that are read, from the first. The results say so too.
+        seeds: seeds that replace those of the recipe.
+        epochs: largest number of epochs, which replaces that of the recipe. The results say that
+            the trainings are shortened.
+        pairs: number of training pairs that are read, from the first one on. The results say so
+            too.
         say: function that is called with a line for every training.
         console: console on which trainings print their progress.
 
     Returns:
-        What `results.json` holds: the settings, and for each run and seed its scores with their
-        signatures, parameters, minutes, history, versions and machine. If the recipe has ensembles,
-        it also holds those for which a training of each of their runs is finished.
+        The content of `results.json`, which is the settings, and for each run and seed its scores
+        with their signatures, parameters, minutes, history, versions and machine. If the recipe has
+        ensembles, it also holds every ensemble for which a training of each of its runs is
+        finished.
 
     Raises:
-        ValueError: If `runs` has a name that the recipe has not, if the teacher of a run was not
-            trained, or if the settings of a run cannot be.
+        ValueError: If `runs` has a name that the recipe lacks, if the teacher of a run was not
+            trained, or if no training can have the settings of a run.
         FileNotFoundError: If a file of the recipe is not below `data`.
         ImportError: If int8 models are to be scored and packages for the ONNX export are missing.
     """
     chosen = list(runs) or list(recipe.runs)
     _check_names(recipe, chosen)
     changes = {} if epochs is None else {"epochs": epochs, "patience": epochs}
-    # All settings are made before the first training: a mistake in the last would cost hours.
+    # All settings are made before the first training, because a mistake in the last would cost
+    # hours.
     trainings = {
         (run, seed): settings_of(recipe, run, seed, data, output, **changes)
         for run in chosen
@@ -112,18 +115,18 @@ def _check_names(recipe: Recipe, runs: Sequence[str]) -> None:
 
 
 def _check_teachers(recipe: Recipe, runs: Sequence[str], output: Path) -> None:
-    """Raises ValueError if a run learns from one that was not trained, and is not to be now."""
+    """Raises ValueError if a run's teacher was not trained and is not among these runs."""
     for run in runs:
         teacher = recipe.teachers.get(run)
         if teacher is not None and teacher not in runs and not _finished(output, teacher):
             raise ValueError(
-                f"The run {run} learns from {teacher}, of which `{output}` has no model. Run "
-                f"{teacher} first, or both."
+                f"The run {run} learns from {teacher}, but `{output}` has no model of {teacher}. "
+                f"Run {teacher} first, or both."
             )
 
 
 def _check_packages(recipe: Recipe) -> None:
-    """Raises ImportError if the recipe scores int8 models and packages for that are missing."""
+    """Raises ImportError if the recipe scores int8 models and packages for them are missing."""
     if any(evaluation.int8 for evaluation in recipe.evaluations):
         from keras_s2s.export.onnx.packages import check_packages
 
@@ -152,12 +155,12 @@ def _with_teacher(
     pairs: int | None,
     say: Callable[[str], None],
 ) -> tuple[TrainingSettings, dict[str, Any]]:
-    """Returns settings that learn from another run's models, and what its result says of them."""
+    """Returns settings that learn from another run's models, and their record for the result."""
     from keras_s2s.training.distillation import distilled, taught_settings
 
     teacher = recipe.teachers[run]
     seeds = [training["seed"] for training in _finished(output, teacher)]
-    # The name of the folder has everything that its text depends on.
+    # The name of the folder holds everything on which its text depends.
     first_pairs = "" if pairs is None else f"-{pairs}-pairs"
     folder = output / f"{run}-taught-by-{teacher}-{'-'.join(map(str, seeds))}{first_pairs}"
     if not folder.exists():
@@ -173,7 +176,7 @@ def _with_teacher(
 def _train_and_score(
     recipe: Recipe, run: str, settings: TrainingSettings, data: Path, console: Any
 ) -> dict[str, Any]:
-    """Trains a run with one seed, or goes on with it, and returns its result for the JSON."""
+    """Trains a run with one seed, or goes on with this training, and returns its result."""
     from keras_s2s.training.run import train
     from keras_s2s.translation.archive import load_translator
     from keras_s2s.translation.combination import average_translators
@@ -211,7 +214,7 @@ def _train_and_score(
 
 
 def _forget_ensembles(recipe: Recipe, run: str, output: Path) -> None:
-    """Removes the results of ensembles that were made with an earlier training of a run."""
+    """Removes the results of ensembles that include an earlier training of a run."""
     for name, members in recipe.ensembles.items():
         if run in members:
             (_ensemble_folder(output, name) / ENSEMBLE).unlink(missing_ok=True)
@@ -252,14 +255,14 @@ def _ensemble(
     output: Path,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Scores translators as one ensemble, unless that was done before with the same members.
+    """Scores translators as one ensemble, unless its result with the same members exists.
 
     Args:
         recipe: the recipe.
         name: name of the ensemble.
         members: runs, each with the seeds whose translators belong to the ensemble.
         data: folder that the recipe's file names start from.
-        output: folder with the trainings; the ensemble gets a folder in it.
+        output: folder with the trainings. The ensemble gets a folder in it.
         say: function that is called with a line for the ensemble.
     """
     folder = _ensemble_folder(output, name)
@@ -291,7 +294,7 @@ def _ensemble_folder(output: Path, name: str) -> Path:
 
 
 def _joint_translator(recipe: Recipe, members: Mapping[str, Sequence[int]], output: Path) -> Any:
-    """Loads the translators of runs and their seeds as one, an ensemble if there are several."""
+    """Loads the translators of runs and their seeds, and joins several into an ensemble."""
     from keras_s2s.translation.archive import load_translator
     from keras_s2s.translation.combination import ensemble_translators
 
@@ -309,7 +312,7 @@ def _scored_file(recipe: Recipe) -> str:
 
 
 def _finished(output: Path, run: str | None = None) -> list[dict[str, Any]]:
-    """Reads the results of the trainings that are finished, those of one run or of all."""
+    """Reads the results of the finished trainings of one run or of all runs."""
     trainings = [_read(path) for path in sorted(output.glob(f"*/{RESULT}"))]
     return [training for training in trainings if run in (None, training["run"])]
 

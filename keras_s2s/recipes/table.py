@@ -1,4 +1,4 @@
-"""Presents the results of a recipe: one table in Markdown, and two plots."""
+"""Presents the results of a recipe as one table in Markdown and two plots."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from keras_s2s.recipes.recipe import Published, Recipe, in_words, members_in_wor
 LEARNING_CURVE = "learning-curve.png"
 BY_LENGTH = "by-length.png"
 
-# What `results.json` holds of one training, of an ensemble, or of an int8 model.
+# The record of a training, an ensemble or an int8 model in `results.json`.
 Result = Mapping[str, Any]
 
 
 class _Column(NamedTuple):
-    """A column of scores in the table: one metric of one evaluation."""
+    """A column of scores in the table, with one metric of one evaluation."""
 
     evaluation: str
     metric: str
@@ -28,7 +28,7 @@ class _Column(NamedTuple):
         return f"{self.evaluation}: {METRICS[self.metric].label}"
 
     def evaluation_of(self, result: Result) -> Result:
-        """Returns what a result holds of this column's evaluation."""
+        """Returns the record of this column's evaluation in a result."""
         evaluations: list[Result] = result["evaluations"]
         (evaluation,) = (e for e in evaluations if e["name"] == self.evaluation)
         return evaluation
@@ -48,13 +48,13 @@ def table(recipe: Recipe, results: Result) -> str:
 
     Args:
         recipe: the recipe.
-        results: what `run_recipe` returned, or what its `results.json` holds.
+        results: the record that `run_recipe` returns and writes to `results.json`.
 
     Returns:
-        The table, followed by the machine, versions and signatures behind it.
+        The table, followed by the machine, the versions and the signatures.
 
     Raises:
-        ValueError: If the results are of another recipe, or if there are none.
+        ValueError: If the results are of another recipe, or if there are no results.
     """
     trainings: list[dict[str, Any]] = results["results"]
     if results["recipe"] != recipe.name or not trainings:
@@ -77,7 +77,7 @@ def table(recipe: Recipe, results: Result) -> str:
         rows += _ensemble_rows(run, results.get("ensembles", ()), columns)
     if recipe.mean_of_runs and len(by_run) == len(recipe.runs):
         rows.append(_row("**mean**", *_means(by_run, columns), "", "", "", "", ""))
-    rows += [_published_row(other, columns) for other in recipe.published]
+    rows += [_published_row(published, columns) for published in recipe.published]
     return "\n".join([*rows, "", *_notes(trainings), ""])
 
 
@@ -86,7 +86,7 @@ def plots(recipe: Recipe, results: Result, folder: Path) -> list[Path]:
 
     Args:
         recipe: the recipe.
-        results: what `run_recipe` returned, or what its `results.json` holds.
+        results: the record that `run_recipe` returns and writes to `results.json`.
         folder: folder that receives the pictures.
 
     Returns:
@@ -117,7 +117,7 @@ def plots(recipe: Recipe, results: Result, folder: Path) -> list[Path]:
 
 
 def _by_run(recipe: Recipe, trainings: Sequence[Result]) -> dict[str, list[Result]]:
-    """Groups trainings by their run, in the order of the recipe, without runs that have none."""
+    """Groups trainings by their run, in the order of the recipe, without untrained runs."""
     groups = {run: [t for t in trainings if t["run"] == run] for run in recipe.runs}
     return {run: group for run, group in groups.items() if group}
 
@@ -136,7 +136,7 @@ def _run_row(run: str, trainings: Sequence[Result], columns: Sequence[_Column]) 
 
 
 def _int8_row(run: str, results: Sequence[Result], columns: Sequence[_Column]) -> list[str]:
-    """Writes the row of a run's int8 ONNX models; no row if none was scored."""
+    """Writes the row of a run's int8 ONNX models, or no row if none was scored."""
     models = {column: _int8_models(results, column) for column in columns}
     sizes = [model["megabytes"] for of_column in models.values() for model in of_column]
     if not sizes:
@@ -150,7 +150,7 @@ def _int8_row(run: str, results: Sequence[Result], columns: Sequence[_Column]) -
 
 
 def _int8_models(results: Sequence[Result], column: _Column) -> list[Result]:
-    """Returns what the results hold of the int8 models that the evaluation of a column scored."""
+    """Returns the records of the int8 models that the evaluation of a column scored."""
     evaluations = [column.evaluation_of(result) for result in results]
     return [evaluation["int8"] for evaluation in evaluations if evaluation.get("int8")]
 
@@ -178,19 +178,19 @@ def _means(by_run: Mapping[str, Sequence[Result]], columns: Sequence[_Column]) -
     ]
 
 
-def _published_row(other: Published, columns: Sequence[_Column]) -> str:
-    """Writes the row of published results, empty where they have no score."""
+def _published_row(published: Published, columns: Sequence[_Column]) -> str:
+    """Writes the row of published results, with empty cells for missing scores."""
     scores = [
-        f"{other.scores[column.metric]:.2f}"
-        if column.metric in other.scores and other.evaluation in (None, column.evaluation)
+        f"{published.scores[column.metric]:.2f}"
+        if column.metric in published.scores and published.evaluation in (None, column.evaluation)
         else ""
         for column in columns
     ]
-    return _row(other.name, *scores, "", "", "", "", other.differs)
+    return _row(published.name, *scores, "", "", "", "", published.differs)
 
 
 def _notes(trainings: Sequence[Result]) -> list[str]:
-    """Writes what stands below the table: machines, versions, searches and signatures."""
+    """Writes the notes below the table, with machines, versions, searches and signatures."""
     machines = {
         f"{training['machine']['processor']}, {training['machine']['cores']} cores; "
         + ", ".join(f"{name} {number}" for name, number in training["versions"].items())
@@ -233,7 +233,7 @@ def _bleu_by_length(trainings: Sequence[Result], run: str) -> tuple[list[float],
 
 
 def _teachers_in_words(trainings: Sequence[Result]) -> str:
-    """Writes whose translations a run learned from; an empty string if from nobody's."""
+    """Writes the teachers of a run, or an empty string if it has none."""
     teachers = [training["teacher"] for training in trainings if training.get("teacher")]
     names = {f"{teacher['run']} ({in_words(teacher['seeds'])})" for teacher in teachers}
     return f"learned from {' or '.join(sorted(names))} too" if names else ""
@@ -244,9 +244,9 @@ def _limits_in_words(limits: Mapping[str, int]) -> str:
 
 
 def _processor_minutes(trainings: Sequence[Result]) -> list[float]:
-    """Returns the processor time of those trainings that were measured whole.
+    """Returns the processor times of the trainings that were measured from start to end.
 
-    Wall time would not tell the cost, because other processes may have used the cores too.
+    Wall time would not show the cost, because other processes may have used the cores too.
     """
     minutes = (training["processor_minutes"] for training in trainings)
     return [value for value in minutes if value is not None]

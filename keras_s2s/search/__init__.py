@@ -1,6 +1,6 @@
-"""Search: from a step function and an opaque state to the best sequences of ids.
+"""Search, which finds the best sequences of ids with a step function and an opaque state.
 
-A search sees a callable and never a network: `step(tokens, state)` takes `(R,)` int32 tokens and a
+A search sees a callable and never a network. `step(tokens, state)` takes `(R,)` int32 tokens and a
 structure of tensors with `R` rows, and returns `(logits (R, V), state)` or
 `(logits, state, weights (R, S))`. The loop is one `ops.while_loop` over shapes that do not change,
 so the same code runs eagerly, compiled and exported.
@@ -10,7 +10,7 @@ so the same code runs eagerly, compiled and exported.
 - `search`: `Search`, the base of all kinds, with their settings and one call from start to result.
 - `registry`: the kinds of search by name, and their settings.
 - `loop`: the loop that every search runs.
-- `constraints/`: the tokens a hypothesis may go on with; prefixes, phrases, repetitions.
+- `constraints/`: the tokens that may follow a hypothesis: prefixes, phrases, repetitions.
 - `state/`: the state of the loop, which is hypotheses, their history and the model's prediction.
 - `penalties/`: the scores that hypotheses are ranked by.
 - `request`: `Request`, the arguments of one call, such as special ids, lengths and phrases.

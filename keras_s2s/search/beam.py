@@ -23,29 +23,30 @@ from keras_s2s.system.checks import check_choice, check_size
 class BeamSearch(Search, name="beam"):
     """Beam search: keeps the `width` most probable hypotheses of each sentence.
 
-    1. Every live hypothesis is extended by every token; the most probable extensions fill the free
+    1. Every live hypothesis is extended by every token. The most probable extensions fill the free
        places.
-    2. A hypothesis that takes the end token keeps its place, its log-probability frozen.
-    3. A sentence is done when all places hold finished hypotheses, or when no live one can still
-       be among the best `n_best`. The bound is exact, since log-probabilities only fall. With
+    2. A hypothesis that takes the end token keeps its place and its log-probability.
+    3. A sentence is done when all places hold finished hypotheses, or when no live hypothesis can
+       still be among the best `n_best`. The bound is exact, since log-probabilities only fall. With
        `stop="first"` a sentence is done as soon as one hypothesis has finished.
     4. The finished hypotheses are ranked by
-       `length_penalty(log_prob, length) + coverage_penalty(coverage)`, those that hold all required
-       phrases before those that do not.
+       `length_penalty(log_prob, length) + coverage_penalty(coverage)`. Hypotheses that hold all
+       required phrases come before the others.
 
     With required phrases, the places are divided among hypotheses that hold more and fewer tokens
-    of them; see `constraints/required.py`. Each returned hypothesis then holds all phrases, as long
-    as they fit `max_length` and the model gives them any probability; `satisfied` says which do.
+    of the phrases, as `constraints/required.py` explains. Each returned hypothesis then holds all
+    phrases, if they fit `max_length` and the model gives them any probability. `satisfied` in the
+    result says which hypotheses do.
 
     Args:
-        width: places of each sentence, `W`, at most as many as there are token ids.
-        length_penalty: a `LengthPenalty`, the name of one, or a number for the weight of `GNMT`; 0
-            ranks by log-probability.
-        n_best: hypotheses that are returned of each sentence, at most `width`.
-        max_length: longest output in tokens, the end token counted.
+        width: number `W` of places of each sentence, at most the number of token ids.
+        length_penalty: a `LengthPenalty`, its name, or a number for the weight of `GNMT`; 0 ranks
+            by log-probability.
+        n_best: number of hypotheses that are returned for each sentence, at most `width`.
+        max_length: number of tokens in the longest output, end token included.
         coverage_penalty: a `CoveragePenalty`, a number for the weight of `GNMTCoverage`, or
             None. It needs a step that returns attention weights.
-        stop: 'exact' or 'first', see 3.
+        stop: 'exact' or 'first', as step 3 explains.
         **controls: the other arguments of `Search`.
 
     Raises:
@@ -107,7 +108,7 @@ class BeamSearch(Search, name="beam"):
         return start._replace(totals=ops.where(first, 0.0, IMPOSSIBLE))
 
     def _alike(self) -> int:
-        """Returns the number of places that start alike, of which one is extended first."""
+        """Returns the number of places that start alike. Only one of them is extended first."""
         return self.width
 
     def _advance(
@@ -116,7 +117,7 @@ class BeamSearch(Search, name="beam"):
         options = candidates(self.width, prediction, hypotheses, t, request, self.allow_unknown)
         count = ops.shape(options.tokens)[-1]
         totals = hypotheses.totals[:, None] + options.values
-        # A finished hypothesis has one extension, by the end token again, which outranks every live
+        # A finished hypothesis has one extension, the end token again, which outranks every live
         # hypothesis. Empty places stay below, so that they give way to live hypotheses.
         frozen = ops.logical_and(hypotheses.finished, is_real(hypotheses.totals))[:, None]
         first = ops.equal(ops.arange(count), 0)[None]
@@ -127,7 +128,7 @@ class BeamSearch(Search, name="beam"):
         first_rows = ops.arange(request.batch_size, dtype="int32")[:, None] * self.width
         parents = ops.reshape(first_rows + places // count, (-1,))
         chosen = ops.reshape(first_rows * count + places, (-1,))
-        # Only the history stays in its place; everything else moves with its hypothesis.
+        # Everything moves with its hypothesis, except the history.
         new = keras.tree.map_structure(
             lambda x: ops.take(x, parents, axis=0), hypotheses._replace(history=())
         )._replace(history=hypotheses.history)
@@ -148,7 +149,7 @@ class BeamSearch(Search, name="beam"):
         return self.width
 
     def _choose(self, options: Candidates, totals: Any, request: Request) -> Any:
-        """Chooses the extensions that go on: `(B, W)` int32 among the `W·k` of a sentence."""
+        """Chooses the extensions that go on, `(B, W)` int32, among the `W·k` of each sentence."""
         shape = (request.batch_size, self.width * ops.shape(options.tokens)[-1])
         totals = ops.reshape(totals, shape)
         if isinstance(options.banks, tuple):
@@ -171,7 +172,7 @@ class BeamSearch(Search, name="beam"):
         return ops.where(is_real(totals), scores, IMPOSSIBLE)
 
     def _retire(self, hypotheses: Hypotheses, request: Request) -> Hypotheses:
-        """Ends the live hypotheses of sentences that are done, see 3. of the class."""
+        """Ends the live hypotheses of sentences that are done, as step 3 of the class says."""
         finished, totals, lengths = (
             request.by_sentence(x)
             for x in (hypotheses.finished, hypotheses.totals, hypotheses.lengths)

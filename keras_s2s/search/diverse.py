@@ -22,22 +22,24 @@ class DiverseBeamSearch(BeamSearch, name="diverse"):
     The `width` places are divided into `groups`. At every step the groups choose one after the
     other, by `total − diversity · count`, where `count` is the number of hypotheses of earlier
     groups that were just continued with the same token (Hamming diversity). Only the choice depends
-    on this; log-probabilities and scores are the model's. One group searches as `BeamSearch` does,
-    and a diversity of 0 with one place in each group as `GreedySearch` does.
+    on this number. Log-probabilities and scores are the model's. One group searches as `BeamSearch`
+    does. With a diversity of 0 and one place in each group, every group searches as `GreedySearch`
+    does.
 
     Args:
-        width: places of each sentence, divisible by `groups`.
+        width: number of places of each sentence, divisible by `groups`.
         length_penalty: as for `BeamSearch`.
-        n_best: hypotheses that are returned of each sentence, the best of all groups; all of them
-            when omitted.
-        max_length: longest output in tokens, the end token counted.
+        n_best: number of hypotheses that are returned for each sentence, the best of all groups;
+            all of them when omitted.
+        max_length: number of tokens in the longest output, end token included.
         groups: number of groups.
         diversity: strength, in units of log-probability.
         **options: the other arguments of `BeamSearch`.
 
     Raises:
-        ValueError: If a setting is out of its range, or `width` is not divisible by `groups`; if a
-            call gets `required`, since required phrases divide the beam in another way.
+        ValueError: If a setting is out of its range, or if `width` is not divisible by `groups`. A
+            call also raises it if it gets `required`, since required phrases divide the beam in
+            another way.
 
     Example: greedy search chooses "a"; the second group avoids it and chooses "b".
     >>> import numpy as np
@@ -76,8 +78,8 @@ class DiverseBeamSearch(BeamSearch, name="diverse"):
     def __call__(self, *args: Any, required: Any = None, **kwargs: Any) -> Any:
         if required is not None:
             raise ValueError(
-                "`required` phrases and groups both divide the beam, and exclude each other. Use "
-                "BeamSearch, or require nothing."
+                "`required` phrases and groups both divide the beam, so they exclude each other. "
+                "Use BeamSearch, or require nothing."
             )
         return super().__call__(*args, **kwargs)
 

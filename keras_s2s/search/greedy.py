@@ -21,7 +21,7 @@ class GreedySearch(Search, name="greedy"):
     The arguments are those of `Search`. Required phrases need a beam, so a call refuses them.
 
     Raises:
-        ValueError: If a setting is out of its range; if a call gets `required`.
+        ValueError: If a setting is out of its range, or if a call gets `required`.
 
     Example: a "network" that always continues the alphabet and ends after "c".
 
@@ -45,7 +45,7 @@ class GreedySearch(Search, name="greedy"):
         return super().__call__(*args, **kwargs)
 
     def like(self, **changes: Any) -> Search:
-        """Returns this search with some settings changed; see `Search.like`.
+        """Returns this search with some settings changed, as `Search.like` does.
 
         A `width` or an `n_best` of 1 changes nothing, since greedy search has one hypothesis.
         """

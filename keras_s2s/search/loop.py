@@ -1,4 +1,4 @@
-"""The loop of every search: one `ops.while_loop` over shapes that do not change."""
+"""The loop of every search, one `ops.while_loop` over shapes that do not change."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ def run(advance: Callable[[Any, State], State], start: State, max_length: int) -
     """Runs the steps of a search until every row has finished.
 
     Args:
-        advance: `advance(t, state) -> state`, one step; `t` is its number, an int32 scalar from 0.
+        advance: function `advance(t, state) -> state` that runs one step. `t` is the number of the
+            step, an int32 scalar from 0.
         start: the state before the first step.
-        max_length: the most steps.
+        max_length: the greatest number of steps.
 
     Returns:
         The number of steps that were taken, int32, and the last state.
@@ -38,7 +39,7 @@ def run(advance: Callable[[Any, State], State], start: State, max_length: int) -
 
 
 def _shaped_like(new: Any, old: Any) -> Any:
-    """Gives `new` the static shape of `old`, since a compiled loop refuses a less known one."""
+    """Gives `new` the static shape of `old`, which a compiled loop must know as well as before."""
     if tuple(new.shape) == tuple(old.shape):
         return new
     return ops.reshape(new, ops.shape(old))

@@ -1,6 +1,6 @@
 """The kinds of search by name, and the settings that each kind takes.
 
-A subclass of `Search` that is given a name registers itself here when its class is made, so that
+A subclass of `Search` with a name registers itself here when Python creates the class, so that
 `Search.like` finds it by its settings. This module imports no search, not even their base class.
 """
 
@@ -16,7 +16,8 @@ SEARCHES: dict[str, type[Any]] = {}
 def settings_of(kind: type[Any]) -> list[str]:
     """Returns the names of the arguments of a kind of search.
 
-    Where `__init__` hands keyword arguments on to its base class, those of the base class count.
+    If `__init__` hands keyword arguments on to its base class, the arguments of the base class
+    count too.
 
     Example:
     >>> settings_of(GreedySearch)[:3]
@@ -39,8 +40,8 @@ def kind_with(settings: Iterable[str], first: type[Any]) -> type[Any]:
 
     Args:
         settings: names of settings.
-        first: the kind that is returned if it takes them. Otherwise it is the named kind with the
-            fewest settings, and of several the one that was registered first.
+        first: the kind that is returned if it takes them. Otherwise the result is the named kind
+            with the fewest settings, and of several such kinds the one that was registered first.
 
     Raises:
         ValueError: If no kind takes all of them.

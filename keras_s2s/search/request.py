@@ -1,6 +1,7 @@
 """The arguments of one call of a search: special ids, lengths, constraints of each sentence.
 
-A length that depends on the source is a line `a·S + b` of the source length `S`.
+A length that depends on the source is a linear function `a·S + b` of the source length `S`, called
+a line here.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ class Request(NamedTuple):
         width: `W`.
         source_mask: `(B, S)` bool, or None.
         source_lengths: `(B, 1)` int32, numbers of real source tokens, or None.
-        shortest: `(B, 1)` int32, least number of tokens of a hypothesis, or None where every length
-            is allowed.
+        shortest: `(B, 1)` int32, least number of tokens of a hypothesis, or None if every length is
+            allowed.
         longest: `(B, 1)` int32, greatest number of tokens of a hypothesis.
         prefix: `(B, P)` int32, tokens that a hypothesis begins with, −1 behind them, or None.
         forbidden: `(B, F, M)` int32, phrases that may not appear, −1 behind each, or None.
@@ -73,7 +74,7 @@ def line_of(name: str, value: Any) -> Line:
     """Reads a length that is given as `b` or as `(a, b)`.
 
     Raises:
-        ValueError: If it is neither, or `a` is negative.
+        ValueError: If the value is neither, or if `a` is negative.
     """
     pair = value if isinstance(value, (tuple, list)) else (0, value)
     numbers = len(pair) == 2 and all(
@@ -102,8 +103,8 @@ def checked_lines(
     """Reads the settings `min_length` and `length_limit` of a search.
 
     Raises:
-        ValueError: If one is no length, or `min_length` is above `max_length` or above
-            `length_limit` for every source.
+        ValueError: If one of them is not a length, or if `min_length` is above `max_length` or
+            above `length_limit` for every source.
     """
     least = line_of("min_length", min_length)
     if least[0] == 0 and least[1] > max_length:
@@ -112,7 +113,7 @@ def checked_lines(
             f"max_length={max_length}."
         )
     most = None if length_limit is None else line_of("length_limit", length_limit)
-    # The lines cross nowhere from S = 1 on. Where they cross later, the limit has precedence.
+    # Here the lines do not cross from S = 1 on. If lines cross later, the limit has precedence.
     if most is not None and least[0] >= most[0] and sum(least) >= sum(most) + 1:
         raise ValueError(
             "`min_length` must not be above `length_limit` for every source; got "
@@ -135,13 +136,13 @@ def length_bounds(
         least: the least length as a line of the source length.
         most: the greatest length as a line of the source length, or None.
         max_length: the greatest length of any output.
-        lengths: `(B, 1)` int32 source lengths; None where no line depends on them.
+        lengths: `(B, 1)` int32 source lengths; None if no line depends on them.
         batch_size: `B`.
         prefix_sizes: `(B, 1)` int32, numbers of prefix tokens, or None. A prefix and the end token
             always fit within the greatest length, unless `max_length` forbids it.
 
     Returns:
-        `(B, 1)` int32 each; None for the least length where every length is allowed.
+        Two tensors `(B, 1)` int32. The least length is None if every length is allowed.
     """
     longest = ops.full((batch_size, 1), max_length, dtype="int32")
     if most is not None:

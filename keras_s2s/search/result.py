@@ -9,24 +9,25 @@ import numpy as np
 from keras import ops
 
 # The log-probability of tokens that may not be chosen and of places without a hypothesis. It is
-# below every log-probability of a model, and sums of several do not leave float32.
+# below every log-probability of a model, and the sum of several such numbers still fits float32.
 IMPOSSIBLE = -1e30
 
 
 class SearchResult(NamedTuple):
     """The `N` best hypotheses of each sentence, best first, as arrays of `L = max_length` ids.
 
-    Where the logits of a sentence were not finite, its `scores` and `log_probs` are NaN, its
-    `lengths` hold the number of the step, counted from 0, and `check` raises an error.
+    If the logits of a sentence were not finite, its `scores` and `log_probs` are NaN, its `lengths`
+    hold the number of that step, counted from 0, and `check` raises an error.
 
     Attributes:
         ids: `(B, N, L)` int32, without the start token, with the end token, then padding.
-        lengths: `(B, N)` int32, the end token counted; 0 where fewer than `N` sequences exist.
-        log_probs: `(B, N)` float32, sums of the tokens' log-probabilities, the end token's
-            included. They are the model's own, also where the search chose by other numbers.
+        lengths: `(B, N)` int32, numbers of tokens with the end token; 0 in places without a
+            sequence, if fewer than `N` exist.
+        log_probs: `(B, N)` float32, sums of the log-probabilities of all tokens, the end token
+            included. They are the model's own, even if the search chose by other numbers.
         scores: `(B, N)` float32, the numbers that the hypotheses are ranked by.
         weights: `(B, N, L, S)` float32 attention weights of each target position, zero after the
-            end; None if the search was to return none.
+            end; None if they were not asked for.
         token_log_probs: `(B, N, L)` float32, the summands of `log_probs`, zero after the end.
         satisfied: `(B, N)` bool, whether a hypothesis holds all required phrases.
     """
@@ -40,7 +41,7 @@ class SearchResult(NamedTuple):
     satisfied: Any
 
     def check(self) -> SearchResult:
-        """Returns the result itself if the model's logits were finite; it must have values.
+        """Returns the result itself if the model's logits were finite. The result must have values.
 
         Raises:
             ValueError: If the model's logits were not finite.
@@ -59,7 +60,7 @@ class SearchResult(NamedTuple):
 
 
 def check_if_known(result: SearchResult) -> SearchResult:
-    """Checks a result, but not one without values, as in a graph that is being traced.
+    """Checks a result if it has values, which tensors of a graph that is being traced lack.
 
     Raises:
         ValueError: If the model's logits were not finite.

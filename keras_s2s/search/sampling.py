@@ -26,8 +26,8 @@ from keras_s2s.system.checks import (
 class SamplingSearch(Search, name="sampling"):
     """Sampling: draws each token from `softmax(log_probs / temperature)`, truncated and normalised.
 
-    A token may be drawn if it passes all truncations that are given. Each of them sees the
-    distribution under the temperature, and the most probable token passes all.
+    A token may be drawn if it passes all truncations that are given. Each truncation sees the
+    distribution under the temperature. The most probable token passes all of them.
 
     - `top_k`: the token is among the `k` most probable ones (Fan et al. 2018).
     - `top_p`: all more probable tokens together have a probability below `p` (nucleus sampling,
@@ -43,18 +43,19 @@ class SamplingSearch(Search, name="sampling"):
     position, so that neither the batch size nor other texts change the samples of a text.
 
     Args:
-        samples: hypotheses that are drawn for each sentence.
-        temperature: below 1 for a sharper and above 1 for a flatter distribution than the model's.
+        samples: number of hypotheses that are drawn for each sentence.
+        temperature: number above 0. Below 1 the distribution is sharper than the model's, and above
+            1 flatter.
         top_k: number of tokens to draw from; None for all.
-        top_p: probability to draw from, in (0, 1]; None for all.
-        epsilon: least probability, in [0, 1); None for 0.
-        seed: an int for the same samples at every call; None for different ones.
-        max_length: longest output in tokens, the end token counted.
+        top_p: total probability of the tokens to draw from, in (0, 1]; None for all.
+        epsilon: least probability of a token, in [0, 1); None for 0.
+        seed: whole number for the same samples at every call; None for different samples.
+        max_length: number of tokens in the longest output, end token included.
         **controls: the other arguments of `Search`.
 
     Raises:
-        ValueError: If a setting is out of its range; if a call gets `required`, or `noise` of
-            another shape than `(B, samples, max_length)`.
+        ValueError: If a setting is out of its range. A call also raises it if it gets `required`,
+            or `noise` of another shape than `(B, samples, max_length)`.
 
     Example: two samples of six coin tosses each.
     >>> import numpy as np
@@ -128,7 +129,7 @@ class SamplingSearch(Search, name="sampling"):
         values = self._values(prediction, hypotheses, t, request)
         token = self._draw(values, draws)
         forced = forced_tokens(t, request)
-        # Where no token is allowed, not even the end, the hypothesis must not count as an output.
+        # If no token is allowed, not even the end, the hypothesis must not count as an output.
         possible = ops.logical_or(
             is_real(ops.take_along_axis(values, token, axis=-1)), forced >= 0
         )[:, 0]
@@ -144,7 +145,7 @@ class SamplingSearch(Search, name="sampling"):
     def _values(
         self, prediction: Prediction, hypotheses: Hypotheses, t: Any, request: Request
     ) -> Any:
-        """Returns the logits to draw by, `(R, V)` float32, `IMPOSSIBLE` for forbidden tokens."""
+        """Returns the logits to draw from, `(R, V)` float32, `IMPOSSIBLE` for forbidden tokens."""
         values = prediction.values
         if isinstance(values, tuple):
             values = prediction.logits
@@ -164,7 +165,7 @@ class SamplingSearch(Search, name="sampling"):
             probabilities = ops.softmax(values / self.temperature, axis=-1)
             highest = ops.max(probabilities, axis=-1, keepdims=True)
             return _places(self._truncated(probabilities, highest), draws)
-        # Sorted by probability. Only a nucleus needs the whole vocabulary in this order.
+        # The tokens are sorted by probability. Only a nucleus needs the whole vocabulary sorted.
         most = values.shape[-1] if self.top_p is not None else min(self.top_k, values.shape[-1])
         best, tokens = ops.top_k(values, most)
         normalizer = ops.logsumexp(values / self.temperature, axis=-1, keepdims=True)
@@ -209,7 +210,7 @@ def _places(shares: Any, draws: Any) -> Any:
         `(R, 1)` int32, the positions at which the cumulative sums pass `draws` times the whole sum.
     """
     reached = ops.cumsum(shares, axis=-1)
-    # Slightly less than the whole sum, so that rounding cannot lead behind the last share.
+    # The whole sum is taken slightly smaller, so that rounding cannot lead behind the last share.
     target = draws * (reached[:, -1:] * (1 - 1e-6))
     places = ops.sum(ops.cast(reached <= target, "int32"), axis=-1, keepdims=True)
     return ops.cast(places, "int32")  # with 64 bits enabled, JAX sums integers in 64 bits

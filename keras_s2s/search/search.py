@@ -1,7 +1,7 @@
-"""The base class of all kinds of search: their shared settings, and one call from start to result.
+"""The base class of all kinds of search, with their shared settings and the call that runs one.
 
-The kinds are in `greedy.py`, `beam.py`, `diverse.py`, `sampling.py` and `tfa/`. This module knows
-none of them: they register themselves in `registry.py`.
+The kinds are in `greedy.py`, `beam.py`, `diverse.py`, `sampling.py` and `tfa/`. This module does
+not import them, because they register themselves in `registry.py`.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ class Search:
     """The base of all kinds of search, with the settings and the loop that they share.
 
     A subclass implements `_advance`, one step of the loop. It also overrides `_best` if its result
-    is not every row in its place. With a name, as in `class BeamSearch(Search, name="beam")`, it
-    takes part in `like`: another search becomes one of its kind when settings are asked for that
-    only this kind has.
+    is not simply all rows in their order. A subclass with a name, as in `class BeamSearch(Search,
+    name="beam")`, takes part in `like`, which turns another search into this kind when it is given
+    settings that only this kind has.
 
-    All lengths count the end token. `S` is the number of real source tokens, the end token counted.
+    All lengths count the end token. `S` is the number of real source tokens, end token included.
 
     Args:
         max_length: longest output of any sentence, and the length `L` of the resulting arrays.
-        min_length: least number of tokens of an output: `b`, or `(a, b)` for `⌊a·S + b⌋`.
-        length_limit: `(a, b)` for a longest output of `⌊a·S + b⌋` tokens, within `max_length`, that
-            depends on the sentence; None for `max_length` alone.
+        min_length: least number of tokens of an output, as `b`, or as `(a, b)` for `⌊a·S + b⌋`.
+        length_limit: `(a, b)` for a longest output of `⌊a·S + b⌋` tokens, which depends on the
+            sentence and stays within `max_length`; None for `max_length` alone.
         allow_unknown: whether the unknown token may be chosen.
-        repetition_penalty: a factor `θ ≥ 1` on the log-probabilities of tokens that appeared
-            already, see `constraints.controls`; 1 for none.
+        repetition_penalty: a factor `θ ≥ 1` on the log-probabilities of tokens that have appeared
+            already; 1 for none. `constraints.controls` explains it.
         no_repeat_ngram: length of token sequences that may not appear twice; 0 allows all.
 
     Attributes:
-        width: hypotheses of each sentence while searching, `W`.
-        n_best: hypotheses of each sentence that are returned, `N`.
+        width: number `W` of hypotheses of each sentence during the search.
+        n_best: number `N` of hypotheses that are returned for each sentence.
 
     Raises:
         ValueError: If a setting is out of its range, or `min_length` is above `max_length` or
@@ -136,27 +136,27 @@ class Search:
             batch_size: number of sentences `B`, an int or a scalar tensor.
             source_mask: `(B, S)` bool, True at real source tokens. Lengths that depend on the
                 source, coverage, and returned attention weights need it.
-            keep_weights: whether the result holds attention weights; None for whether there is a
+            keep_weights: whether the result holds attention weights. None keeps them if there is a
                 `source_mask`.
-            prefix: `(B, P)` int ids that each output begins with, -1 behind those of a row. They
-                count in lengths and log-probabilities. In a graph, where their number is not
-                known, a prefix that leaves no room for the end token is cut.
+            prefix: `(B, P)` int ids that each output begins with, -1 behind the ids of each row.
+                They count in lengths and log-probabilities. A graph does not know their number, so
+                it cuts a prefix that leaves no room for the end token.
             forbidden: `(B, F, M)` int ids of `F` phrases that may not appear, -1 behind each.
-            required: `(B, C, M)` int ids of `C` phrases that must appear, -1 behind each; they need
-                beam search.
-            noise: `(B, N, L)` float32 uniform in [0, 1), the random numbers of a sampling search;
-                when omitted they are drawn from its seed.
+            required: `(B, C, M)` int ids of `C` phrases that must appear, -1 behind each. Only beam
+                search takes them.
+            noise: `(B, N, L)` float32 uniform in [0, 1), the random numbers of a sampling search.
+                If omitted, they are drawn from the seed of the search.
             start_id: the token that the first step reads.
             end_id: the token that ends a hypothesis.
             pad_id: the id that follows the end.
             unknown_id: the token of unknown words.
 
         Returns:
-            A `SearchResult`. A sentence's part of it does not depend on the other sentences.
+            A `SearchResult`. The result of a sentence does not depend on the other sentences.
 
         Raises:
-            ValueError: If arguments have wrong shapes or ids, or contradict each other. If a call
-                with values, not within a graph, meets logits that are not finite.
+            ValueError: If arguments have wrong shapes or ids, or if they contradict each other.
+                Outside a graph, the call also raises it if logits are not finite.
         """
         constraints, highest = phrases.checked(
             {"prefix": prefix, "forbidden": forbidden, "required": required},
@@ -209,7 +209,7 @@ class Search:
             vocabulary_size: number of logits.
 
         Raises:
-            ValueError: If the search cannot take them.
+            ValueError: If the search cannot take these prefixes and phrases.
         """
         refused_id = None if self.allow_unknown else unknown_id
         highest = phrases.check(known, self.max_length, end_id, refused_id)
@@ -246,15 +246,16 @@ class Search:
         """Returns this search with some settings changed.
 
         The result is of the same kind if this kind has all the settings that are given. Otherwise
-        it is of the named kind with the fewest settings that has them all; the settings that both
-        kinds share keep their values. So `width`, `n_best` or `length_penalty` make a beam search
-        of a greedy search, and `top_k` makes a sampling search of either.
+        it is of the named kind with the fewest settings that has them all. The settings that both
+        kinds share keep their values. So `width`, `n_best` or `length_penalty` turn a greedy search
+        into a beam search, and `top_k` turns either into a sampling search.
 
         Args:
             **changes: settings by name; None leaves a setting as it is.
 
         Raises:
-            ValueError: If no kind of search has all these settings, or one is out of its range.
+            ValueError: If no kind of search has all these settings, or if one of them is out of its
+                range.
 
         Example:
         >>> search = GreedySearch(max_length=20).like(width=4)
@@ -289,7 +290,7 @@ class Search:
         raise NotImplementedError
 
     def _best(self, end: Hypotheses, request: Request) -> tuple[SearchResult, Any]:
-        """Returns the result of the loop, here of every row, and `broken` `(B, 1)`."""
+        """Returns the result of the loop, here with all rows, and `broken` `(B, 1)`."""
         rows = ops.arange(request.rows, dtype="int32")
         result = read_result(end, rows, end.totals, request, self.n_best)
         return result, request.by_sentence(end.broken)[:, :1]
@@ -340,7 +341,7 @@ class Search:
         return self._controls(request) or request.required is not None
 
     def _controls(self, request: Request) -> bool:
-        """Whether the search chooses by other logits than the model's."""
+        """Whether the search chooses by logits that differ from the model's."""
         by_settings = self.repetition_penalty != 1 or self.no_repeat_ngram > 0
         return by_settings or request.forbidden is not None
 
@@ -370,5 +371,5 @@ class Search:
         return prediction._replace(values=values)
 
     def _fan_out(self) -> int:
-        """Returns how many tokens one hypothesis may have to be continued with."""
+        """Returns the number of different tokens that may have to continue one hypothesis."""
         return 1

@@ -1,4 +1,4 @@
-"""Lets a process keep the memory it frees, which is a choice for the whole process."""
+"""Lets a process keep the memory that it frees. The choice holds for the whole process."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import ctypes
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 _NEVER = 2**31 - 1
 # Number of bytes that glibc asks of the system at once. They are untouched until they are needed,
-# and never given back. This setting is the one that counts in the end, because TensorFlow 2.21 sets
-# the trim threshold back to 128 kB when it makes a dataset of a generator.
+# and are never given back. This setting matters most in the end, because TensorFlow 2.21 sets the
+# trim threshold back to 128 kB when it makes a dataset of a generator.
 _GROWTH = 1 << 30
 
 
@@ -22,13 +22,13 @@ def keep_freed_memory() -> bool:
     benchmarks. The peak of memory in use hardly changes.
 
     The command line calls this function. The library does not, because it must not choose for the
-    whole process: a program that trains can call it, best before TensorFlow is imported. Starting
-    the program with `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2147483647
+    whole process. A program that trains models can call it, preferably before TensorFlow is
+    imported. Starting the program with `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2147483647
     MALLOC_TOP_PAD_=1073741824` has the same effect.
 
     Returns:
-        Whether the process now keeps memory. False if its C library is not glibc; then nothing
-        changes.
+        Whether the process now keeps the memory that it frees. If its C library is not glibc, the
+        result is False and nothing changes.
 
     Example:
         ```python

@@ -13,7 +13,7 @@ from typing import Any
 
 
 def is_size(value: Any) -> bool:
-    """Returns whether `value` is a positive integer, which True and False are not."""
+    """Returns whether `value` is a positive integer. True and False are not integers here."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
@@ -121,7 +121,7 @@ def check_number(
         of: owner of the argument in the error, such as 'length penalty'.
 
     Raises:
-        ValueError: If `value` is no finite number or is out of the range.
+        ValueError: If `value` is not a finite number or is out of the range.
     """
     if _is_number(value) and math.isfinite(value) and least <= value <= most and value < below:
         return float(value)
@@ -145,7 +145,7 @@ def check_whole(name: str, value: Any, least: int, below: int | None = None) -> 
         below: lowest number that is too high; None for no upper limit.
 
     Raises:
-        TypeError: If `value` is no whole number, which True and False are not.
+        TypeError: If `value` is not a whole number. True and False are not numbers here.
         ValueError: If `value` is out of the range.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
@@ -164,7 +164,7 @@ def check_instance(name: str, value: Any, *kinds: type | None) -> None:
 
 
 def check_several(name: str, texts: Any) -> None:
-    """Raises TypeError if one string, or bytes, stands in place of a sequence of strings."""
+    """Raises TypeError if `texts` is one string or bytes instead of a sequence of strings."""
     if isinstance(texts, str | bytes):
         raise TypeError(
             f"`{name}` must be a list of strings; got one {type(texts).__name__}. Pass [text]."

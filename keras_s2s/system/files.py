@@ -79,7 +79,7 @@ def temporary_sibling(path: str | os.PathLike[str]) -> Path:
 
 
 def _flush(path: Path) -> None:
-    """Waits until the content is on the disk. A power failure must not leave a name without it."""
+    """Waits until the content is on the disk, so that a power failure leaves no empty file."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

@@ -1,6 +1,6 @@
 """Facts about the machine that a result was measured on: processor, cores, memory, packages.
 
-Reports and benchmarks record them beside their numbers.
+Reports and benchmarks record these facts beside their numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def machine() -> dict[str, Any]:
     Returns:
         The keys are `processor`, the name of the processor; `cores`, the number of cores that this
         process may use; `memory_gib`, the memory that it may use, or None if unknown;
-        `instruction_sets`, their names in one line; and `system`, the operating system.
+        `instruction_sets`, the names of the instruction sets that speed up matrix products, in one
+        line; and `system`, the operating system.
     """
     size = memory()
     return {
@@ -43,15 +44,16 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Returns the name of the processor, such as 'AMD EPYC', or else of its architecture."""
+    """Returns the name of the processor, such as 'AMD EPYC', or else its architecture's name."""
     return _of_processor("model name") or platform.processor() or platform.machine()
 
 
 def cores() -> int:
     """Returns the number of cores that this process may use at a time.
 
-    The number is limited by the cores of the machine, by those that the process is bound to, and by
-    the quota of its control group, which containers set. A part of a core counts as a whole one.
+    The number is limited by the cores of the machine, by the cores that the process is bound to,
+    and by the quota of its control group, which containers set. A part of a core counts as a whole
+    one.
     """
     if hasattr(os, "sched_getaffinity"):
         bound = len(os.sched_getaffinity(0))
@@ -127,10 +129,10 @@ def _memory_limits() -> Iterator[int]:
 
 
 def _control_groups(controller: str) -> Iterator[Path]:
-    """Iterates over the folders of Linux' control groups, from that of this process to the root.
+    """Iterates over the folders of Linux' control groups, from this process's group to the root.
 
     Both versions of control groups are read. In a container, a path may exist only on the host of
-    the container; the root is then that of the container.
+    the container. The root group of the container is then read in its place.
     """
     for line in _read(_PROC / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)

@@ -1,8 +1,9 @@
 """The tokenizers as TensorFlow modules, for use inside functions and SavedModels.
 
 The modules repeat the rules of `tokenizer.py` with operations that every stock TensorFlow Serving
-binary holds: TensorFlow's own and, for SentencePiece, those of TensorFlow Text. They are made of
-plain data, such as a vocabulary, and know no tokenizer; `Tokenizer.module()` makes them.
+binary holds: TensorFlow's own and, for SentencePiece, those of TensorFlow Text. They are made from
+plain data, such as a vocabulary, and do not know the tokenizer classes. `Tokenizer.module()` makes
+them.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class SentencePieceModule(TokenizerModule):
 
     Args:
         model: the bytes of a SentencePiece model file, which becomes a resource of this module.
-        vocabulary_size: the number of its ids.
+        vocabulary_size: the number of ids that the model has.
     """
 
     def __init__(self, model: bytes, vocabulary_size: int) -> None:
@@ -117,9 +118,9 @@ class _Processor(tf.saved_model.experimental.TrackableResource):
 
     `tensorflow_text.SentencepieceTokenizer` gives its resource no name, so the resource ends with
     the kernel that made it, and `keras.utils.set_random_seed` and `keras.backend.clear_session`
-    discard all kernels (https://github.com/tensorflow/text/issues/802, still so in 2.21.1). One
-    with a name stays until the process ends. The name is made from the model, so equal models share
-    one resource.
+    discard all kernels (https://github.com/tensorflow/text/issues/802, still so in 2.21.1). A
+    resource with a name stays until the process ends. The name is made from the model, so equal
+    models share one resource.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -195,6 +196,6 @@ class WordModule(VocabularyModule):
         return tf.constant(vocabulary)
 
     def _split(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        # Without a separator TensorFlow splits on exactly the ASCII white space that
+        # If no separator is given, TensorFlow splits on exactly the ASCII white space that
         # `vocabulary.WORD_PATTERN` names.
         return tf.strings.split(texts)

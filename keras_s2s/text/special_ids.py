@@ -2,7 +2,7 @@
 
 PAD_ID = 0  # fills rows up to the longest; never part of a text
 UNKNOWN_ID = 1  # stands for text that the vocabulary lacks
-START_ID = 2  # begins what a decoder reads
+START_ID = 2  # begins the sequence that a decoder reads
 END_ID = 3  # ends a sentence
 
 # The first id of a vocabulary, and the number of special ids.

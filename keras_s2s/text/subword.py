@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class SentencePieceTokenizer(Tokenizer):
     """A tokenizer of subwords: a trained SentencePiece model (Kudo & Richardson 2018).
 
-    `train_tokenizer` trains one, unigram or bpe. The normalisation of text (NFKC, white space) is
-    part of the model. A model that was trained elsewhere works if its special ids are those of
-    `Tokenizer`; the unknown id then decodes to the `unk_surface` of that model.
+    `train_tokenizer` trains such models, either unigram or bpe. The normalisation of text (NFKC,
+    white space) is part of the model. A model that was trained elsewhere works if its special ids
+    are those of `Tokenizer`; the unknown id then decodes to the `unk_surface` of that model.
 
     Args:
         model: the bytes of a SentencePiece model file.
@@ -75,7 +75,7 @@ class SentencePieceTokenizer(Tokenizer):
         """The kind of model: 'unigram' or 'bpe'."""
         try:
             self.processor.nbest_encode_as_ids("", 2)
-        except RuntimeError:  # only unigram models know the next best
+        except RuntimeError:  # only unigram models can list several segmentations
             return "bpe"
         return "unigram"
 
@@ -91,7 +91,7 @@ class SentencePieceTokenizer(Tokenizer):
         return SentencePieceModule(self.model, self.vocabulary_size)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the bytes of the model in base64, as `model`."""
+        """Returns the bytes of the model in base64, under the key `model`."""
         return {"model": base64.b64encode(self.model).decode("ascii")}
 
     @classmethod

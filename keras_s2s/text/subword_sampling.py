@@ -42,7 +42,7 @@ class SubwordSampling:
 
     Raises:
         ValueError: If `alpha` is out of its range.
-        TypeError: If `alpha` is no number.
+        TypeError: If `alpha` is not a number.
 
     Example:
     >>> from keras_s2s.text import train_tokenizer
@@ -67,7 +67,7 @@ class SubwordSampling:
             tokenizer: a SentencePiece model, unigram or bpe.
 
         Raises:
-            TypeError: If it is another kind of tokenizer.
+            TypeError: If the tokenizer is not a SentencePiece model.
         """
         if not isinstance(tokenizer, SentencePieceTokenizer):
             raise TypeError(
@@ -79,7 +79,7 @@ class SubwordSampling:
 
 
 class SubwordSampler:
-    """The base of samplers: segmentations are drawn word by word, from results cached by word.
+    """The base of samplers, which draw segmentations word by word and cache results for each word.
 
     White space separates words. A model with pieces that hold white space inside takes each text
     as one word. A word for which the model gives unknown or special ids always has its usual
@@ -137,7 +137,7 @@ class SubwordSampler:
 class UnigramSampler(SubwordSampler):
     """Draws from a unigram model by forward filtering and backward sampling.
 
-    Filtering happens once for each word, sampling each time:
+    Filtering happens once for each word. Sampling happens each time that the word occurs:
 
     ```
     α_j = log Σ_i exp(α_i + α·score(i..j)),  α_0 = 0        over all pieces i..j that end at j
@@ -201,8 +201,8 @@ class BPESampler(SubwordSampler):
 
     def __init__(self, tokenizer: SentencePieceTokenizer, alpha: float) -> None:
         super().__init__(tokenizer, alpha)
-        # For each word its usual ids and the number of merges that make them; -1 where merges do
-        # not make them.
+        # For each word, its usual ids and the number of merges that make them. The number is -1 if
+        # no merges make these ids.
         self._merged: dict[str, tuple[list[int], int]] = {}
 
     def _word(self, word: str, draw: random.Random) -> Sequence[int]:
@@ -229,7 +229,7 @@ class BPESampler(SubwordSampler):
             word: a normalised word.
             draw: the random numbers; None leaves no merge out.
             certain: the number of merges that are made before one is left out. Chance decides about
-                those that follow.
+                the merges that follow.
         """
         pieces: list[str | None] = list(word)
         before, after = list(range(-1, len(word) - 1)), list(range(1, len(word) + 1))
@@ -240,7 +240,7 @@ class BPESampler(SubwordSampler):
                 return
             joined = f"{pieces[left]}{pieces[right]}"
             if joined in self.ids:
-                # The queue gives the best score first, and of equal ones the leftmost.
+                # The queue gives the pair with the best score, and of equal scores the leftmost.
                 heapq.heappush(queue, (-self.scores[self.ids[joined]], left, right, joined))
 
         for place in range(len(word) - 1):

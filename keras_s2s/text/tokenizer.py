@@ -3,8 +3,8 @@
 `graph_modules.py` and the ONNX export repeat these rules with the operators of their runtimes.
 Tests prove that all forms give the same ids and the same text.
 
-1.  Text is made valid first, see `valid_text`.
-2.  Ids 0 to 3 are padding, unknown, start and end. `encode` adds none of them but unknown.
+1.  `valid_text` makes the text valid first.
+2.  Ids 0 to 3 are padding, unknown, start and end. Of these, `encode` gives only the unknown id.
 3.  `decode` stops at the first end id and drops padding and start wherever they stand. The unknown
     id gives "⁇".
 
@@ -38,10 +38,10 @@ _LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def valid_text(text: str) -> str:
-    r"""Replaces lone surrogates and NUL, which not every form of a tokenizer could read.
+    r"""Replaces lone surrogates and NUL, which some forms of a tokenizer could not read.
 
-    1.  U+DC80 to U+DCFF, by which Python's `surrogateescape` stands for bytes that are no UTF-8,
-        become those bytes again.
+    1.  U+DC80 to U+DCFF become bytes again. Python's `surrogateescape` writes these code points for
+        bytes that are not UTF-8.
     2.  The bytes are decoded with one U+FFFD for each maximal invalid part, as TensorFlow's
         `unicode_transcode(errors="replace")` does. Other lone surrogates become U+FFFD as well.
     3.  NUL becomes a space, because runtimes written in C end a text at NUL.
@@ -50,7 +50,7 @@ def valid_text(text: str) -> str:
         text: any Python string.
 
     Returns:
-        A string that can be encoded as UTF-8; `text` itself when nothing was wrong with it.
+        A string that can be encoded as UTF-8. It is `text` itself if nothing had to be replaced.
 
     Example:
         >>> valid_text(b"caf\xc3 au lait".decode("utf-8", "surrogateescape")) == "caf\ufffd au lait"
@@ -85,7 +85,7 @@ class Tokenizer(abc.ABC):
 
     @property
     def kind(self) -> str:
-        """The kind that `train_tokenizer` takes; for classes of others, the name of the class."""
+        """The kind that `train_tokenizer` takes, or the name of a class defined elsewhere."""
         return type(self).__name__
 
     @property
@@ -133,7 +133,7 @@ class Tokenizer(abc.ABC):
             One list of ids for each text; [] for an empty text.
 
         Raises:
-            TypeError: If `texts` is one string or holds something else than strings.
+            TypeError: If `texts` is one string or holds anything other than strings.
 
         Example:
             >>> CharTokenizer(["a", "b"]).encode(["ab", "bx", ""])
@@ -178,8 +178,8 @@ class Tokenizer(abc.ABC):
             ids: one row of ids. Unlike `decode`, this method also reads behind an end id.
 
         Returns:
-            As many strings as ids. Special ids give <pad>, ⁇, <s>, </s>; a space gives "▁";
-            characters that cannot be printed are escaped.
+            One string for each id. Special ids give <pad>, ⁇, <s> and </s>. A space gives "▁".
+            Characters that cannot be printed are escaped.
 
         Raises:
             TypeError: If `ids` is not one row of integers.
@@ -203,8 +203,8 @@ class Tokenizer(abc.ABC):
 
         Returns:
             For each id of `encode([text])[0]`, the position of its first character in
-            `valid_text(text)` and the position after its last one; both are equal for an id that
-            comes from no character.
+            `valid_text(text)` and the position after its last character. Both are equal for an id
+            that comes from no character.
 
         Example:
             >>> CharTokenizer(["a", "b"]).spans("ab")
@@ -219,7 +219,8 @@ class Tokenizer(abc.ABC):
             ids: one row of ids.
 
         Returns:
-            As many strings as ids; "" for padding, start, and all ids from the first end id on.
+            One string for each id. It is "" for padding, for start, and for all ids from the first
+            end id on.
 
         Raises:
             TypeError: If `ids` is not one row of integers.

@@ -1,4 +1,4 @@
-"""Training of tokenizers: equal lines of text give equal tokenizers, byte for byte."""
+"""Trains tokenizers. Equal lines of text give equal tokenizers, byte for byte."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Kind = Literal["unigram", "bpe", "char", "word"]
 # SentencePiece divides the sums of unigram training among this many threads. With a fixed number
 # the sums round alike on every machine.
 _THREADS = 16
-# The greatest number of bytes that SentencePiece takes. It would silently leave out lines above its
-# own default of 4192.
+# The greatest line length in bytes that SentencePiece takes. By default, it would silently leave
+# out lines of more than 4192 bytes.
 _LONGEST_LINE = 2**30
 # SentencePiece ends a line at \n, and silently leaves out every line with U+2585, its own mark of
 # unknown text.
@@ -42,10 +42,10 @@ def train_tokenizer(
 ) -> Tokenizer:
     """Trains a tokenizer on lines of text.
 
-    "unigram" (Kudo 2018) and "bpe" (Sennrich et al. 2016) are SentencePiece models with its default
-    nmt_nfkc normalisation; every character of the normalised lines is a piece. "char" and "word"
-    count code points and words and take the most frequent ones; equally frequent ones are ordered
-    by code points.
+    "unigram" (Kudo 2018) and "bpe" (Sennrich et al. 2016) are SentencePiece models with nmt_nfkc,
+    the default normalisation. Every character of the normalised lines is a piece. "char" and "word"
+    count code points and words and take the most frequent ones. Equally frequent ones are ordered
+    by their code points.
 
     Args:
         kind: "unigram", "bpe", "char" or "word".
@@ -57,9 +57,9 @@ def train_tokenizer(
         A SentencePieceTokenizer, CharTokenizer or WordTokenizer with exactly `vocabulary_size` ids.
 
     Raises:
-        TypeError: If `lines` is one string or holds something else than strings.
-        ValueError: If `kind` is unknown, there is no text, or it cannot give `vocabulary_size` ids;
-            the error says how many it can give.
+        TypeError: If `lines` is one string or holds anything other than strings.
+        ValueError: If `kind` is unknown, if there is no text, or if the text cannot give
+            `vocabulary_size` ids. The error says how many ids it can give.
 
     Example:
         >>> train_tokenizer("word", ["the cat", "the dog"], 6).vocabulary
@@ -75,7 +75,7 @@ def train_tokenizer(
         )
     texts = [text for text in _checked(lines) if text.strip()]
     if not texts:
-        raise ValueError("`lines` must hold text to train on; got none but empty lines.")
+        raise ValueError("`lines` must hold text to train on; got only empty lines.")
     match kind:
         case "char":
             return CharTokenizer(_most_frequent(CharTokenizer, texts, vocabulary_size))
@@ -83,8 +83,8 @@ def train_tokenizer(
             return WordTokenizer(_most_frequent(WordTokenizer, texts, vocabulary_size))
     if vocabulary_size is None:
         raise ValueError(
-            f"`vocabulary_size` must be given for kind={kind!r}; got None. 8000 is a common "
-            "start; an error says what the lines allow."
+            f"`vocabulary_size` must be given for kind={kind!r}; got None. Start with 8000, a "
+            "common size. If the lines cannot give as many ids, the error names the limit."
         )
     return _train_sentencepiece(kind, texts, vocabulary_size)
 

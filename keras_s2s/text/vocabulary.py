@@ -36,7 +36,7 @@ class VocabularyTokenizer(Tokenizer):
     """
 
     separator: str  # the text between two tokens of a decoded text
-    token_meaning: str  # what a token must be, in the words of an error
+    token_meaning: str  # the words in which an error says what a token must be
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         check_several("vocabulary", vocabulary)
@@ -103,7 +103,7 @@ class CharTokenizer(VocabularyTokenizer):
 
     Raises:
         TypeError: If `vocabulary` is not a list of strings.
-        ValueError: If it is empty, holds a token twice, or holds something else than single code
+        ValueError: If it is empty, holds a token twice, or holds anything other than single code
             points.
 
     Example:
@@ -134,9 +134,9 @@ class CharTokenizer(VocabularyTokenizer):
 class WordTokenizer(VocabularyTokenizer):
     r"""A tokenizer of words, which runs of ASCII white space separate.
 
-    White space is exactly space, \t, \n, \v, \f and \r (and NUL, see `valid_text`), the set that
-    Python, TensorFlow and ONNX can share. A no-break space, for example, is part of a word. Decoded
-    words are joined by one space.
+    White space is exactly space, \t, \n, \v, \f and \r, the set that Python, TensorFlow and ONNX
+    can share. NUL also separates words, because `valid_text` makes it a space. A no-break space,
+    for example, is part of a word. Decoded words are joined by one space.
 
     Args:
         vocabulary: words in the order of their ids, which begin at 4.

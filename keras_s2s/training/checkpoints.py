@@ -23,9 +23,10 @@ class Checkpoint(keras.callbacks.Callback):
     1. If `monitor` improved, `save_best()` is called, with the moving average of the weights if
        the optimizer keeps one. After every `decay_patience` epochs in a row without improvement,
        the learning rate is multiplied by `decay`.
-    2. The whole state (the weights, the optimizer, the layers' random states and the attributes of
-       this callback) is written to `folder/epoch-NNNN`. It is written to a temporary sibling that
-       is then renamed, so that a kill leaves the previous epoch's state in place.
+    2. The whole state is written to `folder/epoch-NNNN`. It consists of the weights, the optimizer,
+       the layers' random states and the attributes of this callback. It is first written to a
+       temporary sibling that is then renamed, so that a kill leaves the previous epoch's state in
+       place.
     3. After `patience` epochs without improvement, or once `monitor` is not a number, the training
        stops.
 
@@ -33,14 +34,15 @@ class Checkpoint(keras.callbacks.Callback):
     ended without the break.
 
     Args:
-        folder: folder of the state, of which only the newest epoch is kept.
+        folder: folder of the state. Only the state of the newest epoch is kept.
         save_best: function that saves the weights, called when the monitored value is the best so
-            far; it must write atomically.
+            far. It must write atomically.
         monitor: name of a value in the epoch's logs.
         higher_is_better: whether the value should rise, as BLEU does, or fall, as perplexity does.
-        patience: epochs without improvement before the training stops.
-        decay: factor on the learning rate after epochs without improvement; 1 leaves the rate.
-        decay_patience: epochs without improvement before the factor is applied, each time.
+        patience: number of epochs without improvement before the training stops.
+        decay: factor on the learning rate after epochs without improvement. 1 leaves the rate
+            unchanged.
+        decay_patience: number of epochs without improvement before each application of the factor.
 
     Attributes:
         best: best value so far; infinite before there is one.
@@ -82,7 +84,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     @property
     def finished(self) -> bool:
-        """Whether `patience` epochs in a row improved nothing, or the last value is no number."""
+        """Whether `patience` epochs in a row improved nothing, or the last value is NaN."""
         diverged = bool(self.history) and math.isnan(self.history[-1][self.monitor])
         return diverged or self.epoch - self.best_epoch >= self.patience
 
@@ -146,13 +148,13 @@ class Checkpoint(keras.callbacks.Callback):
         }
         (temporary / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
         temporary.rename(self.folder / name)
-        for other in self.folder.iterdir():
-            if other.name != name and other.name.startswith(("epoch-", ".tmp-")):
-                shutil.rmtree(other)
+        for state in self.folder.iterdir():
+            if state.name != name and state.name.startswith(("epoch-", ".tmp-")):
+                shutil.rmtree(state)
 
 
 def _random_states(model: keras.Model) -> list[Any]:
-    """Returns the seeds that dropout draws from; they are no weights, so Keras saves none."""
+    """Returns the seeds of dropout, which Keras does not save because they are not weights."""
     weights = {id(weight) for weight in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
 
@@ -160,13 +162,14 @@ def _random_states(model: keras.Model) -> list[Any]:
 class LastEpochs(keras.callbacks.Callback):
     """Keeps a file for each of the last epochs, such as `folder/epoch-012.keras`.
 
-    It belongs before `Checkpoint` in a list of callbacks: a run that is killed between the two
-    repeats the epoch and writes its file again. An epoch whose `monitor` is not a number leaves no
-    file. If the optimizer keeps a moving average of the weights, the files hold the average.
+    In a list of callbacks it belongs before `Checkpoint`, because a run that is killed between the
+    two then repeats the epoch and writes its file again. An epoch whose `monitor` is not a number
+    leaves no file. If the optimizer keeps a moving average of the weights, the files hold the
+    average.
 
     Args:
         folder: folder of the files.
-        save: function that writes a file to the path it is given; it must write atomically.
+        save: function that writes a file to the path that it is given. It must write atomically.
         count: number of last epochs whose files are kept; 0 keeps none.
         monitor: name of a value in the epoch's logs.
 
@@ -199,6 +202,6 @@ class LastEpochs(keras.callbacks.Callback):
                 self.save(self.folder / f"epoch-{finished:03d}.keras")
         for file in self.folder.glob("epoch-*.keras"):
             number = file.stem.removeprefix("epoch-")
-            # Files of later epochs are left from an earlier run that went further.
+            # Files of later epochs come from an earlier run that went further.
             if number.isdecimal() and not finished - self.count < int(number) <= finished:
                 file.unlink()

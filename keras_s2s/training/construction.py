@@ -31,14 +31,15 @@ def make_tokenizers(settings: TrainingSettings) -> tuple[Tokenizer, Tokenizer]:
     """Makes the tokenizers of source and target, or takes them from a translator.
 
     Args:
-        settings: settings of the training. `tokenizers_from` names the translator; without it, the
+        settings: settings of the training. `tokenizers_from` names the translator. Without it, the
             tokenizers are trained on the training text.
 
     Returns:
-        The source and the target tokenizer; one tokenizer twice if `shared_vocabulary` is set.
+        The source and the target tokenizer, which are one and the same if `shared_vocabulary` is
+        set.
 
     Raises:
-        ValueError: If the tokenizers of the translator are others than the settings describe.
+        ValueError: If the tokenizers of the translator are not those that the settings describe.
     """
     if settings.tokenizers_from is not None:
         return _tokenizers_of(settings, load_translator(settings.tokenizers_from))
@@ -60,7 +61,7 @@ def make_tokenizers(settings: TrainingSettings) -> tuple[Tokenizer, Tokenizer]:
 def _tokenizers_of(
     settings: TrainingSettings, translator: Translator
 ) -> tuple[Tokenizer, Tokenizer]:
-    """Returns a translator's tokenizers; raises ValueError if the settings describe others."""
+    """Returns a translator's tokenizers, or raises ValueError if the settings describe others."""
     tokenizers = translator.source_tokenizer, translator.target_tokenizer
     for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
         kind = getattr(settings, f"{side}_tokenizer")
@@ -69,7 +70,8 @@ def _tokenizers_of(
             raise ValueError(
                 f"The {side} tokenizer of `{settings.tokenizers_from}` is {tokenizer.kind} with "
                 f"{tokenizer.vocabulary_size} ids; `{side}_tokenizer` and `{side}_vocabulary_size` "
-                f"say {kind} with {'all' if size is None else size}. Set both to what it has."
+                f"say {kind} with {'all' if size is None else size}. Set both to match the "
+                "translator."
             )
     if not settings.shared_vocabulary:
         return tokenizers
@@ -82,7 +84,7 @@ def _tokenizers_of(
 
 
 def samplings(settings: TrainingSettings) -> dict[str, Any]:
-    """Returns how each side of the training text is segmented anew, as arguments of `Corpus`."""
+    """Returns the subword sampling of each side of the training text, as arguments of `Corpus`."""
     sampling = None
     if settings.subword_sampling is not None:
         sampling = SubwordSampling(settings.subword_sampling)
@@ -187,7 +189,7 @@ def _optimizer(settings: TrainingSettings) -> keras.optimizers.Optimizer:
         rate = WarmupExponential(
             rate,
             settings.learning_rate_decay,
-            settings.decay_steps or 1,  # the settings have checked that it is given
+            settings.decay_steps or 1,  # `check_together` has refused None
             warmup_steps=settings.warmup_steps,
         )
     return FusedAdam(
@@ -206,7 +208,7 @@ def load_embeddings(
     target: Tokenizer,
     say: Callable[[str], None],
 ) -> None:
-    """Loads pretrained vectors into the embeddings for which the settings name a file of them."""
+    """Loads pretrained vectors into the embeddings for which the settings name a file."""
     for side, part, tokenizer in (
         ("source", model.encoder, source),
         ("target", model.decoder, target),
@@ -221,7 +223,7 @@ def load_embeddings(
 def make_translator(
     settings: TrainingSettings, model: Seq2Seq, source: Tokenizer, target: Tokenizer
 ) -> Translator:
-    """Makes the translator around a model, with the search that it is saved with."""
+    """Makes the translator around a model, with the search that its file will hold."""
     search = _search(settings, settings.beam)
     return Translator(model, source, target, search, settings.max_source_length)
 
@@ -245,7 +247,7 @@ def decoded_metrics(
         say: function that prints a line.
 
     Returns:
-        A list of one callback, or an empty list for a `monitor` that decodes nothing.
+        A list of one callback, or an empty list for a `monitor` that needs no decoding.
     """
     metric = METRICS[settings.monitor]
     if not metric.needs_outputs:

@@ -1,4 +1,4 @@
-"""Sequence-level knowledge distillation: trains a student on the translations of a teacher."""
+"""Sequence-level knowledge distillation, which trains a student on a teacher's translations."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def distilled(
     translations comes near to its teachers, at its own size (Kim & Rush 2016; with ensembles,
     Freitag et al. 2017). An epoch has up to twice the pairs.
 
-    Each different source is translated once, with the search that the teacher is saved with. A
-    source without a translation is left out. The validation text stays the same.
+    Each different source is translated once, with the teacher's own search. A source without a
+    translation is left out. The validation text stays the same.
 
     Args:
         settings: settings of the student's training.
         teacher: a `Translator`.
         folder: new folder for the text, which is written whole or not at all. It gets the files
-            `source` and `target`, or `data.tsv` if `settings.data` is given, with first all pairs
-            as they are and then the sources with their translations.
+            `source` and `target`, or `data.tsv` if `settings.data` is given. They hold first all
+            pairs unchanged, and then the sources with their translations.
 
     Returns:
         Settings that read these files.
@@ -41,7 +41,7 @@ def distilled(
     Raises:
         CorpusError: If the training text cannot be used.
         FileExistsError: If the folder exists.
-        TypeError: If `teacher` is no `Translator`.
+        TypeError: If `teacher` is not a `Translator`.
 
     Example:
         ```python

@@ -1,4 +1,4 @@
-"""The folder of a training: the names of its files, what it held before, who may write to it.
+"""The folder of a training, with the names of its files and checks before anything is written.
 
 Nothing here imports Keras, so that the command line can refuse a folder before it waits for
 TensorFlow to load.
@@ -36,14 +36,14 @@ TOKENIZERS = "tokenizers.json"  # in the folder CHECKPOINT
 def best_epoch(path: str | os.PathLike[str]) -> dict[str, float] | None:
     """Returns the values of the epoch with the lowest validation perplexity, from the history.
 
-    Its weights are those that were saved if `monitor` was perplexity, which is the default.
+    If `monitor` was perplexity, the default, the saved weights are those of this epoch.
 
     Args:
-        path: a `.keras` file in the folder of a training, or that folder.
+        path: the folder of a training, or a `.keras` file in it.
 
     Returns:
-        The values of that epoch, and its number from 1 as `epoch`; None if the folder has no
-        history, or if its history has no validation perplexity.
+        The values of this epoch, and its number from 1 as `epoch`, or None if the folder has no
+        history or the history has no validation perplexity.
     """
     path = Path(path)
     history = (path if path.is_dir() else path.parent) / HISTORY
@@ -71,7 +71,7 @@ def check_output(settings: TrainingSettings, *, resume: bool, force: bool) -> No
     """
     if resume and force:
         raise ValueError(
-            "`resume` goes on with a training and `force` replaces it; got both. Give one."
+            "`resume` goes on with a training and `force` replaces it; got both. Give only one."
         )
     if resume:
         _check_resumable(settings)
@@ -108,15 +108,15 @@ def remove_leftovers(output: Path) -> None:
 
 @contextmanager
 def host_output(hosts: Hosts, output: Path, begun: str | None = None) -> Iterator[Path]:
-    """Gives each of several processes a folder to write to: process 0 the output, others their own.
+    """Gives process 0 the output folder, and every other process a temporary folder to write to.
 
     All processes can therefore run the same program, and need no shared disk. All of them must call
-    this function. The folder of a process that does not lead is temporary.
+    this function.
 
     Args:
         hosts: the processes that train together.
         output: the folder of process 0.
-        begun: name of a folder in the output that the other processes need too; they get a copy.
+        begun: name of a folder in the output of which the other processes get a copy.
     """
     if hosts.count == 1:
         yield output
@@ -142,7 +142,7 @@ def _packed(folder: Path, begun: str) -> bytes:
 
 
 def _check_room(output: Path, force: bool) -> None:
-    """Raises an error unless a new training may write to the output; makes an empty folder."""
+    """Raises an error unless a new training may write to the output, which is made if missing."""
     if output.exists() and not output.is_dir():
         raise FileExistsError(f"The output `{output}` is a file. Expected a folder to write to.")
     taken = [
@@ -170,7 +170,7 @@ def _check_resumable(settings: TrainingSettings) -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
             f"There is no training to resume in `{output}`: it has no {SETTINGS}. Leave --resume "
-            "out to begin one."
+            "out to begin a new training."
         ) from None
     except json.JSONDecodeError as error:
         raise ValueError(
@@ -182,8 +182,8 @@ def _check_resumable(settings: TrainingSettings) -> None:
             "with --force."
         )
     declarations = declared(type(settings))
-    # A setting that the record lacks came with a later version of the library. The default of such
-    # a setting is what the earlier version did.
+    # A setting that the record lacks came with a later version of the library. Its default is the
+    # behaviour of the earlier version.
     before = {name: setting.default for name, setting in declarations.items()} | before
     differing = [
         f"`{name}` was {before[name]!r} and is {value!r}"
@@ -193,5 +193,5 @@ def _check_resumable(settings: TrainingSettings) -> None:
     if differing:
         raise ValueError(
             f"A resumed training needs the settings it began with; {'; '.join(differing)}. Give "
-            "those again, or begin anew with --force."
+            "the earlier values again, or begin anew with --force."
         )

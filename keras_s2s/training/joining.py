@@ -14,20 +14,20 @@ from keras_s2s.data.hosts import Hosts
 def join_hosts(addresses: Sequence[str], host: int) -> Hosts:
     """Makes this process one of several that train a model together, on Keras' JAX backend.
 
-    Call it in a process on each host, before anything is computed. It waits for the other
-    processes, five minutes at most. From then on, models are made on all devices of all hosts, and
-    `fit` trains them together: each process gives `fit` its share of every batch, in step with the
+    Call this function in a process on each host, before anything is computed. It waits at most five
+    minutes for the other processes. From then on, models are made on all devices of all hosts, and
+    `fit` trains them together. Each process gives `fit` its share of every batch, in step with the
     others. `Corpus.dataset(hosts=...)` makes such shares. Loss, gradients, their clipping and the
-    metrics are those of the whole batch, so the result is that of one process.
+    metrics are those of the whole batch, so the result equals that of one process.
 
-    Every process must run the same program, even where it only makes or loads models, because the
-    processes wait for each other. `Hosts.save` writes the result. `predict` and decoding are for
-    one process: run them afterwards from the saved file, in another run or on another backend.
+    Every process must run the same program, even to make or load models, because the processes wait
+    for each other. `Hosts.save` writes the result. `predict` and decoding work only in one process.
+    Run them afterwards with the saved file, in another run or on another backend.
 
     Args:
         addresses: `name:port` of each host, the same list on all of them. The processes meet at the
             first address, whose port must be free there and open to the others. A list of one
-            address is one host alone, with all of its devices.
+            address stands for one host with all of its devices.
         host: number of this host in the list, from 0.
 
     Returns:
@@ -37,9 +37,9 @@ def join_hosts(addresses: Sequence[str], host: int) -> Hosts:
         TypeError: If `addresses` is a string.
         ValueError: If `addresses` or `host` cannot be used, if Keras runs on another backend, or if
             the hosts have different numbers of devices.
-        RuntimeError: If something was computed before, or if the other processes did not come.
+        RuntimeError: If something was computed before, or if the other processes did not join.
 
-    Example: the same program on both hosts, which differs in `host` alone.
+    Example: the program for both hosts, which differs only in `host`.
         ```python
         import keras_s2s as s2s
 
@@ -74,7 +74,7 @@ def join_hosts(addresses: Sequence[str], host: int) -> Hosts:
 
 
 def check_addresses(addresses: Sequence[str], host: int) -> None:
-    """Raises an error unless these are addresses of hosts, and `host` is the number of one."""
+    """Raises an error unless these are addresses of hosts, and `host` is one of their numbers."""
     if isinstance(addresses, str):
         raise TypeError("`addresses` must be a list; got one str. Pass [address, …].")
     for address in addresses:

@@ -45,9 +45,9 @@ class Preparation:
         training: pairs to learn from.
         validation: pairs on which each epoch is measured.
         batching: sizes of batches, as arguments of `Corpus.dataset`.
-        shares: processes that divide each batch, or round its sizes up; None for whole batches.
+        shares: processes that divide each batch or round its sizes up; None for whole batches.
         model: compiled model as it is after `checkpoint.epoch` epochs.
-        translator: the model with its tokenizers and the search that it is saved with.
+        translator: the model with its tokenizers and search, as it will be saved.
         checkpoint: callback that saves the best epoch and the state of the run.
         console: console that shows the progress of an epoch.
         say: function that prints a line on the console.
@@ -86,10 +86,11 @@ def prepare(
         console: console on which progress is printed.
 
     Returns:
-        A `Preparation`, whose output holds what a resumed run needs before its first epoch.
+        A `Preparation`. The output then holds the files that a resumed run needs before its first
+        epoch.
 
     Raises:
-        ValueError: If text files or a saved state cannot be used, or hosts have different
+        ValueError: If text files or a saved state cannot be used, or if hosts have different
             tokenizers.
     """
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
@@ -157,7 +158,7 @@ def _as_json(tokenizers: tuple[Tokenizer, Tokenizer]) -> str:
 def _corpora(
     settings: TrainingSettings, tokenizers: tuple[Tokenizer, Tokenizer], say: Callable[[str], None]
 ) -> list[Corpus]:
-    """Reads the corpora of training and of validation; only the former is sampled and on disk."""
+    """Reads the two corpora. Only the training corpus may be sampled or on disk."""
     training_options: dict[str, Any] = {**samplings(settings), "on_disk": settings.ids_on_disk}
     corpora = []
     for name, read in (("training", settings.pairs), ("validation", settings.validation_pairs)):
@@ -174,8 +175,8 @@ def _corpora(
 
 
 def _shares(settings: TrainingSettings, hosts: Hosts) -> Hosts | None:
-    """Returns the processes that divide each batch or round its sizes up; None if neither is so."""
-    # XLA compiles for each shape of a batch, so that batches of few shapes are given to it.
+    """Returns the processes that divide each batch or round its sizes up, or None for neither."""
+    # XLA compiles for each shape of a batch, so it should get batches of few shapes.
     rounds_up = hosts.devices > 1 or settings.length_multiple is None
     return hosts if keras.backend.backend() == "jax" and rounds_up else None
 
@@ -186,7 +187,7 @@ def _describe_batches(
     batching: dict[str, Any],
     say: Callable[[str], None],
 ) -> None:
-    """Says how many batches an epoch has, in how many shapes, and the share of padding in them."""
+    """Prints the number of batches in an epoch, of their shapes, and their share of padding."""
     plan = training.plan(**batching, shuffle_seed=settings.seed)
     shapes, padding = training.count_shapes(**batching, shuffle_seed=settings.seed)
     of_shapes = f" of {shapes:,} shapes" if settings.length_multiple else ""
@@ -213,7 +214,7 @@ def _checkpoint(
 def _restored_model(
     settings: TrainingSettings, checkpoint: Checkpoint, say: Callable[[str], None]
 ) -> keras.Model | None:
-    """Restores the model of the last finished epoch; None if no epoch was finished."""
+    """Restores the model of the last finished epoch, or returns None if there is none."""
     model = checkpoint.restore()
     if model is None:
         say("no epoch was finished; starting with the first")
@@ -228,7 +229,7 @@ def _new_model(
     tokenizers: tuple[Tokenizer, Tokenizer],
     say: Callable[[str], None],
 ) -> Seq2Seq:
-    """Makes the model of a new run, with pretrained embeddings where the settings name them."""
+    """Makes the model of a new run, with pretrained embeddings if the settings name files."""
     keras.utils.set_random_seed(settings.seed)
     model = make_model(settings, *tokenizers)
     load_embeddings(settings, model, *tokenizers, say)
@@ -252,8 +253,8 @@ def check_hosts(settings: TrainingSettings, hosts: Hosts, resume: bool) -> None:
             f"perplexity; got {settings.monitor}."
         )
     # Hosts may have the same files under other names, and each has its own output and memory.
-    own = (*FILES, "output", "ids_on_disk")
-    shared = {name: v for name, v in dataclasses.asdict(settings).items() if name not in own}
+    per_host = (*FILES, "output", "ids_on_disk")
+    shared = {name: v for name, v in dataclasses.asdict(settings).items() if name not in per_host}
     hosts.check_alike("settings", json.dumps([shared, resume]).encode())
     if hosts.count > 1:
         for name in FILES:

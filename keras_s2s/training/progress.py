@@ -1,4 +1,4 @@
-"""Shows the progress of a training: a bar for the running epoch, a line for each finished one."""
+"""Shows the progress of a training, with a bar for the running epoch and a line for each epoch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ class ProgressBar(keras.callbacks.Callback):
     """Shows a bar for the running epoch on a terminal, and prints a line for each finished epoch.
 
     Args:
-        epochs: number of epochs in all.
-        console: console on which to print; one that is no terminal gets the lines without a bar.
+        epochs: total number of epochs.
+        console: console on which to print. If it is not a terminal, it gets the lines without a
+            bar.
     """
 
     def __init__(self, epochs: int, console: Console) -> None:
@@ -65,7 +66,7 @@ class ProgressBar(keras.callbacks.Callback):
         )
 
     def close(self) -> None:
-        """Removes the bar from the terminal, also after an interruption."""
+        """Removes the bar from the terminal, even after an interruption."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

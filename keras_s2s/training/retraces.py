@@ -1,4 +1,4 @@
-"""Warns when a training compiles its step again and again, which costs more than the steps."""
+"""Warns when training compiles its step again and again, which takes longer than the steps."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class RetraceWarning(keras.callbacks.Callback):
     lengths. With `run_eagerly` and on Torch, nothing is compiled and nothing is counted.
 
     Args:
-        limit: largest number of compilations in one call of `fit` that raises no warning.
+        limit: largest number of compilations in one call of `fit` without a warning.
         say: function that is called with the message; `warnings.warn` when omitted.
 
     Attributes:
         compilations: number of times that the last call of `fit` has compiled its step.
 
     Raises:
-        ValueError: If `limit` is no positive integer.
-        TypeError: If the model that `fit` trains is no `Seq2Seq`.
+        ValueError: If `limit` is not a positive integer.
+        TypeError: If the model that `fit` trains is not a `Seq2Seq`.
 
     Example:
     >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Trains a translator in one call: two text files in, a translator file out."""
+"""Trains a translator in one call, from two text files to a translator file."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class TrainingResult:
         best_epoch: number of the epoch with the best `settings.monitor` of the validation text,
             from 1.
         best: value of `settings.monitor` in that epoch.
-        epochs: number of epochs in all, those before a break included.
-        parameters: number of numbers in the model's weights.
+        epochs: total number of epochs, including those before a break.
+        parameters: count of the numbers in the model's weights.
         history: values of training and validation in each epoch, such as `loss`,
             `val_perplexity` and `learning_rate`.
 
@@ -66,36 +66,38 @@ def train(
     r"""Trains a translator and writes it to `settings.output`.
 
     1. Read the training pairs, train the tokenizers, tokenise the pairs, and leave out long ones.
-       Nothing is written before this is done, so a mistake in the data costs no earlier training.
+       Nothing is written before this step is done, so a mistake in the data destroys no earlier
+       training.
     2. Fit a `Seq2Seq` with teacher forcing. Whenever `settings.monitor` is the best so far, write
        `translator.keras`. After every epoch, write the whole state below `checkpoint/`, and with
-       `keep_checkpoints` the translator below `epochs/`. Each is written atomically.
-    3. Stop after `patience` epochs without improvement, or after `epochs`.
+       `keep_checkpoints` the translator below `epochs/`. Each file is written atomically.
+    3. Stop after `patience` epochs without improvement, or after `epochs` epochs.
 
-    The folder then holds `translator.keras`, `settings.json`, `history.json` and `checkpoint/`,
-    which only `resume` needs. `settings.json` has every setting as it was used, and the same
-    settings give the same weights on the same machine. The seeds of Python, NumPy and TensorFlow
-    are set to `settings.seed`. `keras-s2s train` calls this function.
+    The folder then holds `translator.keras`, `settings.json`, `history.json` and `checkpoint/`.
+    Only `resume` needs `checkpoint/`. `settings.json` has every setting as it was used, and the
+    same settings give the same weights on the same machine. The seeds of Python, NumPy and
+    TensorFlow are set to `settings.seed`. `keras-s2s train` calls this function.
 
     Args:
         settings: everything that decides the result.
         resume: whether to go on after the last finished epoch in `settings.output`, to the weights
-            that the run would have had without the break. All settings but `output`, `epochs`,
-            `patience`, `keep_checkpoints` and `ids_on_disk` must be those that it began with.
+            that the run would have had without the break. All settings except `output`, `epochs`,
+            `patience`, `keep_checkpoints` and `ids_on_disk` must be the same as at the beginning.
         force: whether to replace an earlier training in `settings.output`.
-        hosts: what `join_hosts` returned, if several processes train together. Each of them calls
-            `train` with the same settings and the same files, and the weights are those of one
-            process, within float32. Only process 0 reads and writes `settings.output`, and prints.
+        hosts: the result of `join_hosts`, if several processes train together. Each of them calls
+            `train` with the same settings and the same files. The weights are those of one process,
+            within the precision of float32. Only process 0 reads and writes `settings.output`, and
+            prints.
         console: console on which progress is printed; standard error when omitted.
 
     Returns:
         A `TrainingResult`.
 
     Raises:
-        FileExistsError: If the output is a file, or holds a training, and neither `resume` nor
-            `force` was given.
+        FileExistsError: If the output is a file, or if it holds a training and neither `resume` nor
+            `force` is given.
         ValueError: If settings, text files or a saved state cannot be used, if hosts have different
-            settings or files, or if several hosts should decode. The message says which.
+            settings or files, or if several hosts should decode. The message names the cause.
         RuntimeError: If the training diverged before any epoch had a finite `monitor`.
 
     Example: a small model that learns to reverse words, within a minute.
@@ -126,9 +128,9 @@ def train(
     else:
         console = Console(quiet=True)
     check_hosts(settings, hosts, resume)
-    begun = CHECKPOINT if resume else None  # the other processes need a copy of it
+    begun = CHECKPOINT if resume else None  # the other processes get a copy
     with folder.host_output(hosts, Path(settings.output), begun) as output:
-        # All processes run what follows, each in an output of its own.
+        # All processes run the rest, each in its own output folder.
         console = console or Console(stderr=True)
         preparation = prepare(settings, hosts, output, resume=resume, force=force, console=console)
         _fit(preparation)
@@ -137,7 +139,7 @@ def train(
 
 
 def _fit(preparation: Preparation) -> None:
-    """Trains for the epochs that are left, which are none if the run had ended."""
+    """Trains for the epochs that are left. If the run had ended, there are none."""
     settings, checkpoint, say = preparation.settings, preparation.checkpoint, preparation.say
     if checkpoint.epoch >= settings.epochs or checkpoint.finished:
         say("nothing left to train: the run had ended")
@@ -182,7 +184,7 @@ def _keep(preparation: Preparation) -> TrainingResult:
     write_json(preparation.output / HISTORY, checkpoint.history)
     if not checkpoint.best_epoch:
         raise RuntimeError(
-            f"The training diverged: none of {checkpoint.epoch} epochs brought a finite validation "
+            f"The training diverged: none of {checkpoint.epoch} epochs had a finite validation "
             f"{settings.monitor}, so there is no {TRANSLATOR}. Lower `learning_rate` (it was "
             f"{settings.learning_rate}) or `clip_norm` ({settings.clip_norm})."
         )

@@ -1,8 +1,8 @@
-"""Translation: from text to text with a trained model, and the file that holds the translator.
+"""Translation of texts with a trained model, and the file that holds the translator.
 
-- `translator`: `Translator`, a model with its tokenizers and search: texts in, texts out.
-- `results`: `Translation` and `Alignment`, what a translator returns, made from search results.
-- `constraints`: what an output must begin with, may not contain and must contain, in words.
+- `translator`: `Translator`, a model with its tokenizers and search, from texts to texts.
+- `results`: `Translation` and `Alignment`, the results of a translator, made from search results.
+- `constraints`: prefixes, forbidden phrases and required phrases of an output, in words.
 - `unknowns`: replacement of unknown tokens by the source words that they attended to most.
 - `minimum_bayes_risk`: a choice of the hypothesis that agrees most with the others of its text.
 - `scoring`: log-probabilities and perplexity of given targets under a model.

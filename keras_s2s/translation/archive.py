@@ -1,7 +1,7 @@
-"""The `.keras` file of a translator: finding, loading and saving it.
+"""Finds, loads and saves the `.keras` file of a translator.
 
-Finding the file needs no Keras, so that the command line can refuse a wrong one before it waits for
-TensorFlow.
+Finding the file needs no Keras, so that the command line can refuse a wrong file before it waits
+for TensorFlow.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ def find_translator(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         FileNotFoundError: If there is nothing at `path`.
-        ValueError: If the file is not a saved translator, or is damaged.
+        ValueError: If the file is not a saved translator, or if it is damaged.
     """
     path = Path(path)
     file = path / TRANSLATOR if path.is_dir() else path
     if not file.exists():
         raise FileNotFoundError(
             f"There is no model at `{path}`: `{file.name}` is not there. {_EXPECTED}, or the "
-            "folder of a training."
+            "folder of a training run."
         )
     if file.suffix != ".keras" or not file.is_file():
         raise ValueError(f"`{file}` is not a model. {_EXPECTED}.")
     config = _read_config(file)
     if not isinstance(config, dict) or config.get("registered_name") != "keras_s2s>Translator":
-        held = config.get("class_name") if isinstance(config, dict) else None
+        class_name = config.get("class_name") if isinstance(config, dict) else None
         raise ValueError(
-            f"`{file}` holds {held or 'no Keras model'}, not a Translator. {_EXPECTED}."
+            f"`{file}` holds {class_name or 'no Keras model'}, not a Translator. {_EXPECTED}."
         )
     return file
 
 
 def _read_config(file: Path) -> object:
-    """Reads the config of an archive, and checks every other byte; None if it has no config.
+    """Reads the config of an archive, or None if it has none, and checks every other byte.
 
     Raises:
         ValueError: If the file is not an archive, or is damaged.
@@ -105,9 +105,9 @@ def save_translator(translator: Translator, path: Path) -> None:
     """Writes the file of a translator, in float32 and without its optimizer.
 
     Args:
-        translator: the translator to save; it is not changed.
-        path: a file name that ends with `.keras`. A file that is there is replaced by a complete
-            new one, or not at all.
+        translator: the translator to save, which is not changed.
+        path: a file name that ends with `.keras`. An existing file is replaced by a complete new
+            one, or not at all.
     """
     with replacing(path) as temporary:
         translator.copy(mixed=False).save(temporary)

@@ -1,7 +1,7 @@
-"""Combination of several translators into one, by an ensemble or by the mean of their weights.
+"""Combines several translators into one, by an ensemble or by the mean of their weights.
 
-An ensemble averages what its models predict at every step, and takes as long as all of them
-together. A model with the mean of their weights takes no longer than one of them, but all of them
+An ensemble averages the predictions of its models at every step, and takes as long as all of them
+together. A model with the mean of their weights takes no longer than one of them, but all models
 must have the same design.
 """
 
@@ -17,8 +17,8 @@ from keras_s2s.models.ensemble import Ensemble, weight_shares
 from keras_s2s.translation.archive import load_translator
 from keras_s2s.translation.translator import Translator
 
-# Settings that may differ between averaged models: they decide how a model is trained, not what it
-# computes. Keras makes up the names.
+# Settings that may differ between averaged models, because they affect the training of a model and
+# not its results. Keras makes up the names.
 _TRAINING_SETTINGS = frozenset(
     {
         *("name", "trainable", "trainable_embedding", "teacher_forcing", "guided_alignment"),
@@ -36,11 +36,11 @@ def ensemble_translators(
 
     Args:
         translators: translators with the same tokenizers. Their models are used, not copied.
-        mean: the mean that the ensemble takes of the predictions; see `Ensemble`.
-        weights: a weight for each model; see `Ensemble`.
+        mean: the kind of mean of the predictions, as for `Ensemble`.
+        weights: a weight for each model, as for `Ensemble`.
 
     Returns:
-        A new `Translator` with search and other settings of the first.
+        A new `Translator` with the search and the other settings of the first translator.
 
     Raises:
         ValueError: If there are no translators, if their tokenizers differ, or if `Ensemble`
@@ -60,19 +60,20 @@ def average_translators(
     Each variable becomes `Σ_m w_m v_m` over the models `m`, with weights `w` that sum to 1.
     Averaging helps for checkpoints of one training, whose weights lie near each other. For models
     that were trained apart, use an `Ensemble`. Translators are loaded one after the other, so
-    memory holds the sum and one of them, however many there are.
+    memory holds only the sum and one translator at a time.
 
     Args:
         translators: translators, or paths that `load_translator` takes.
         weights: a positive number for each translator, divided by their sum; equal when omitted.
 
     Returns:
-        A new `Translator` with search and other settings of the first. The arguments do not change.
+        A new `Translator` with the search and the other settings of the first translator. The
+        arguments do not change.
 
     Raises:
-        ValueError: If there are no translators; if their designs or tokenizers differ, and the
-            error names the setting or variable that does; if `weights` are not one positive number
-            for each.
+        ValueError: If there are no translators, if their designs or tokenizers differ, or if
+            `weights` are not one positive number for each. The error names the setting or variable
+            that differs.
         FileNotFoundError: If there is nothing at a path.
         TypeError: If `translators` is one translator or path instead of a sequence.
     """
@@ -86,16 +87,16 @@ def average_translators(
             "There must be at least one translator to average; got none. Give translators or paths."
         )
     shares = weight_shares(weights, len(translators))
-    names = [_name(given, number) for number, given in enumerate(translators, 1)]
+    names = [_name(translator, number) for number, translator in enumerate(translators, 1)]
     first = _load_if_path(translators[0])
     sums = [_weighted(value, shares[0]) for value in first.model.get_weights()]
-    for given, name, share in zip(translators[1:], names[1:], shares[1:], strict=True):
-        other = _load_if_path(given)
-        _check_same_tokenizers([first, other], [names[0], name])
-        _check_same_design(first, other, names[0], name)
-        for total, value in zip(sums, other.model.get_weights(), strict=True):
+    for path, name, share in zip(translators[1:], names[1:], shares[1:], strict=True):
+        translator = _load_if_path(path)
+        _check_same_tokenizers([first, translator], [names[0], name])
+        _check_same_design(first, translator, names[0], name)
+        for total, value in zip(sums, translator.model.get_weights(), strict=True):
             total += _weighted(value, share)
-        del other
+        del translator
     average = first.copy()
     dtypes = [value.dtype for value in average.model.get_weights()]
     average.model.set_weights(
@@ -111,10 +112,10 @@ def _check_same_tokenizers(
 
     Args:
         translators: at least one translator.
-        names: their names in an error; their numbers when omitted.
+        names: names of the translators in an error; their numbers when omitted.
 
     Raises:
-        ValueError: If tokenizers differ, or there are no translators.
+        ValueError: If tokenizers differ, or if there are no translators.
     """
     if not translators:
         raise ValueError("There must be at least one translator; got none. Give translators.")
@@ -151,9 +152,9 @@ def _check_same_design(first: Translator, other: Translator, *names: str) -> Non
         pairs = zip(first.model.weights, other.model.weights, strict=False)
         difference = next(
             (
-                (variable.path, tuple(variable.shape), tuple(its.shape))
-                for variable, its in pairs
-                if tuple(variable.shape) != tuple(its.shape)
+                (variable.path, tuple(variable.shape), tuple(counterpart.shape))
+                for variable, counterpart in pairs
+                if tuple(variable.shape) != tuple(counterpart.shape)
             ),
             None,
         )
@@ -175,7 +176,7 @@ def _difference(place: str, ours: Any, theirs: Any) -> tuple[str, Any, Any] | No
     """Returns the place and both values of the first difference of two configurations, or None."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         keys = [key for key in {**ours, **theirs} if key not in _TRAINING_SETTINGS]
-        # Keras writes these beside a configuration, and they follow from it.
+        # Keras writes these keys beside a configuration, from which they follow.
         keys = [key for key in keys if key not in ("build_config", "compile_config")]
         pairs = [(f"{place}.{key}", ours.get(key), theirs.get(key)) for key in keys]
     elif isinstance(ours, (list, tuple)) and isinstance(theirs, (list, tuple)):

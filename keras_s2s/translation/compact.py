@@ -1,4 +1,4 @@
-"""Compact files of translators: weight matrices stored in 8 bits, for a quarter of the size.
+"""Compact files of translators, a quarter of the size, with weight matrices stored in 8 bits.
 
 A compact file only saves space on disk. Its weights become float32 again before they are used.
 """
@@ -19,8 +19,8 @@ from keras_s2s.system.files import replacing
 WEIGHTS = "model.weights.h5"  # the name that Keras gives the weights in its archive
 COMPACT_WEIGHTS = "model.weights.int8.h5"
 _SCALE = "scale"
-# In matrices of fewer rows, such as the biases of recurrent layers, the scales of the columns take
-# the space that the bits save.
+# In matrices with fewer rows, such as the biases of recurrent layers, the scales of the columns
+# take as much space as the 8 bits save.
 _LEAST_ROWS = 8
 
 
@@ -29,8 +29,8 @@ def write_compact(path: str | PathLike[str], output: str | PathLike[str]) -> Non
 
     Each float32 matrix of 8 rows or more becomes integers `q` from −127 to 127 and one scale `s`
     for each column: `W ≈ q · s` with `s = max |W| / 127` over the column. No number changes by more
-    than `s / 2`. Everything else stays as it is. `load_translator` and the commands read the file;
-    `keras.saving.load_model` does not.
+    than `s / 2`. Everything else stays as it is. `load_translator` and the commands read the file,
+    but `keras.saving.load_model` does not.
 
     Args:
         path: a file that Keras wrote, such as `translator.keras`.
@@ -38,7 +38,7 @@ def write_compact(path: str | PathLike[str], output: str | PathLike[str]) -> Non
             all.
 
     Raises:
-        ValueError: If the file is compact already, or its weights are not finite.
+        ValueError: If the file is compact already, or if its weights are not finite.
     """
     if is_compact(path):
         raise ValueError(
@@ -83,7 +83,7 @@ def _rewrite(path: Any, output: Any, old: str, new: str, convert: Any) -> None:
         with replacing(output) as temporary, zipfile.ZipFile(temporary, "w") as written:
             for entry in archive.infolist():
                 if entry.filename == old:
-                    # Integers become smaller by deflating; float32 would only take time.
+                    # Deflating makes integers smaller, but for float32 it would only take time.
                     packed = new == COMPACT_WEIGHTS
                     method = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
                     written.write(Path(folder, new), new, method)

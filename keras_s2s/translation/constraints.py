@@ -1,4 +1,4 @@
-"""Constraints in words: what the output for a text must begin with, may not and must contain."""
+"""Constraints in words on an output: its prefix, and phrases that are forbidden or required."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from keras_s2s.text import Tokenizer
 class Constraints(NamedTuple):
     """Constraints on the output for one text, in words.
 
-    The target tokenizer turns each phrase into a sequence of tokens, which is matched wherever
-    words begin and end. So with subwords, forbidding "dog" may also forbid the beginning of "dogs",
-    and does not forbid other ways to write "dog" in smaller pieces. Forbidding a phrase that the
-    vocabulary cannot express changes nothing; requiring one is an error.
+    The target tokenizer turns each phrase into a sequence of tokens, which is matched regardless of
+    where words begin and end. So with subwords, forbidding "dog" may also forbid the beginning of
+    "dogs", and does not forbid other ways to write "dog" in smaller pieces. Forbidding a phrase
+    that the vocabulary cannot express changes nothing, but requiring such a phrase is an error.
 
     Attributes:
         prefix: text that the output begins with.
         forbidden: phrases that may not appear in the output.
-        required: phrases that must appear in the output, in any order; they need a beam search.
+        required: phrases that must appear in the output, in any order. They need a beam search.
 
     Example:
     >>> Constraints(prefix="a", forbidden=["b c"])
@@ -37,7 +37,7 @@ class Constraints(NamedTuple):
 
 
 class SearchInputs:
-    """The inputs of a search beside the source ids of texts: constraints as ids, and noise.
+    """The inputs of a search beside the source ids, which are constraints as ids, and noise.
 
     Constraints in words are checked here, for all texts and before the first batch. The search
     does not check them again.
@@ -67,8 +67,8 @@ class SearchInputs:
         self.arrays = _id_arrays(per_text, tokenizer)
         phrases.check(self.arrays, search.max_length, tokenizer.end_id)
         self.search = search
-        # All batches of a call draw from one seed. If the search has none, it is a new one each
-        # time, and nobody can repeat the draws.
+        # All batches of a call draw from one seed. If the search has none, each call takes a new
+        # seed, and nobody can repeat the draws.
         seed = getattr(search, "seed", None)
         self.seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
 
@@ -118,7 +118,7 @@ def _one_per_text(count: int, constraints: Any) -> list[Constraints]:
 
 
 def _id_arrays(per_text: list[Constraints], tokenizer: Tokenizer) -> dict[str, np.ndarray]:
-    """Returns the constraints as ids, without those that no text has.
+    """Returns the constraints as ids, without the kinds that no text has.
 
     `prefix` is `(count, tokens)`, `forbidden` and `required` are `(count, phrases, tokens)`.
     """
@@ -158,7 +158,7 @@ def _phrase_array(rows: list[list[list[int]]]) -> np.ndarray:
 
 
 def _trimmed(ids: np.ndarray) -> np.ndarray:
-    """Cuts off what is padding in every row, but leaves one position of each axis."""
+    """Cuts off the positions that are padding in every row, but leaves one on each axis."""
     for axis in range(1, ids.ndim):
         others = tuple(a for a in range(ids.ndim) if a != axis)
         used = int((ids >= 0).any(axis=others).sum())

@@ -1,7 +1,7 @@
-"""Minimum Bayes risk: the choice of the hypothesis that agrees most with the others.
+"""Minimum Bayes risk, the choice of the hypothesis that agrees most with the others.
 
-Kumar & Byrne (2004) introduced it to machine translation; Eikema & Aziz (2020) choose among
-samples.
+Kumar & Byrne (2004) introduced this choice to machine translation. Eikema & Aziz (2020) choose
+among samples.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ METRICS = ("chrf",)
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class MinimumBayesRisk:
-    """Orders the hypotheses of a text by how much each agrees with the others.
+    """Orders the hypotheses of a text by their agreement with the others.
 
     The expected utility of a hypothesis `h` among `n` hypotheses is
 
@@ -31,9 +31,9 @@ class MinimumBayesRisk:
 
     with sacreBLEU's sentence chrF2, 0 to 100. A text that occurs twice counts twice. A lone
     hypothesis has the utility 100. Hypotheses are returned best first, each with its utility as
-    `score`. Those of equal utility keep their order, and none is dropped.
+    `score`. Hypotheses of equal utility keep their order, and none is dropped.
 
-    The choice is worthwhile among many hypotheses: from a wide beam with an equally large `n_best`,
+    The choice is worthwhile among many hypotheses, from a wide beam with an equally large `n_best`
     or from samples. A `Translator` takes an instance as `choice`, and saves it.
 
     Args:
@@ -75,7 +75,7 @@ class MinimumBayesRisk:
 
 
 def expected_utilities(texts: Sequence[str]) -> list[float]:
-    """Computes the mean chrF2 of each text against the others, 0 to 100.
+    """Computes the mean chrF2 of each text against the other texts, from 0 to 100.
 
     Example:
     >>> expected_utilities(["ab", "ab", "cd"])

@@ -1,4 +1,4 @@
-"""The results of a translator: translations and alignments, made from the results of a search.
+"""Translations and alignments, which a translator makes from the results of a search.
 
 `unknowns` and `minimum_bayes_risk` change and order translations afterwards.
 """
@@ -14,8 +14,8 @@ import numpy as np
 from keras_s2s.search import SearchResult
 from keras_s2s.text import Tokenizer
 
-# The number of batches whose texts are sorted by length together: enough for little padding, few
-# enough for memory to hold their results.
+# The number of batches whose texts are sorted by length together. They are enough for little
+# padding, and few enough for memory to hold their results.
 _SORTED_BATCHES = 64
 
 
@@ -24,9 +24,9 @@ class Translation(NamedTuple):
 
     Attributes:
         text: the output.
-        score: the number that hypotheses are ranked by: the log-probability under the search's
+        score: the number that ranks the hypotheses. It is the log-probability under the search's
             length penalty, or the expected utility if a `MinimumBayesRisk` orders them.
-        log_prob: the sum of the tokens' natural log-probabilities, the end token's included.
+        log_prob: the sum of the natural log-probabilities of all tokens, the end token included.
         ids: the target ids, the end id last.
         weights: `(len(ids), S)` float32, the attention of each target token over the source ids,
             the end id last.
@@ -44,7 +44,7 @@ class Translation(NamedTuple):
 
 
 class Alignment(NamedTuple):
-    """The attention between the pieces of a text and those of its translation.
+    """The attention between the pieces of a text and the pieces of its translation.
 
     The last piece on both sides stands for the end token.
 
@@ -64,7 +64,7 @@ class Alignment(NamedTuple):
 def source_rows(
     texts: Sequence[str], tokenizer: Tokenizer, max_source_length: int
 ) -> list[list[int]]:
-    """Returns the source ids of each text, the end id last; a cut text raises a warning.
+    """Returns the source ids of each text, the end id last, and warns of texts that are cut.
 
     Args:
         texts: the source texts.
@@ -124,7 +124,7 @@ def translations(
     Args:
         result: the result of a batch, as NumPy arrays.
         row: the row of the text in the batch.
-        source_length: the number of its source ids, the end id counted.
+        source_length: the number of source ids of the text, the end id counted.
         tokenizer: the target tokenizer.
     """
     ranks = [rank for rank, length in enumerate(result.lengths[row]) if length > 0]
@@ -136,7 +136,7 @@ def translations(
             float(result.scores[row, rank]),
             float(result.log_probs[row, rank]),
             ids,
-            # A copy; a view would keep the weights of the whole batch in memory.
+            # A view instead of a copy would keep the weights of the whole batch in memory.
             result.weights[row, rank, : len(ids), :source_length].copy(),
             result.token_log_probs[row, rank, : len(ids)].tolist(),
             bool(result.satisfied[row, rank]),

@@ -1,7 +1,6 @@
-"""Scores of given targets: their log-probabilities under a model, token by token.
+"""Scores given targets by their log-probabilities under a model, token by token.
 
-Nothing is decoded here, and nothing is compared with references; `keras_s2s.evaluation.metrics`
-does that.
+Nothing is decoded here. `keras_s2s.evaluation.metrics` compares outputs with references.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class TargetScore(NamedTuple):
     """The log-probability of one target, given its source.
 
     Attributes:
-        log_prob: the sum of the tokens' natural log-probabilities, the end token's included.
+        log_prob: the sum of the natural log-probabilities of all tokens, the end token included.
         token_log_probs: the natural log-probability of each of the `ids`.
         ids: the target ids, the end id last.
         perplexity: `exp(−log_prob / len(ids))`; 1 for a target of probability 1.
@@ -36,7 +35,7 @@ class TargetScore(NamedTuple):
 
 
 class ScoringModel(keras.Model):
-    """Computes the log-probabilities of given targets; it has no weights but those of the model.
+    """Computes the log-probabilities of given targets, with only the weights of a model.
 
     Its inputs are `{"source_ids": (B, S), "target_ids": (B, 1 + T)}`, with targets from the start
     id to the end id. Its output is `(B, T)` float32, `log_softmax(logits)[b, t, target_ids[b, t +
@@ -138,7 +137,7 @@ def perplexity(log_probs: Sequence[float], lengths: Sequence[int]) -> float:
         lengths: the number of tokens of each target, the end token counted.
 
     Returns:
-        `exp(−Σ log_probs / Σ lengths)`; infinity if that is too large for a float.
+        `exp(−Σ log_probs / Σ lengths)`, or infinity if it is too large for a float.
 
     Raises:
         ValueError: If the targets have no tokens.
@@ -148,6 +147,6 @@ def perplexity(log_probs: Sequence[float], lengths: Sequence[int]) -> float:
     2.718
     """
     if not sum(lengths):
-        raise ValueError("A perplexity is per token; got no tokens. Give at least one target.")
+        raise ValueError("A perplexity needs tokens; got none. Give at least one target.")
     exponent = -math.fsum(log_probs) / sum(lengths)
     return math.exp(exponent) if exponent < 709 else math.inf

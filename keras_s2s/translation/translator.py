@@ -1,7 +1,7 @@
-"""The translator: a trained model with its tokenizers and search, from texts to texts.
+"""The translator, a trained model with its tokenizers and search that turns texts into texts.
 
-A text becomes ids, the model and the search turn them into target ids, and these become text. One
-`.keras` file holds all of it.
+A text becomes source ids, which the model and the search turn into target ids, which become text
+again. One `.keras` file holds the whole translator.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from keras_s2s.translation.results import Alignment, Translation, decode_in_batc
 from keras_s2s.translation.scoring import ScoringModel, TargetScore, check_pairs, score_rows
 from keras_s2s.translation.unknowns import UnknownReplacement
 
-# Attributes that may be set again at any time, and their types.
+# Attributes that may be set to another value at any time, and their types.
 _SETTINGS = {
     "search": Search,
     "unknown_replacement": UnknownReplacement,
@@ -36,7 +36,7 @@ _PARTS = ("source_tokenizer", "target_tokenizer", *_SETTINGS)
 class _CompiledModels:
     """The models that are compiled for this translator, once each.
 
-    It is a plain object, so that Keras neither tracks nor saves what it holds.
+    This is a plain object, so that Keras neither tracks nor saves the models.
     """
 
     inference: InferenceModel | None = None
@@ -45,11 +45,11 @@ class _CompiledModels:
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Translator(keras.Model):
-    """A trained model with its tokenizers and search settings: text in, text out.
+    """A trained model with its tokenizers and search settings, which translates texts.
 
-    The source ids of a text are `encode(text)[:max_source_length − 1] + [end]`; a text that is cut
-    raises a warning. Texts of similar lengths share a batch, and outputs come back in the order of
-    the texts. `save("x.keras")` writes weights, tokenizers and search, and
+    The source ids of a text are `encode(text)[:max_source_length − 1] + [end]`, and a text that is
+    cut raises a warning. Texts of similar lengths share a batch, and outputs come back in the order
+    of the texts. `save("x.keras")` writes weights, tokenizers and search, and
     `keras.saving.load_model("x.keras")` restores them, once `import keras_s2s` has registered the
     classes with Keras.
 
@@ -129,7 +129,7 @@ class Translator(keras.Model):
                 self._compiled_models.inference = None
             if name == "unknown_replacement" and value is not None and not self.model.attends:
                 raise ValueError(
-                    "`unknown_replacement` goes by attention, and this model has none. Train a "
+                    "`unknown_replacement` needs attention, and this model has none. Train a "
                     "model with attention, or set unknown_replacement=None."
                 )
         super().__setattr__(name, value)
@@ -139,9 +139,9 @@ class Translator(keras.Model):
             self.model.build()
 
     def inference_model(self, search: Search | None = None) -> InferenceModel:
-        """Returns a model from source ids to a `SearchResult`.
+        """Returns a model that turns source ids into a `SearchResult`.
 
-        It has the weights and special ids of this translator.
+        The model has the weights and special ids of this translator.
 
         Args:
             search: a `Search`; the translator's own when omitted.
@@ -165,8 +165,8 @@ class Translator(keras.Model):
         The copy is not compiled, so its file holds no optimizer.
 
         Args:
-            mixed: whether layers keep mixed-precision policies. These speed up training. Without
-                them outputs do not depend on how a machine rounds bfloat16.
+            mixed: whether layers keep mixed-precision policies, which speed up training. Without
+                them, outputs do not depend on how a machine rounds bfloat16.
         """
         config = self.model.get_config()
         model = type(self.model).from_config(config if mixed else unmixed(config))
@@ -182,13 +182,13 @@ class Translator(keras.Model):
         return self.inference_model().call(source_ids)
 
     def __call__(self, texts: Any, *args: Any, batch_size: int = 32, **kwargs: Any) -> Any:
-        """Translates a text or a sequence of texts; ids are handled as by any Keras model.
+        """Translates a text or a sequence of texts. Ids are handled as by any Keras model.
 
         Args:
             texts: a string; a list, tuple or 1-D array of strings; or source ids `(B, S)`.
-            *args: further arguments of a Keras model's call, for ids only.
+            *args: further arguments of a Keras model's call, which only ids take.
             batch_size: the number of sentences per batch.
-            **kwargs: further arguments of a Keras model's call, for ids only.
+            **kwargs: further arguments of a Keras model's call, which only ids take.
 
         Returns:
             A string for a string, a list of strings for a sequence of strings, and a `SearchResult`
@@ -220,14 +220,15 @@ class Translator(keras.Model):
         """Translates texts, and returns the hypotheses with scores, ids and attention weights.
 
         Args:
-            texts: any number of strings; the source of an empty string is the end token alone.
-            batch_size: the number of sentences per batch; it affects the speed, not the result.
-            constraints: what outputs must begin with, may not contain and must contain: one
-                `Constraints` for all texts, or one for each.
+            texts: any number of strings. The source ids of an empty string are the end id alone.
+            batch_size: the number of sentences per batch, which affects the speed but not the
+                result.
+            constraints: one `Constraints` for all texts, or one for each text, with the prefix and
+                the forbidden and required phrases of the output.
 
         Returns:
             A list of hypotheses for each text, in the order of the texts. The best hypothesis comes
-            first. Greedy search gives one, beam search up to `n_best`.
+            first. Greedy search gives one hypothesis, and beam search up to `n_best`.
 
         Raises:
             TypeError: If `texts` is one string, or holds something that is not a string.
@@ -243,18 +244,18 @@ class Translator(keras.Model):
         batch_size: int = 32,
         constraints: Constraints | Sequence[Constraints] | None = None,
     ) -> Iterator[list[Translation]]:
-        """Yields the hypotheses of each text in turn, as soon as they are there.
+        """Yields the hypotheses of each text in turn, as soon as they are found.
 
-        Use it for more texts than memory holds alignments of: at most 64 batches are kept at a
-        time. Arguments, items and errors are those of `translate`. All texts are checked in the
-        call, before the first item.
+        Use this method if memory cannot hold the alignments of all texts, since it keeps at most 64
+        batches at a time. Arguments, items and errors are those of `translate`. All texts are
+        checked in the call, before the first item.
         """
         check_several("texts", texts)
         check_size("batch_size", batch_size)
         rows = self._source_rows(texts)
         inputs = SearchInputs(len(rows), constraints, self.target_tokenizer, self.search)
-        # Fixed here: constraints are checked for this search, and another one may be set before the
-        # last batch.
+        # The model is fixed here, because constraints are checked for this search, and another
+        # search may be set before the last batch.
         model = self._current_inference_model()
 
         def search(places: Sequence[int]) -> SearchResult:
@@ -273,7 +274,7 @@ class Translator(keras.Model):
         return hypotheses if self.choice is None else self.choice(hypotheses)
 
     def source_ids(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns the source ids of texts, `(B, S)` int32; the end id and padding end each row."""
+        """Returns the source ids of texts with end id and padding at the end, `(B, S)` int32."""
         return padded(self._source_rows(texts))
 
     def align(self, text: str) -> Alignment:
@@ -289,16 +290,16 @@ class Translator(keras.Model):
         """Computes the log-probabilities of given targets under the model.
 
         Args:
-            sources: the source texts; long ones are cut as in translation.
-            targets: one target text for each source; none is cut.
-            batch_size: the number of pairs per batch; it affects the speed, not the result.
+            sources: the source texts. Long texts are cut as in translation.
+            targets: one target text for each source. Targets are never cut.
+            batch_size: the number of pairs per batch, which affects the speed but not the result.
 
         Returns:
             A `TargetScore` for each pair, in the order of the pairs.
 
         Raises:
             TypeError: If an argument is one string, or holds something that is not a string.
-            ValueError: If there are not as many targets as sources, or `batch_size` is below 1.
+            ValueError: If there are not as many targets as sources, or if `batch_size` is below 1.
         """
         check_pairs(sources, targets)
         check_size("batch_size", batch_size)

@@ -1,4 +1,4 @@
-"""Replacement of unknown tokens in an output by the source words that they attended to.
+"""Replaces unknown tokens in an output by the source words that they attended to.
 
 The method is that of Luong et al. 2015, "Addressing the Rare Word Problem in Neural Machine
 Translation", with attention in place of trained pointers, as in Jean et al. 2015.
@@ -28,25 +28,25 @@ class UnknownReplacement:
     """Replaces each unknown token of an output by the source word that it attended to most.
 
     1.  The source is split into words at white space. A word's weight is the sum of the attention
-        weights of its tokens: one token with a word tokenizer, letters or pieces with others. The
-        end token and white space belong to no word.
+        weights of its tokens. A word is one token for a word tokenizer, and several letters or
+        pieces for others. The end token and white space belong to no word.
     2.  The word with the largest weight is looked up in the dictionary, exactly as it is written. A
         word that the dictionary lacks is copied. If no word has any weight, the unknown token
         stays.
-    3.  Neighbouring unknown tokens that are only parts of words, such as letters or pieces, and
-        that attend to the same word are together replaced by it once.
+    3. Neighbouring unknown tokens that are only parts of words, such as letters or pieces, and that
+       attend to the same word are replaced together by one copy of the word.
 
-    The text of a `Translation` changes, its ids do not. A `Translator` takes an instance as
+    The text of a `Translation` changes, but its ids do not. A `Translator` takes an instance as
     `unknown_replacement`, and saves it with its dictionary.
 
     Args:
-        dictionary: a mapping from source words to their replacements, or the path of a file with a
-            line `source word<TAB>replacement` for each word, of which the first line of a word
-            counts. None copies all words.
+        dictionary: a mapping from source words to their replacements, or the path of a file with
+            lines `source word<TAB>replacement`. The first line of a word counts. None copies all
+            words.
 
     Raises:
-        TypeError: If `dictionary` is none of these, or maps something else than strings to strings.
-        CorpusError: If the file cannot be read as such lines.
+        TypeError: If `dictionary` is anything else, or if it does not map strings to strings.
+        CorpusError: If the file cannot be read, or if a line has another number of columns.
 
     Example:
     >>> import numpy as np
@@ -95,7 +95,7 @@ class UnknownReplacement:
             return translation
         text = valid_text(source)
         words = [match.span() for match in _WORD.finditer(text)]
-        # The last position is the end token, also where the source was cut.
+        # The last position is the end token, even if the source was cut.
         source_length = translation.weights.shape[1] - 1
         token_words = words_of_tokens(source_tokenizer.spans(text)[:source_length], words)
         surfaces = target_tokenizer.surfaces(translation.ids)

@@ -263,5 +263,5 @@ def test_values_are_printed_in_columns(name: str, value: float, text: str) -> No
 
 def test_perplexity_is_no_score_of_outputs() -> None:
     assert not METRICS["perplexity"].needs_outputs
-    with pytest.raises(TypeError, match="`perplexity` is no score of outputs"):
+    with pytest.raises(TypeError, match="`perplexity` does not score outputs"):
         METRICS["perplexity"].score(["a"], ["a"])

@@ -63,9 +63,9 @@ def test_options_reach_every_layer():
 @pytest.mark.parametrize(
     ("cell", "depth", "message"),
     [
-        ([], None, "one cell a layer; got 0 cells"),
-        (["gru"], 2, "one cell a layer; got 1 cells, depth=2"),
-        (keras.layers.GRUCell(3), 2, "give a list of cells, one a layer; got one GRUCell"),
+        ([], None, "one cell per layer; got 0 cells"),
+        (["gru"], 2, "one cell per layer; got 1 cells, depth=2"),
+        (keras.layers.GRUCell(3), 2, "give a list with one cell per layer; got one GRUCell"),
     ],
 )
 def test_layers_that_do_not_fit_their_depth_are_an_error(cell, depth, message):
@@ -75,7 +75,7 @@ def test_layers_that_do_not_fit_their_depth_are_an_error(cell, depth, message):
 
 def test_one_cell_for_two_layers_is_an_error():
     cell = keras.layers.GRUCell(3)
-    with pytest.raises(ValueError, match="holds the same one twice"):
+    with pytest.raises(ValueError, match="holds the same cell twice"):
         blocks([cell, cell], units=None)
 
 

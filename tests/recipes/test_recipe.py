@@ -86,7 +86,7 @@ def test_a_recipe_that_averages_keeps_as_many_epochs(tmp_path: Path) -> None:
     [
         ("title =", "name =", "is no recipe: .*'name'"),
         ("title =", "title", "is no recipe: "),
-        ('["wer"]', '["meteor"]', "`metrics` must be of bleu, .*; got meteor"),
+        ('["wer"]', '["meteor"]', "`metrics` must be among bleu, .*; got meteor"),
         ('data = "{run}/val.tsv"\nmetrics', "metrics", "'dev' needs `source` and `target`, or"),
         ("seeds = [1, 2]", "seeds = []", "needs seeds, runs and evaluations"),
         ("seeds = [1, 2]", "seeds = 3", "`seeds` must be a list of whole numbers; got 3"),

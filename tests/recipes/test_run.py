@@ -235,7 +235,7 @@ def test_a_run_whose_teacher_was_not_trained_is_refused(
     recipe: Recipe, data: Path, tmp_path: Path
 ) -> None:
     taught = dataclasses.replace(recipe, teachers={"lstm": "gru"})
-    with pytest.raises(ValueError, match=r"lstm learns from gru, of which .* Run gru"):
+    with pytest.raises(ValueError, match=r"lstm learns from gru, but .* Run gru"):
         run(taught, data, tmp_path / "out", runs=["lstm"])
     assert not (tmp_path / "out").exists()
 

@@ -167,7 +167,7 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
             {"shared_vocabulary": True, "target_vocabulary_size": 90},
             "one tokenizer for both sides; got unigram of 8000 .* unigram of 90",
         ),
-        ({"data": None}, "training text is two files .*; got none of them"),
+        ({"data": None}, "training text is two files .*; got none of these files"),
         ({"data": None, "source": "a"}, r"`data`\); got `source`\."),
         ({"source": "a", "target": "b"}, "got `source`, `target`, `data`"),
         ({"source": "a"}, "got `source`, `data`"),
@@ -325,7 +325,7 @@ def test_choices_are_those_of_the_modules_that_own_them() -> None:
         ({"shared_embedding": True}, "set `shared_vocabulary`"),
         (
             {"shared_embedding": True, "shared_vocabulary": True, "target_embeddings": "x"},
-            "`source_embeddings` alone",
+            "give only `source_embeddings`",
         ),
         ({"residual": True}, "`depth` of at least 2; got 1"),
         ({"attention": "none", "input_feeding": True}, "`input_feeding` needs attention"),

@@ -131,5 +131,5 @@ def test_perplexity_is_per_token() -> None:
     # 2 tokens of probability 1/2 and 1/8: the geometric mean is 1/4.
     assert perplexity([math.log(1 / 2), math.log(1 / 8)], [1, 1]) == pytest.approx(4)
     assert perplexity([-1e6], [1]) == math.inf
-    with pytest.raises(ValueError, match="got no tokens"):
+    with pytest.raises(ValueError, match="needs tokens; got none"):
         perplexity([], [])

@@ -233,10 +233,10 @@ def test_replacement_is_saved(translator: Translator, tmp_path: Path) -> None:
 
 def test_model_without_attention_is_refused() -> None:
     deaf = tiny_translator("char", "word", attention=None)
-    with pytest.raises(ValueError, match="goes by attention, and this model has none"):
+    with pytest.raises(ValueError, match="needs attention, and this model has none"):
         deaf.unknown_replacement = UnknownReplacement()
     tokenizers = deaf.source_tokenizer, deaf.target_tokenizer
-    with pytest.raises(ValueError, match="goes by attention, and this model has none"):
+    with pytest.raises(ValueError, match="needs attention, and this model has none"):
         Translator(deaf.model, *tokenizers, unknown_replacement=UnknownReplacement())
     with pytest.raises(TypeError, match="must be an UnknownReplacement; got bool"):
         deaf.unknown_replacement = True

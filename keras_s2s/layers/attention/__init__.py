@@ -1,9 +1,9 @@
 """Attention: for every decoder state, weights over the encoded source and their weighted mean.
 
 A score says how well a query matches each key, a probability function turns scores into weights,
-and a window, where there is one, limits them to a stretch of the source. `Attention` joins one of
-each. A layer keeps nothing between calls: memory and state are arguments everywhere, so one layer
-serves training, search with any number of beams, and export.
+and an optional window limits the weights to a stretch of the source. `Attention` joins one of each.
+A layer keeps nothing between calls: memory and state are arguments everywhere, so one layer serves
+training, search with any number of beams, and export.
 
 - `attention`: the layer `Attention`, made of a score, a probability function and a window.
 - `scores`: the base class of scores, and the scores that see query and values alone: dot, general
@@ -14,10 +14,10 @@ serves training, search with any number of beams, and export.
 - `monotonic`: the probability function that reads the source forward only.
 - `windows`: the base class of windows, and the two windows of local attention.
 - `heads`: multi-head attention, one `Attention` for each head over projections of its own.
-- `several`: several mechanisms at once, and how a mechanism is made of what a user gives.
-- `group`: what `heads` and `several` share: mechanisms that attend side by side.
+- `several`: several mechanisms at once, and `resolved_mechanism`, which reads a user's argument.
+- `group`: the base class of `heads` and `several`, whose mechanisms attend side by side.
 - `mechanism`: the base class of all mechanisms: memory, state, one step, and a whole sequence.
-- `memory`: the encoded source, the memory that a mechanism makes of it, and their checks.
+- `memory`: the encoded source, the memory that a mechanism makes from it, and their checks.
 
 To write a score, a probability function, a window or a whole mechanism of your own, start from the
 example of `named_score`, `Window` or `Mechanism`, or from the base class `Probability`.

@@ -25,7 +25,7 @@ class Attention(Mechanism):
     ```
 
     Masked positions get a weight of exactly zero. A row without any real position has nothing to
-    attend to: its weights and its context are zero, with zero gradients.
+    attend to. Its weights, its context and their gradients are zero.
 
     Args:
         score: 'dot', 'scaled_dot', 'general', 'scaled_general', 'concat', 'normalized_concat',
@@ -33,9 +33,9 @@ class Attention(Mechanism):
         probability: 'softmax', 'hardmax', 'sparsemax', 'monotonic', or a `Probability`.
         window: a `LocalMonotonicWindow`, a `LocalPredictiveWindow` or another `Window`, for local
             attention; None attends to the whole source.
-        dropout: share of the weights that training drops before the mean of the values; the other
-            weights are scaled up. The weights that are returned, and those that the next step
-            builds on, are without dropout.
+        dropout: share of the weights that training drops before the mean of the values. The other
+            weights are scaled up. The returned weights, and the weights that the next step builds
+            on, are without dropout.
 
     Example: The scores are 0, ln 2 and, at a masked position, 2·ln 2. The weights are 1/3, 2/3
     and 0.
@@ -105,7 +105,7 @@ class Attention(Mechanism):
         )
 
     def unroll(self, state: State, steps: Any) -> tuple[State, State]:
-        # A mechanism that follows no alignment can have a state in its window alone.
+        # A mechanism that follows no alignment can have a state only in its window.
         states, after = self.window.unroll(state[2], steps) if self.window else ((), ())
         return ((), (), states), ((), (), after)
 
@@ -138,7 +138,8 @@ class Attention(Mechanism):
         context = ops.matmul(ops.cast(dropped, values.dtype), values)  # (B, K, M)
         state = (
             self.score.advance(for_score, weights, keys),
-            # Without the window's factor, which would otherwise be multiplied in at every step.
+            # Takes the weights without the window's factor, which would else multiply at every
+            # step.
             self.probability.advance(for_probability, probabilities),
             self.window.advance(for_window) if self.window else (),
         )

@@ -18,7 +18,7 @@ class CoverageScore(ConcatScore):
 
     ```
     score(q, v_s) = wᵀ·tanh(Wq·q + Wv·v_s + u·C_s),   C_s = Σ of all previous weights of s / Φ_s
-    Φ_s = N·σ(fᵀ·v_s)                                 with fertility N; 1 without
+    Φ_s = N·σ(fᵀ·v_s)                                 with fertility N; Φ_s = 1 without it
     ```
 
     Args:

@@ -12,7 +12,7 @@ from keras_s2s.layers.attention.memory import Memory
 
 
 class Group(Mechanism):
-    """Mechanisms, the members, that attend to one source side by side. Abstract.
+    """A mechanism whose members are mechanisms that attend to one source side by side. Abstract.
 
     The group's state and noise are tuples with one entry per member.
     """
@@ -28,7 +28,7 @@ class Group(Mechanism):
         return any(member.remembers for member in self.members)
 
     def _memories(self, memory: Memory) -> list[Memory]:
-        """Returns the memory of each member, made of the memory of the group."""
+        """Returns the memory of each member, made from the memory of the group."""
         raise NotImplementedError
 
     def initial_state(self, memory: Memory) -> State:
@@ -47,7 +47,7 @@ class Group(Mechanism):
     def _attend_all(
         self, queries: Sequence[Any], memory: Memory, state: State, noise: State
     ) -> tuple[Any, Any, State]:
-        """Attends once with each member, the `i`-th with `queries[i]`.
+        """Attends once with each member. Member `i` attends with `queries[i]`.
 
         Returns:
             `(contexts (B, K, ΣC), weights (B, K, S), states)`: the contexts joined, the weights

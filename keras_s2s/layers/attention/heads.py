@@ -1,4 +1,4 @@
-"""Multi-head attention: one attention for each head, over projections of its own."""
+"""Multi-head attention: each head attends over its own projections of query and values."""
 
 from __future__ import annotations
 
@@ -168,5 +168,5 @@ class MultiHeadAttention(Group):
 
 
 def _copy(part: Part) -> Part:
-    """Returns a part with the same options and weights of its own, registered for saving or not."""
+    """Returns a copy of a part with the same options and new weights. It need not be registered."""
     return type(part).from_config(part.get_config())

@@ -14,7 +14,7 @@ from keras_s2s.system.checks import check_flags, check_size
 
 @named_score("location")
 class LocationScore(ConcatScore):
-    """Scores with concat and with where the previous weights lie.
+    """Scores with concat and with the location of the previous weights.
 
     Chorowski et al. (2015), equations 8 and 9:
 
@@ -25,7 +25,7 @@ class LocationScore(ConcatScore):
 
     Before the first step `a⁻` is zero. A filter of `width` k is centred: `f_s` sees the positions
     `s − (k − 1) // 2` to `s + k // 2`, and reads zero outside the source. A filter counts padding
-    as positions too: padding at the ends changes nothing, padding between tokens does.
+    as positions too. So padding at the ends changes nothing, but padding between tokens does.
 
     Args:
         units: width `A` of the projections; the decoder's width when omitted.
@@ -95,7 +95,8 @@ class LocationScore(ConcatScore):
             padding="same",
             data_format="channels_last",
         )
-        # Reshaped to a matrix: in a loop, XLA fails on the gradient of a product with more axes.
+        # The features become a matrix, because in a loop XLA fails on the gradient of a product
+        # with more axes.
         features = ops.reshape(ops.cast(features, query.dtype), (-1, self.filters))
         located = ops.matmul(features, ops.cast(self.location_kernel, query.dtype))
         located = ops.reshape(located, (*shape, self.vector.shape[0]))  # (B, T, S, A)

@@ -19,22 +19,22 @@ from keras_s2s.layers.scan import Tensors, scan
 from keras_s2s.system.checks import type_in_words
 
 Part = TypeVar("Part", bound=keras.layers.Layer)
-State = Any  # nested tuples of tensors; () where there is none
+State = Any  # nested tuples of tensors; () if there is no state
 
 
 class Mechanism(keras.layers.Layer):
-    """An attention mechanism: for every query, weights over the source and a context. Abstract.
+    """An attention mechanism, which gives weights over the source and a context. Abstract.
 
-    A mechanism keeps nothing between calls. What it remembers of earlier steps, such as the
-    previous alignment, a coverage or a position, is its state: nested tuples of tensors with one
-    row for each row of the decoder. A mechanism whose weights depend on those of the step before
-    sets `follows_alignment` and runs as a loop over the queries; every other mechanism attends with
-    all queries of a sequence at once.
+    A mechanism keeps nothing between calls. Its state holds everything that it remembers of earlier
+    steps, such as the previous alignment, a coverage or a position. The state is nested tuples of
+    tensors with one row for each row of the decoder. A mechanism whose weights depend on the
+    weights of the step before sets `follows_alignment` and runs as a loop over the queries. Every
+    other mechanism attends with all queries of a sequence at once.
 
     A mechanism of your own subclasses `Mechanism` and defines `context_size`, `prepare` and
     `attend`. It defines `build` if it has weights, `initial_state` if it has a state, `unroll` if
-    that state follows no alignment, and `noise` if it is random in training. An `Encoder` and a
-    `Decoder` need nothing else: `Decoder(attention=MeanAttention(), …)` uses it.
+    it has a state that follows no alignment, and `noise` if it is random in training. An `Encoder`
+    and a `Decoder` need nothing else: `Decoder(attention=MeanAttention(), …)` uses it.
 
     Example: A mechanism that ignores the query and weighs all real source tokens alike. The third
     token is padding, so the context is the mean of the first two values.
@@ -59,7 +59,7 @@ class Mechanism(keras.layers.Layer):
 
     @property
     def follows_alignment(self) -> bool:
-        """Whether the weights of a step depend on earlier ones, so that a sequence is a loop."""
+        """Whether the weights of a step depend on earlier weights, so that a sequence is a loop."""
         return False
 
     @property
@@ -81,7 +81,7 @@ class Mechanism(keras.layers.Layer):
         raise NotImplementedError
 
     def prepare(self, values: Any) -> Any:
-        """Computes the keys of values `(B, S, M)`: a tensor `(B, S, A)`, or a tuple of such."""
+        """Computes the keys of values `(B, S, M)`: one or a tuple of tensors `(B, S, A)`."""
         raise NotImplementedError
 
     def initial_state(self, memory: Memory) -> State:
@@ -91,12 +91,12 @@ class Mechanism(keras.layers.Layer):
     def attend(
         self, query: Any, memory: Memory, state: State, noise: State
     ) -> tuple[Any, Any, State]:
-        """Attends with `K` queries per source, each from a state of its own.
+        """Attends with `K` queries per source, each of which has its own state.
 
         Args:
             query: `(B, K, U)` float, the `K` queries of each source.
             memory: a `Memory` of `B` sources.
-            state: tensors `(B, K, …)`, the state of each query; () without one.
+            state: tensors `(B, K, …)`, the state of each query; () for a mechanism without state.
             noise: tensors `(B, K, S)` that the method `noise` drew; () outside training.
 
         Returns:
@@ -105,7 +105,7 @@ class Mechanism(keras.layers.Layer):
         raise NotImplementedError
 
     def unroll(self, state: State, steps: Any) -> tuple[State, State]:
-        """Returns the states of all `T` steps, and the state after the last of them.
+        """Returns the states of all `T` steps, and the state after the last step.
 
         It is called only for a mechanism that follows no alignment. Tensors `(B, …)` become tensors
         `(B, T, …)` and tensors `(B, …)`.
@@ -117,13 +117,14 @@ class Mechanism(keras.layers.Layer):
         return ()
 
     def memory(self, encoded: Encoded | Memory) -> Memory:
-        """Adds the keys to an `Encoded`, once per source; a `Memory` comes back as it is.
+        """Makes the memory of an encoded source, once per source. A `Memory` comes back as it is.
 
         The memory's values are zero wherever the mask is False. Masked values may be anything, even
         infinite, and a weight of zero times infinity is not zero.
 
         Raises:
-            TypeError: If the argument is neither of the two, or its mask is missing or not bool.
+            TypeError: If the argument is neither an `Encoded` nor a `Memory`, or if its mask is
+                missing or not bool.
             ValueError: If values and mask do not fit each other.
         """
         if not isinstance(encoded, (tuple, list)) or len(encoded) not in (2, 3):
@@ -188,7 +189,7 @@ class Mechanism(keras.layers.Layer):
             rows = _packed(state, [x[:, None] for x in flat])
             query, *drawn = (x[:, None] for x in inputs)
             context, weights, rows = self.attend(query, memory, rows, _packed(noise, drawn))
-            # Given values may have a wider dtype than the policy's; the loop's outputs have its.
+            # The values of a given memory may be wider than the policy's dtype, unlike the outputs.
             context = ops.cast(context[:, 0], self.compute_dtype)
             return tuple(x[:, 0] for x in _flat(rows)), (context, weights[:, 0])
 

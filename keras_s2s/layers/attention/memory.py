@@ -1,4 +1,4 @@
-"""What attention reads: an encoded source, and the memory that one mechanism makes of it."""
+"""The records that attention reads: an encoded source, and the memory that is made from it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Memory(NamedTuple):
     """An encoded source together with the keys that a mechanism compares queries with.
 
     Attributes:
-        keys: `(B, S, A)` float, computed once per source; a tuple of such tensors where a mechanism
-            needs more than one.
+        keys: `(B, S, A)` float, computed once per source. A mechanism may have a tuple of such
+            tensors.
         values: `(B, S, M)` float, one encoder state per source position.
         mask: `(B, S)` bool, True where the source has a real token.
     """
@@ -101,7 +101,7 @@ def weights_dtype(layer: Any) -> str:
 
 
 def positions(mask: Any, dtype: str) -> Any:
-    """Returns which real token, counted from 0, each position holds.
+    """Returns the number of the real token at each position, counted from 0.
 
     A mask `(B, 1, S)` gives `(B, 1, S)` in `dtype`.
     """

@@ -30,10 +30,10 @@ class Monotonic(Probability):
     ```
 
     The mode 'recursive' is exact and loops over the source. 'parallel' is the same in closed form,
-    less exact where `c` is tiny. 'hard' is for decoding and has no gradient. A row of weights sums
-    to one or less: the rest is the probability of having stopped nowhere, which no later step gets
-    back. In hard mode, all weights are zero after a step that stopped nowhere. The weights of a
-    model trained in one mode load into a model with another mode.
+    which is less exact where `c` is tiny. 'hard' is for decoding and has no gradient. A row of
+    weights sums to one or less. The rest is the probability of having stopped nowhere, and no later
+    step gets it back. In hard mode, all weights are zero after a step that stopped nowhere. The
+    weights of a model trained in one mode load into a model with another mode.
 
     Args:
         mode: 'recursive', 'parallel' or 'hard'.
@@ -110,7 +110,7 @@ class Monotonic(Probability):
 
 
 def _recursive(stop: Any, previous: Any) -> Any:
-    """Computes `q_i = (1 − p_{i−1})·q_{i−1} + a⁻_i`, one source position after the other."""
+    """Computes the weights `p·q`, one source position after the other."""
     shape = ops.shape(stop)  # (B, T, S)
 
     def columns(x: Any) -> Any:
@@ -121,7 +121,7 @@ def _recursive(stop: Any, previous: Any) -> Any:
         return ((1.0 - inputs[0]) * arrived,), (arrived,)
 
     stop_columns, previous_columns = columns(stop), columns(previous)
-    # A sum gives the shape of one column, for batches of unknown size as well.
+    # A sum gives the shape of one column, even if the size of the batch is unknown.
     start = ops.zeros_like(ops.sum(stop_columns, axis=0))
     _, (arrived,) = scan(step, (start,), (stop_columns, previous_columns), (1,))
     return stop * ops.reshape(ops.transpose(arrived[:, :, 0]), shape)

@@ -16,8 +16,8 @@ from keras_s2s.layers.scan import Tensors
 
 PROBABILITIES: dict[str, type[Probability]] = {}
 
-# The minimum of float32 in place of −inf: a row without a real position stays finite, forward and
-# backward.
+# The minimum of float32, which stands for −∞. With it, a row without a real position stays finite,
+# forward and backward.
 LOWEST = -3.4028234663852886e38
 
 
@@ -38,14 +38,14 @@ class Probability(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
 
     def build(self, scores_shape: Any = None) -> None:
-        """Makes the weights of the function, if it has any; they depend on no shape."""
+        """Makes the weights of the function, if it has any. They depend on no shape."""
 
     def call(self, scores: Any, mask: Any, *state_and_noise: Any) -> Any:
         """Computes weights `(B, T, S)` from scores `(B, T, S)` and a mask `(B, T or 1, S)`."""
         raise NotImplementedError
 
     def initial_state(self, mask: Any, dtype: str) -> Tensors:
-        """Returns the state before the first step, where it follows alignments: tensors `(B, S)`.
+        """Returns the state before the first step: tensors `(B, S)`, or () without a state.
 
         Args:
             mask: `(B, S)` bool, True where the source has a real token.
@@ -76,7 +76,7 @@ def named_probability(name: str) -> Callable[[type[Probability]], type[Probabili
         name: the word by which the function is asked for.
 
     Returns:
-        A decorator that gives the class back as it was.
+        A decorator that returns the class unchanged.
     """
 
     def register(kind: type[Probability]) -> type[Probability]:
@@ -133,8 +133,8 @@ class Sparsemax(Probability):
     weights = max(scores − τ, 0)        with τ such that the weights sum to one
     ```
 
-    Scores more than 1 below the highest get a weight of exactly zero, so a person can read which
-    source tokens counted.
+    Scores that are 1 or more below the highest score get a weight of exactly zero, so a person can
+    see which source tokens counted.
 
     Example: τ = (1.2 + 0.8 − 1) / 2 = 0.5.
     >>> import numpy as np
@@ -161,7 +161,7 @@ class Sparsemax(Probability):
 
 
 def masked_softmax(scores: Any, mask: Any) -> Any:
-    """Computes the softmax over the last axis where `mask` is True; zero elsewhere.
+    """Computes the softmax over the positions of the last axis where `mask` is True.
 
     Masked positions get exactly zero, also in a row that is masked everywhere.
     """
@@ -172,7 +172,7 @@ def masked_softmax(scores: Any, mask: Any) -> Any:
 def highest(scores: Any) -> Any:
     """Returns the highest score of each row: `(B, T, S)` to `(B, T, 1)`.
 
-    Scores without elements come back as they are, a shape that broadcasts with them.
+    Scores without elements come back as they are, because their shape broadcasts with itself.
     """
     # Keras (3.15) takes the maximum of an empty tensor only with `initial`, which its Torch backend
     # makes on the CPU even where the scores are elsewhere.

@@ -40,7 +40,7 @@ class Score(keras.layers.Layer):
         """Makes the weights for queries `(B, T, U)` and values `(B, S, M)`."""
 
     def keys(self, values: Any) -> Any:
-        """Computes the keys of values `(B, S, M)`: a tensor `(B, S, A)`, or a tuple of such."""
+        """Computes the keys of values `(B, S, M)`: one or a tuple of tensors `(B, S, A)`."""
         raise NotImplementedError
 
     def call(self, query: Any, keys: Any, *state: Any) -> Any:
@@ -48,7 +48,7 @@ class Score(keras.layers.Layer):
         raise NotImplementedError
 
     def initial_state(self, keys: Any, mask: Any, dtype: str) -> Tensors:
-        """Returns the state before the first step, where it follows alignments: tensors `(B, S)`.
+        """Returns the state before the first step: tensors `(B, S)`, or () without a state.
 
         Args:
             keys: the result of the method `keys`.
@@ -77,7 +77,7 @@ def named_score(name: str) -> Callable[[type[Score]], type[Score]]:
         name: the word by which the score is asked for.
 
     Returns:
-        A decorator that gives the class back as it was.
+        A decorator that returns the class unchanged.
 
     Example: The negative squared distance between query and value. The query 0 is at the squared
     distances 0 and ln 2 from the two values, so the weights are in the proportion of 1 to ½.
@@ -108,7 +108,7 @@ def named_score(name: str) -> Callable[[type[Score]], type[Score]]:
 class DotScore(Score):
     """Computes Luong's dot score, `score(q, v) = qᵀv` (Luong et al. 2015, §3.1).
 
-    It has no weights and needs `U == M`.
+    The score has no weights and needs `U == M`.
 
     Example: The scores are 1·3 + 2·4, 1·5 + 2·6 and 1·0 + 2·1.
     >>> import numpy as np
@@ -138,7 +138,7 @@ class DotScore(Score):
 class ScaledDotScore(DotScore):
     """Computes the scaled dot score, `score(q, v) = qᵀv / √U` (Vaswani et al. 2017, eq. 1).
 
-    It has no weights and needs `U == M`.
+    The score has no weights and needs `U == M`.
 
     Example: The scores are `(1·3 + 2·4 + 2·5 + 4·6) / √4`, `(1 + 2 + 2 + 4) / √4` and
     `(1·2 + 4·1) / √4`.
@@ -190,7 +190,8 @@ class GeneralScore(Score):
 class ScaledGeneralScore(GeneralScore):
     """Computes the general score with a learned scale, `score(q, v) = g·qᵀWv`.
 
-    The scale `g` is one number that starts at 1. It is `scaled_luong` of tensorflow/nmt.
+    The scale `g` is one number that starts at 1. The score is called `scaled_luong` in
+    tensorflow/nmt.
 
     Example: `W` swaps the two parts of a value and `g` halves: ½·(1, 2)·(4, 3), ½·(1, 2)·(6, 5)
     and ½·(1, 2)·(1, 0).
@@ -215,10 +216,10 @@ class ScaledGeneralScore(GeneralScore):
 class ConcatScore(Score):
     """Computes Bahdanau's score, `score(q, v) = sᵀ·tanh(Wq·q + Wv·v)`.
 
-    It is from Bahdanau et al. (2015, A.1.2). Luong et al. (2015, §3.1) call it concat and write it
-    as one matrix over the concatenated pair, which is the same. Both sides have projections of
-    their own, unlike in `keras.layers.AdditiveAttention`. The computation needs `B·T·S·A` numbers
-    of memory.
+    The score is from Bahdanau et al. (2015, A.1.2). Luong et al. (2015, §3.1) call it concat and
+    write it as one matrix over the concatenated pair, which is the same. Query and value each have
+    their own projection, unlike in `keras.layers.AdditiveAttention`. The computation needs
+    `B·T·S·A` numbers of memory.
 
     Args:
         units: width `A` of the projections; the decoder's width when omitted.
@@ -255,8 +256,8 @@ class ConcatScore(Score):
 
     def call(self, query: Any, keys: Any, *state: Any) -> Any:
         query = ops.matmul(query, ops.cast(self.query_kernel, query.dtype))  # (B, T, A)
-        # Not keys[:, None]: TensorFlow's gradient of a slice copies the keys at every step of a
-        # loop.
+        # This is not keys[:, None], because TensorFlow's gradient of a slice copies the keys at
+        # every step of a loop.
         return self._compare(ops.expand_dims(query, 2) + ops.expand_dims(keys, 1))
 
     def _compare(self, hidden: Any) -> Any:
@@ -276,8 +277,8 @@ class NormalizedConcatScore(ConcatScore):
     score(q, v) = g·(s/‖s‖)ᵀ·tanh(Wq·q + Wv·v + b)
     ```
 
-    It is `normed_bahdanau` of tensorflow/nmt, after Salimans & Kingma (2016). The gain `g` starts
-    at `√(1/A)`, the bias `b` at zero.
+    The score is called `normed_bahdanau` in tensorflow/nmt, after Salimans & Kingma (2016). The
+    gain `g` starts at `√(1/A)`, and the bias `b` starts at zero.
 
     Args:
         units: width `A` of the projections; the decoder's width when omitted.

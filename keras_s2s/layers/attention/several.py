@@ -1,4 +1,4 @@
-"""Several mechanisms at once, and how a mechanism is made of what a user gives."""
+"""Several mechanisms at once, and the mechanism that a user's `attention` argument asks for."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SeveralAttentions(Group):
 
 
 def _check_unshared(members: Sequence[Mechanism]) -> None:
-    """Checks that no part belongs to two members: Keras saves such a layer but cannot load it.
+    """Checks that no part belongs to two members. Keras would save the layer but not load it.
 
     Raises:
         ValueError: If two members are the same mechanism or share a part.
@@ -92,7 +92,7 @@ def _check_unshared(members: Sequence[Mechanism]) -> None:
         layer = pending.pop()
         if layer is None:
             continue
-        if any(layer is other for other in layers):
+        if any(layer is earlier for earlier in layers):
             raise ValueError(
                 "`attentions` must be mechanisms with parts of their own; got the same "
                 f"{type(layer).__name__} twice. Make one for each."
@@ -112,7 +112,7 @@ def resolved_mechanism(attention: Any, dtype: Any = None) -> Mechanism:
 
     Raises:
         ValueError: If no score has the given name.
-        TypeError: If the argument is none of these.
+        TypeError: If the argument is anything else.
     """
     if isinstance(attention, Mechanism):
         return attention

@@ -1,4 +1,4 @@
-"""Windows, with which local attention sees a stretch of the source (Luong et al. 2015, §3.2)."""
+"""Windows, which limit attention to a stretch of the source (Luong et al. 2015, §3.2)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from keras_s2s.system.checks import check_optional_size, check_size
 class Window(keras.layers.Layer):
     """A window of source positions that each query may attend to. Abstract.
 
-    A window also has a factor on the weights inside it. Positions count real tokens from 0, so
-    padding moves nothing.
+    A window may also multiply the weights inside it by a factor. Positions count real tokens from
+    0, so padding moves nothing.
 
     A window of your own subclasses `Window` and defines `call`. It defines `build` if it has
     weights. A window that moves from step to step sets `remembers` and defines `initial_state`,
@@ -43,7 +43,7 @@ class Window(keras.layers.Layer):
     remembers: ClassVar[bool] = False  # whether the window has a state
 
     def __init__(self, radius: int, **kwargs: Any) -> None:
-        # Positions and factors stay in float32, or float64, under any policy.
+        # Positions and factors stay in float32 or float64 under any policy.
         super().__init__(autocast=False, **kwargs)
         check_size("radius", radius)
         self.radius = radius
@@ -52,7 +52,7 @@ class Window(keras.layers.Layer):
         """Makes the weights for queries `(B, T, U)`."""
 
     def call(self, query: Any, mask: Any, *state: Any) -> tuple[Any, Any]:
-        """Returns which positions are inside the window, and a factor on their weights.
+        """Returns which positions are inside the window, and a factor for their weights.
 
         Args:
             query: `(B, T, U)` float.
@@ -70,7 +70,7 @@ class Window(keras.layers.Layer):
         return ()
 
     def advance(self, state: Tensors) -> Tensors:
-        """Returns the state after one step; it depends on no weights, only on the state before."""
+        """Returns the state after one step. It depends only on the state before, not on weights."""
         return ()
 
     def unroll(self, state: Tensors, steps: Any) -> tuple[Tensors, Tensors]:
@@ -85,8 +85,9 @@ class Window(keras.layers.Layer):
 class LocalMonotonicWindow(Window):
     """A window whose centre moves on by one source token at each step, `p_t = t`.
 
-    It is local-m of Luong et al. (2015, §3.2). The weights are a softmax within `[t − D, t + D]`.
-    A window that has left the source has nothing to attend to: weights and context are zero.
+    This is the local-m attention of Luong et al. (2015, §3.2). The weights are a softmax within `[t
+    − D, t + D]`. A window that has left the source has nothing to attend to, so weights and context
+    are zero.
 
     Args:
         radius: `D`; positions up to `D` from the centre are inside.
@@ -126,7 +127,7 @@ class LocalMonotonicWindow(Window):
 class LocalPredictiveWindow(Window):
     """A window whose centre the decoder state predicts, with a Gaussian around the centre.
 
-    It is local-p of Luong et al. (2015, eq. 9 and 10).
+    This is the local-p attention of Luong et al. (2015, eq. 9 and 10).
 
     ```
     p_t = S·σ(v_pᵀ·tanh(W_p·h_t))                    with S real source tokens
@@ -134,7 +135,7 @@ class LocalPredictiveWindow(Window):
     ```
 
     The softmax is over the window, and the weights sum to less than one. A score that follows past
-    alignments continues from the weights of this formula; a monotonic probability function
+    alignments continues from the weights of this formula. A monotonic probability function
     continues from its own weights, without the Gaussian.
 
     Args:

@@ -1,4 +1,4 @@
-"""The recurrent decoder with attention: target tokens so far and a source, to the next token.
+"""The recurrent decoder, which predicts the next target token while it attends to the source.
 
 - `decoder`: `Decoder`, which runs all target steps at once or one token at a time.
 - `design`: The options that say how recurrent layers and attention are joined, and their checks.

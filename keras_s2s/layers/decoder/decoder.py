@@ -1,4 +1,4 @@
-"""The recurrent decoder with attention: all target steps at once, or one token at a time."""
+"""The recurrent decoder with attention, which runs all target steps at once or one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keras_s2s.system.checks import check_flags, check_positive, check_shares
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Decoder(keras.layers.Layer):
-    """Predicts each target token from those before it and from the source (Luong et al. 2015, §3).
+    """Predicts each target token from the source and earlier tokens (Luong et al. 2015, §3).
 
     1. Embedding: the token `y_t` becomes a vector `x_t`.
     2. Recurrent layers: `depth` of them turn `x_t` and their state into the decoder state `h_t`.
@@ -26,48 +26,54 @@ class Decoder(keras.layers.Layer):
     4. Attentional vector: `a_t = tanh(W·[context_t; h_t])`, of the same `h_t` that attended.
     5. Output layer: `logits_t = V·a_t + b`.
 
-    `call` does each of these for all steps in one large product; `step` does one token. Both use
-    one set of weights, and looping `step` gives what `call` gives. With input feeding, or attention
-    with the previous state, a step needs the step before it: `call` then loops inside the graph
-    (`looped`). Where only the attention follows its own past alignments, it loops alone.
+    `call` does each of these for all target steps in one large product, and `step` does them for
+    one token. Both use one set of weights, and a loop over `step` gives the results of `call`. With
+    input feeding, or attention with the previous state, a step needs the step before it. `looped`
+    is then True, and `call` loops inside the graph. If only the attention follows its own past
+    alignments, only the attention loops.
 
     Args:
         vocabulary_size: number of target ids `V`.
         embedding_size: width `E` of the embedding.
-        units: width `U` of each recurrent layer; left out with Keras cells.
-        depth: number of recurrent layers; when omitted 1, or the number of cells in a list.
-        cell: 'lstm', 'gru', 'layer_norm_lstm', any Keras RNN cell, or a list of these, one a layer.
-        attention: an `Attention` or another mechanism, a `Score`, a score's name, a list of these
-            for several at once, or None for the plain encoder–decoder, whose logits come from `h_t`
-            alone and whose weights are zeros.
-        attention_vector: the way `a_t` is made: 'layer' as above, also when omitted;
-            'concatenation' takes `[context_t; h_t]` as it is, 'context' takes `context_t` alone.
+        units: width `U` of each recurrent layer. Keras cells have their own widths, so leave
+            `units` out with them.
+        depth: number of recurrent layers; when omitted, 1 or the number of cells in a list.
+        cell: 'lstm', 'gru', 'layer_norm_lstm', any Keras RNN cell, or a list with one of these per
+            layer.
+        attention: an `Attention` or another mechanism, a `Score`, a score's name, or a list of
+            these for several mechanisms at once. None makes a plain encoder–decoder, whose logits
+            come from `h_t` alone and whose attention weights are zeros.
+        attention_vector: the form of the attentional vector `a_t`. 'layer', the default, computes
+            it as above. 'concatenation' takes `[context_t; h_t]` unchanged, and 'context' takes
+            `context_t` alone.
         attention_size: width of `a_t` with 'layer'; the width of `h_t` when omitted.
-        attention_activation: activation of `a_t` with 'layer', 'tanh' when omitted; TensorFlow
-            Addons has 'linear'.
-        attend_with: the state that attends: 'current' is `h_t` (Luong); 'previous' is `h_{t−1}`,
-            and `context_t` is joined to the input of step `t` (Bahdanau et al. 2015).
-        attention_in: the layer whose state attends, 'last' or 'first'; from the first layer, `a_t`
-            is joined to the inputs of all layers above (Wu et al. 2016).
+        attention_activation: activation of `a_t` with 'layer'; 'tanh' when omitted. TensorFlow
+            Addons uses 'linear'.
+        attend_with: the state that attends. 'current' is `h_t` (Luong et al. 2015). 'previous' is
+            `h_{t−1}`, and `context_t` is then joined to the input of step `t` (Bahdanau et al.
+            2015).
+        attention_in: the layer whose state attends, 'last' or 'first'. With 'first', `a_t` is
+            joined to the inputs of all layers above the first (Wu et al. 2016).
         input_feeding: whether `a_{t−1}` is joined to the input of step `t` (Luong et al. 2015,
             §3.3).
-        output_from: the hidden vectors that the logits come from: 'attention' takes `a_t`, 'cell'
-            the last layer's state. When omitted, 'cell' without attention or with attention in the
-            first layer, else 'attention'.
+        output_from: the hidden vectors that the logits come from. 'attention' takes `a_t`, and
+            'cell' takes the last layer's state. The default is 'cell' without attention or with
+            attention in the first layer, and 'attention' otherwise.
         residual: whether each layer but the first adds its inputs to its outputs.
         layer_norm: whether the outputs of every layer are normalised.
         dropout: share of the inputs of each layer, and of the hidden vectors that the logits come
-            from, dropped in training.
-        recurrent_dropout: share of the state dropped where it enters the recurrent product, the
-            same at all steps (Gal & Ghahramani 2016).
-        embedding_dropout: share of the numbers in each embedding dropped in training.
-        word_dropout: share of the words whose whole embedding is dropped in training.
-        tied_embedding: whether the logits' matrix is the embedding (Press & Wolf 2017); the hidden
-            vectors that they come from must then be `embedding_size` wide.
+            from, that training drops.
+        recurrent_dropout: share of the state that training drops where the state enters the
+            recurrent product, the same at all steps (Gal & Ghahramani 2016).
+        embedding_dropout: share of the numbers in each embedding that training drops.
+        word_dropout: share of the words whose whole embedding training drops.
+        tied_embedding: whether the output layer uses the embedding as its matrix (Press & Wolf
+            2017). The hidden vectors that the logits come from must then be `embedding_size` wide.
         output_bias: whether the logits have a bias.
-        trainable_embedding: whether the embedding is trained; False is for pretrained embeddings.
-        embedding_scale: factor on the embeddings where they enter, as in `Encoder`; a tied output
-            layer takes them without the factor.
+        trainable_embedding: whether training changes the embedding. False is for pretrained
+            embeddings.
+        embedding_scale: factor on the embeddings of the tokens that the decoder reads, as in
+            `Encoder`. A tied output layer takes the embeddings without this factor.
 
     Example:
     >>> import numpy as np
@@ -167,7 +173,7 @@ class Decoder(keras.layers.Layer):
 
     @property
     def output_projection(self) -> DenseOutput | TiedOutput:
-        """The function that turns hidden vectors into logits; a tied one needs a built decoder."""
+        """The function that turns hidden vectors into logits, which if tied needs the weights."""
         if self.output_layer is not None:
             return DenseOutput(self.output_layer)
         bias = self.bias if self.output_bias else None
@@ -175,17 +181,17 @@ class Decoder(keras.layers.Layer):
 
     @property
     def state_sizes(self) -> tuple[tuple[int, ...], ...]:
-        """Per layer, the width of each tensor of the state."""
+        """The width of each tensor of the state, one tuple per layer."""
         return self.stack.state_sizes
 
     @property
     def looped(self) -> bool:
-        """Whether a step of the layers needs the step before it, so that `call` loops over them."""
+        """Whether a step of the layers needs the step before it, so that `call` is a loop."""
         return self.design.looped
 
     @property
     def attending_block(self) -> Any:
-        """The layer whose state attends. Files of models keep its weights under this name."""
+        """The layer whose state attends. Model files store its weights under this name."""
         return self.stack.attending_block
 
     def build(self, target_ids_shape: Any, state_shape: Any, memory_shape: Any) -> None:
@@ -202,11 +208,11 @@ class Decoder(keras.layers.Layer):
             )
 
     def memory(self, encoded: Encoded | Memory) -> Memory:
-        """Adds the attention's keys to an `Encoded`, once per source, before a loop of `step`."""
+        """Makes the attention's memory of an encoded source, once before a loop of `step`."""
         return self.stack.memory(encoded)
 
     def initial_state(self, state: State, memory: Memory) -> State:
-        """Adds what attention and input feeding carry to the layers' state, for a loop of `step`.
+        """Adds the first states of attention and input feeding to the layers' states, for `step`.
 
         Args:
             state: one tuple per layer of tensors `(N, U)`.
@@ -214,7 +220,7 @@ class Decoder(keras.layers.Layer):
                 source.
 
         Returns:
-            `state` where nothing else is carried, else `(*state, (fed vector, attention's state))`.
+            `(*state, (fed vector, attention's state))`, or `state` if the decoder has neither.
         """
         return self.stack.initial_state(state, memory)
 
@@ -233,20 +239,20 @@ class Decoder(keras.layers.Layer):
         Args:
             target_ids: `(B, T)` int, the start token first. Padding belongs at the end; the loss
                 must mask the predictions there.
-            state: one tuple per layer of tensors `(B, U)`, or what `initial_state` or an earlier
-                call returned.
+            state: one tuple per layer of tensors `(B, U)`, or the state that `initial_state` or an
+                earlier call returned.
             memory: an `Encoded` or a `Memory` of the same batch.
             training: whether dropout is on.
-            logits: whether the output layer runs; with False the first output are the hidden
-                vectors `(B, T, W)` that the logits come from through `output_weights`.
+            logits: whether the output layer runs. With False, the first output is the hidden
+                vectors `(B, T, W)`, from which `output_weights` would make the logits.
 
         Returns:
             `(logits (B, T, V), state, weights (B, T, S))`.
         """
         # 1. Embedding.
         x = self.embed(target_ids, training=training)  # (B, T, E)
-        # 2. Recurrent layers, 3. attention with their states, 4. attentional vectors; in the order
-        # that the design asks for, see `DecoderStack`.
+        # 2. Recurrent layers, 3. attention with their states, 4. attentional vectors.
+        #    `DecoderStack` runs them in the order that the design asks for.
         hidden, state, weights = self.stack.run(x, state, self.memory(memory), training)
         hidden = self.dropping(hidden, training=training)  # (B, T, W)
         # 5. Output layer.
@@ -258,11 +264,11 @@ class Decoder(keras.layers.Layer):
 
         Args:
             tokens: `(N,)` int. `N` is the memory's `B`, or `B·K` with `K` adjacent rows for each
-                source, as beam search has them: the memory is not repeated.
-            state: one tuple per layer of tensors `(N, U)`, or what `initial_state` or an earlier
-                step returned. A compiled loop must begin with what `initial_state` returns.
-            memory: a `Memory` (`decoder.memory(encoded)`); an `Encoded` works too, but its keys are
-                then computed at every step.
+                source, as in beam search, where the memory is not repeated.
+            state: one tuple per layer of tensors `(N, U)`, or the state that `initial_state` or an
+                earlier step returned. A compiled loop must begin with the state of `initial_state`.
+            memory: a `Memory`, which `decoder.memory(encoded)` makes. An `Encoded` works too, but
+                its keys are then computed at every step.
 
         Returns:
             `(logits (N, V), state, weights (N, S))`.
@@ -286,7 +292,8 @@ class Decoder(keras.layers.Layer):
     def output_columns(self, ids: Any) -> tuple[Any, Any]:
         """Returns kernel columns `(W, N)` and biases `(N,)`, or None, of some ids `(N,)`.
 
-        Nothing as large as the kernel is read or made, except the gradient of an untied kernel.
+        This method reads or makes nothing as large as the kernel, except the gradient of an untied
+        kernel.
         """
         return self.output_projection.columns(ids)
 

@@ -1,8 +1,8 @@
 """The recurrent layers of a decoder with their attention, built and run as a design says.
 
-They turn embedded tokens into the hidden vectors that the logits come from. They run one step of
-many rows, or a whole sequence. A sequence takes a few large products where the design allows it,
-and one loop inside the graph where a step needs the step before it.
+The layers turn embedded tokens into the hidden vectors that the logits come from. They run one step
+of many rows, or a whole sequence. A sequence takes a few large products if the design allows it,
+and one loop inside the graph if a step needs the step before it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class StackOutput(NamedTuple):
     """Results of the layers for one step `(N, …)`, or for all steps `(B, T, …)`."""
 
     hidden: Any  # the vectors that the logits come from
-    weights: Any  # of the attention; None without attention
+    weights: Any  # attention weights; None without attention
     layer_states: State  # the state of each layer
     fed: Tensors  # the vector that input feeding carries to the next step, or ()
     attention_state: Any  # the state of the attention
@@ -35,8 +35,8 @@ class StackOutput(NamedTuple):
 class DecoderStack:
     """Runs steps 2 to 4 of a `Decoder`: recurrent layers, attention and attentional vector.
 
-    This is a plain object and no Keras layer. The layers that it makes are attributes of the
-    decoder as well; Keras tracks them there and names their weights in files.
+    This is a plain object and not a Keras layer. The layers that it makes are also attributes of
+    the decoder, where Keras tracks them and names their weights in files.
 
     Args:
         design: the options that say what the layers are and how they are joined.
@@ -74,11 +74,11 @@ class DecoderStack:
 
     @property
     def state_sizes(self) -> tuple[tuple[int, ...], ...]:
-        """Per layer, the width of each tensor of the state."""
+        """The width of each tensor of the state, one tuple per layer."""
         return tuple(block.state_sizes for block in self.blocks)
 
     def build(self, width: int, memory_shape: Any) -> int:
-        """Makes the weights for embeddings of `width`; returns the width of the hidden vectors."""
+        """Makes the weights for inputs of `width`, and returns the width of the hidden vectors."""
         context = vector = 0  # widths of the context and of the attentional vector
         if self.attention is not None:
             values = values_shape(memory_shape)
@@ -104,7 +104,7 @@ class DecoderStack:
         return vector if self.design.from_attention else width
 
     def memory(self, encoded: Encoded | Memory) -> Memory:
-        """Adds the attention's keys to an `Encoded`, as `Decoder.memory` describes."""
+        """Makes the attention's memory of an encoded source, as `Decoder.memory` describes."""
         if self.attention is not None:
             return self.attention.memory(encoded)
         return Memory(*encoded) if len(encoded) == 3 else Memory(encoded[0], *encoded)
@@ -143,21 +143,22 @@ class DecoderStack:
         layer: Callable[[int, Any, Tensors, Any], tuple[Any, Tensors]],
         attend: Callable[[Any, Any], tuple[Any, Any, Any]],
     ) -> StackOutput:
-        """Runs the layers with their attention; the same code serves one step and all at once.
+        """Runs the layers with their attention, for one step or for all steps at once.
 
         Args:
             x: embeddings `(N, E)` or `(B, T, E)`.
             layer_states: the state of each layer.
             fed: the attentional vector of the step before, in a tuple, or ().
             attention_state: the state of the attention.
-            layer: runs a layer of a given index on inputs, its state and further inputs.
-            attend: attends with queries and the attention's state: context, weights, new state.
+            layer: function that runs the layer of an index on inputs, its state and further inputs.
+            attend: function from queries and the attention's state to context, weights and new
+                state.
         """
         design = self.design
         context = vector = weights = None
         extra = fed[0] if fed else None
         if design.attend_with == "previous":
-            # 3. Attention, ahead of the layers: its context is an input of the first.
+            # 3. Attention comes before the layers, because its context enters the first one.
             context, weights, attention_state = attend(
                 layer_states[design.attending_layer][0], attention_state
             )
@@ -217,7 +218,7 @@ class DecoderStack:
     ) -> StackOutput:
         """Runs all steps one after the other, in a loop inside the graph."""
         rows, steps = ops.shape(x)[0], ops.shape(x)[1]
-        per_step: Any = ((), ())  # drawn for each step: masks of the inputs, noise of the attention
+        per_step: Any = ((), ())  # drawn for each step: input dropout and attention noise
         state_masks: Any = ()  # drawn once for all steps: recurrent dropout
         if training and self.attention is not None:
             pairs = zip(self.blocks, self._input_sizes, strict=True)
@@ -261,7 +262,7 @@ class DecoderStack:
         )
 
     def initial_state(self, state: State, memory: Memory) -> State:
-        """Adds what is carried to the layers' state, as `Decoder.initial_state` describes."""
+        """Adds the other states to the layers' states, as `Decoder.initial_state` describes."""
         return self._join_state(*self._split_state(state, memory))
 
     def _join_state(self, layer_states: State, fed: Tensors, attention_state: Any) -> State:
@@ -271,9 +272,10 @@ class DecoderStack:
         )
 
     def _split_state(self, state: State, memory: Memory) -> tuple[State, Tensors, Any]:
-        """Splits a decoder's state into the layers' states, the fed vector, the attention's state.
+        """Splits a decoder's state into the layers' states, fed vector and attention's state.
 
-        A state of the layers alone, as a bridge makes it, gets initial values of the other two.
+        A bridge makes only the layers' states. The fed vector and the attention's state then get
+        their initial values.
         """
         depth = self.design.depth
         # The last part is a pair that begins with a tuple. A layer's state would begin with a
@@ -303,7 +305,7 @@ class DecoderStack:
         return layer_states, fed, keras.tree.map_structure(repeated, attention_state)
 
     def _check_state(self, state: Any) -> None:
-        """Raises ValueError for a state of other widths, which means that a bridge is missing.
+        """Raises ValueError for a state of other widths, which mostly means a missing bridge.
 
         No later error would name this reason.
         """

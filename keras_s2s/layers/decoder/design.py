@@ -1,7 +1,8 @@
 """The options of a decoder that say how its recurrent layers and its attention are joined.
 
-They say which state attends, how the attentional vector is made, what is fed back, and what the
-logits come from. An option that would change nothing is an error. `decoder_stack` runs a design.
+They choose the state that attends, the form of the attentional vector, the vectors that are fed
+back, and the source of the logits. An option that would change nothing is an error. `decoder_stack`
+runs a design.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ VECTORS = ("layer", "concatenation", "context")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Design:
-    """Options of a `Decoder` that are checked to fit together; `Decoder` describes each of them.
+    """Options of a `Decoder` that are known to fit together. `Decoder` describes each of them.
 
     Raises:
         ValueError: If the value of an option is unknown, contradicts another option, or would
@@ -142,7 +143,7 @@ def _check_readers_of_attention(design: Design) -> None:
     """Raises ValueError unless something reads the attention, and nothing reads it twice."""
     if design.input_feeding and design.attend_with == "previous":
         raise ValueError(
-            "Attention with the previous state feeds its context already: leave "
+            "Attention with the previous state already feeds its context: leave "
             "`input_feeding` out; got attend_with='previous', input_feeding=True."
         )
     if design.attention_in == "first" and design.depth == 1:
@@ -163,8 +164,8 @@ def _check_vector(design: Design) -> None:
     """Raises ValueError for options of an attentional vector or layer that the design lacks."""
     if not design.has_vector and design.attention_vector is not None:
         raise ValueError(
-            "`attention_vector` needs a reader: logits from the attention, `input_feeding`, or "
-            "layers above the attention, and this decoder has none of them; got "
+            "`attention_vector` needs a reader, and this decoder has none. A reader is logits from "
+            "the attention, `input_feeding`, or layers above the attention; got "
             f"attention_vector={design.attention_vector!r}, output_from='cell'."
         )
     for name in ("attention_size", "attention_activation"):
@@ -200,11 +201,12 @@ def _check_previous_output(cell: Any) -> None:
         raise ValueError(
             "attend_with='previous' takes the first tensor of the state for the cell's last "
             f"output, but in {type(cell).__name__} that tensor belongs to the lowest cell: give "
-            "`cell` a list, one cell a layer."
+            "`cell` a list with one cell per layer."
         )
     state, size = keras.tree.flatten(cell.state_size)[0], cell_width(cell)
     if state != size:
         raise ValueError(
             "attend_with='previous' takes the first tensor of the state for the cell's last "
-            f"output, so both must have one width; got a state of {state} and an output of {size}."
+            f"output, so their widths must be equal; got a state of {state} and an output of "
+            f"{size}."
         )

@@ -1,7 +1,7 @@
-"""The output layer of a decoder: logits from hidden vectors, by its own matrix or a tied embedding.
+"""The output layer of a decoder, which computes logits with its own matrix or a tied embedding.
 
-Some losses multiply hidden vectors with the matrix themselves. For them both kinds of output layer
-return their matrix, or some columns of it.
+Some losses multiply hidden vectors with the matrix themselves. For these losses, both kinds of
+output layer return their matrix, or some columns of it.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """Recurrent layers that run over a whole sequence, or one step at a time with the same weights.
 
-The room knows nothing of embeddings or attention. A layer multiplies the inputs of all steps with
-its kernel at once, outside the loop over time. In training it forms the gradient of each kernel as
-one product over all steps, where automatic differentiation would add it up step by step. The
-weights have the layout of `keras.layers.LSTM` and `keras.layers.GRU(reset_after=True)`, so they can
-be exchanged with those layers.
+Nothing in this room knows about embeddings or attention. A layer multiplies the inputs of all steps
+with its kernel at once, outside the loop over time. In training it computes the gradient of each
+kernel as one product over all steps, while automatic differentiation would add it up step by step.
+The weights have the layout of `keras.layers.LSTM` and `keras.layers.GRU(reset_after=True)`, so they
+can be exchanged with those layers.
 
 - `cells`: The cells LSTM and GRU: one step forward, and one step back through the gradient.
 - `layer_norm`: The LSTM with layer normalisation inside the cell.
 - `layer`: The base class of these cells: weights, masking, recurrent dropout and the call.
 - `gradient`: The loop over time with its gradient written out by hand.
-- `masks`: How recurrent dropout and the padding mask act on the state.
+- `masks`: Applies recurrent dropout and the padding mask to the state.
 - `cudnn`: cuDNN's kernel for all steps of an LSTM or a GRU on a GPU.
 - `foreign`: Any Keras RNN cell, wrapped to be called like the cells of this library.
 - `block`: One layer of a stack: a recurrent layer with dropout, directions, norm and residual.

@@ -25,16 +25,17 @@ class RecurrentBlock(keras.layers.Layer):
 
     ```
     y = recurrence(dropout([x; extra]))         forward, or forward and backward joined
-    outputs = x + LN(y)                         without residual no x, without layer_norm no LN
+    outputs = x + LN(y)                         x only with residual, LN only with layer_norm
     ```
 
     Args:
         cell: name of a cell, or a Keras RNN cell.
-        units: width of each direction of a named cell; None with a Keras cell, which has its own.
-        bidirectional: whether a second recurrence runs from the end to the start; the outputs of
+        units: width of each direction of a named cell; None with a Keras cell, which has its own
+            width.
+        bidirectional: whether a second recurrence runs from the end to the start. The outputs of
             both are joined.
-        dropout: share of the inputs dropped in training.
-        recurrent_dropout: share of the state dropped in training, as in `LSTM`; for named cells.
+        dropout: share of the inputs that training drops.
+        recurrent_dropout: share of the state of a named cell that training drops, as in `LSTM`.
         residual: whether the inputs are added to the outputs, which must be as wide (Wu et al.
             2016, §3.1).
         layer_norm: whether the outputs of the recurrence are normalised.
@@ -76,7 +77,7 @@ class RecurrentBlock(keras.layers.Layer):
         self.dropping = keras.layers.Dropout(dropout, dtype=policy)
         self.norm = keras.layers.LayerNormalization(dtype=policy) if layer_norm else None
         self.supports_masking = True
-        self.substitute: Recurrence | None = None  # see `substituted`
+        self.substitute: Recurrence | None = None  # set by `substituted`
 
     @property
     def units(self) -> int:
@@ -114,9 +115,9 @@ class RecurrentBlock(keras.layers.Layer):
 
         Args:
             x: inputs `(B, T, D)`.
-            initial_state: state of the forward direction; only for a block of one direction.
+            initial_state: state of the forward direction. Only a block of one direction takes it.
             mask: `(B, T)` bool, True at real steps.
-            extra: further inputs `(B, T, C)`, which are no part of the residual.
+            extra: further inputs `(B, T, C)`, which the residual connection does not add.
             training: whether dropout is on.
 
         Returns:
@@ -130,7 +131,7 @@ class RecurrentBlock(keras.layers.Layer):
     def recur(
         self, inputs: Any, initial_state: Tensors | None, mask: Any, training: bool | None
     ) -> tuple[Any, Tensors]:
-        """Runs the recurrence alone, in one or both directions; results are those of `call`."""
+        """Runs only the recurrence, in one or both directions. Results are like those of `call`."""
         outputs, state = self.recurrent(
             inputs, initial_state=initial_state, mask=mask, training=training
         )
@@ -145,9 +146,9 @@ class RecurrentBlock(keras.layers.Layer):
     def substituted(self, recurrence: Recurrence) -> Iterator[None]:
         """Lets `call` run `recurrence` in place of `recur` inside the `with` statement.
 
-        An exporter uses this seam when it traces the block for another runtime, where the whole
-        recurrence is one operation and no loop. The block still applies dropout, normalisation and
-        the residual, and `step` stays as it is.
+        An exporter uses this seam when it traces the block for another runtime, in which the whole
+        recurrence is one operation instead of a loop. The block still applies dropout,
+        normalisation and the residual, and `step` stays as it is.
         """
         before, self.substitute = self.substitute, recurrence
         try:
@@ -160,7 +161,7 @@ class RecurrentBlock(keras.layers.Layer):
     ) -> tuple[Any, Tensors]:
         """Runs one step of the forward direction: `(N, D)` to `(N, U)` and the state.
 
-        `noise` is one step of what the method `noise` drew.
+        The argument `noise` is one step of the masks that the method `noise` drew.
         """
         inputs = _joined(x, extra)
         input_mask, state_mask = noise
@@ -173,8 +174,8 @@ class RecurrentBlock(keras.layers.Layer):
         """Draws the dropout masks for a loop of `step`, before the loop begins.
 
         Returns:
-            The mask of the inputs `(B, T, D)` and that of the state `(B, U)`; each is a tuple, ()
-            without that dropout.
+            The mask of the inputs `(B, T, D)` and the mask of the state `(B, U)`. Each is in a
+            tuple, which is () without this dropout.
         """
         input_mask: Tensors = ()
         if self.dropout:

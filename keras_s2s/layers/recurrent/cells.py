@@ -1,4 +1,4 @@
-"""The cells LSTM and GRU: one step forward, and one step back through the gradient."""
+"""The cells LSTM and GRU, with one step forward and one step back for the gradient."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class LSTM(Recurrent):
         squashed = ops.tanh(after[1])
         return (
             o * (1 - squashed * squashed),  # ∂h'/∂c'
-            g * i * (1 - i),  # of the four pre-activations: i, f and g by c', o by h'
+            g * i * (1 - i),  # slopes of the four pre-activations: i, f and g of c', o of h'
             before[1] * f * (1 - f),
             i * (1 - g * g),
             squashed * o * (1 - o),
@@ -96,7 +96,7 @@ class LSTM(Recurrent):
 
 @named_cell("gru")
 class GRU(Recurrent):
-    """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the recurrent product.
+    """Gated recurrent unit (Cho et al. 2014), whose reset gate follows the recurrent product.
 
     ```
     z = σ(x·Wz + bz + h·Rz + cz)        r = σ(x·Wr + br + h·Rr + cr)
@@ -105,8 +105,8 @@ class GRU(Recurrent):
     ```
 
     It computes the same as `keras.layers.GRU(reset_after=True)`, as cuDNN's GRU and as ONNX' GRU
-    with `linear_before_reset=1`. The state is `(h,)`. The bias is `(2, 3U)`, the row of the inputs
-    first.
+    with `linear_before_reset=1`. The state is `(h,)`. The bias is `(2, 3U)`. Its first row belongs
+    to the inputs.
 
     Args:
         units: width `U` of the output and of the state.
@@ -159,7 +159,7 @@ class GRU(Recurrent):
             by_n * h_n * r * (1 - r),
             by_n,  # where the inputs enter
             by_n * r,  # where the recurrent product enters
-            z,  # of h on its way past all gates
+            z,  # slope of h on its way past all gates
         )
 
     def _retreat(

@@ -1,9 +1,9 @@
-"""cuDNN's LSTM and GRU: all steps of a recurrence in one kernel, on GPUs under TensorFlow.
+"""cuDNN's LSTM and GRU, which run all steps in one kernel, on GPUs under TensorFlow.
 
-This module decides when cuDNN may run a recurrent layer, and prepares what its kernel needs: the
-weights in cuDNN's order, and rows that begin with their real steps. cuDNN computes what the layer's
-own loop computes; `agrees` tests that on every GPU before cuDNN is used there. Where cuDNN may not
-run a layer, the loop runs.
+This module decides when cuDNN may run a recurrent layer. It also prepares the inputs of the kernel,
+which are the weights in cuDNN's order, and rows that begin with their real steps. cuDNN computes
+the same as the layer's own loop, and `agrees` tests this on every GPU before cuDNN is used there.
+If cuDNN may not run a layer, the loop runs.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import numpy as np
 from keras_s2s.layers.scan import Tensors
 
 DTYPES = {"float16", "float32", "float64"}
-# Half precision and TF32 are expected to differ by less than 0.01, weights in the wrong order by
-# tenths and more.
+# The greatest difference that is allowed. Half precision and TF32 are expected to differ by less
+# than 0.01, and weights in the wrong order by tenths and more.
 TOLERANCE = 0.05
 # For each block of a kernel in cuDNN's order, its place in Keras' order, which is ours.
 ORDERS = {"lstm": (0, 1, 2, 3), "gru": (1, 0, 2)}
 
 
 class CudnnWarning(RuntimeWarning):
-    """Warns that a GPU cannot use cuDNN: a loop computes the same, more slowly.
+    """Warns that a GPU cannot use cuDNN. A loop then computes the same, more slowly.
 
     Example: make the warning an error, to be sure that a GPU uses cuDNN.
     >>> import warnings
@@ -49,9 +49,9 @@ def present() -> bool:
 def serves(layer: Any, training: bool | None) -> bool:
     """Tells whether cuDNN may run a recurrent layer of this library.
 
-    That takes a GPU under TensorFlow, a cell with a `cudnn_mode`, one of `DTYPES`, no recurrent
+    cuDNN needs a GPU under TensorFlow, a cell with a `cudnn_mode`, one of `DTYPES`, no recurrent
     dropout in training, and a layer whose `use_cudnn` is not False. Export sets `use_cudnn` to
-    False, since no CPU can run what was traced with the kernel.
+    False, since no CPU can run a graph that was traced with the kernel.
     `Seq2Seq.compile(jit_compile=True)` does so too, since XLA has no such kernel.
     """
     kind: Any = type(layer)
@@ -66,7 +66,7 @@ def serves(layer: Any, training: bool | None) -> bool:
 
 
 def allow(model: keras.Model, allowed: bool) -> None:
-    """Sets every recurrent layer of a model, however deep, to use cuDNN, or XLA in its place."""
+    """Lets all recurrent layers of a model use cuDNN, or XLA in its place if not allowed."""
     for layer in model._flatten_layers():
         if getattr(layer, "cudnn_mode", None) is not None:
             layer.use_cudnn = "auto" if allowed else False
@@ -78,10 +78,10 @@ def recurrence(
 ) -> tuple[Any, Tensors]:
     """Runs all steps of a layer that cuDNN `serves`, as `Recurrent.call` would.
 
-    cuDNN wants rows that begin with their real steps and have at least one; it gives zeros after
-    the last. So the real steps of each row are moved to its front, and the outputs are moved back.
-    A masked step repeats the last output before it. Any mask is right, that of a reversed source
-    too.
+    cuDNN needs rows that begin with their real steps and have at least one. It gives zeros after
+    the last real step. So the real steps of each row are moved to its front, and the outputs are
+    moved back. A masked step repeats the last output before it. Any mask works, even that of a
+    reversed source.
     """
     import tensorflow as tf
 
@@ -116,7 +116,7 @@ def kernel(
     import tensorflow as tf
 
     units = state[0].shape[-1]
-    hidden, *memory = (x[:, None] for x in state)  # cuDNN's axis of layers: one
+    hidden, *memory = (x[:, None] for x in state)  # cuDNN's axis of layers, here one
     outputs, hidden, *rest = tf.raw_ops.CudnnRNNV3(
         input=inputs,
         input_h=hidden,
@@ -133,11 +133,11 @@ def kernel(
 
 
 def flat_parameters(mode: str, kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
-    """Returns the weights of a layer as cuDNN keeps them: one vector of numbers.
+    """Returns the weights of a layer as cuDNN keeps them, in one vector of numbers.
 
-    It begins with each gate's kernel, transposed. Each gate's recurrent kernel follows, transposed
-    too, then the biases of both. The gates of a GRU have the order r, z, n. An LSTM of this library
-    has no bias of the inputs alone; zeros stand in its place.
+    The vector begins with each gate's transposed kernel. Each gate's transposed recurrent kernel
+    follows, and then the biases of both. The gates of a GRU have the order r, z, n. An LSTM of this
+    library has only one bias, so zeros stand in place of the bias of the inputs.
     """
     import tensorflow as tf
 
@@ -154,8 +154,8 @@ def flat_parameters(mode: str, kernel: Any, recurrent_kernel: Any, bias: Any) ->
 def agrees(kind: Any, dtype: str) -> bool:
     """Tells whether cuDNN on this machine gives the outputs and gradients of a layer's loop.
 
-    A small layer with random weights runs both ways, once in a process for each class and dtype.
-    Where the results differ, or cuDNN fails, a `CudnnWarning` says so.
+    A small layer with random weights runs both ways, once in a process for each class and dtype. If
+    the results differ, or if cuDNN fails, a `CudnnWarning` says so.
     """
     import tensorflow as tf
 
@@ -177,7 +177,7 @@ def agrees(kind: Any, dtype: str) -> bool:
 
 
 def _difference(kind: Any, dtype: str) -> float:
-    """Returns the largest difference between a layer's loop and cuDNN, outputs and gradients."""
+    """Returns the largest difference of outputs and gradients between a layer's loop and cuDNN."""
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
@@ -188,7 +188,7 @@ def _difference(kind: Any, dtype: str) -> float:
     def drawn(*shape: int) -> Any:
         return tf.constant(0.5 * rng.standard_normal(shape), dtype)
 
-    # Tensors in place of variables: this may happen while another model is traced.
+    # Tensors replace the variables, because another model may be traced at this time.
     layer.kernel = drawn(width, layer.gates * units)
     layer.recurrent_kernel = drawn(units, layer.gates * units)
     layer.bias = drawn(*layer._bias_shape())

@@ -78,12 +78,12 @@ class CellRecurrent(keras.layers.Layer):
             )
         if output.shape[-1] != self.units:
             raise ValueError(
-                "`cell` must give outputs as wide as its `output_size`, or, without one, as its "
-                f"first state, which is {self.units}; got {output.shape[-1]} of {name}."
+                "`cell` must give outputs as wide as its `output_size`, or as its first state "
+                f"without one, here {self.units}; got {output.shape[-1]} of {name}."
             )
 
     def dropout_mask(self, batch_size: Any) -> Tensors:
-        """Returns (): a Keras cell brings its own dropout."""
+        """Returns (), because a Keras cell brings its own dropout."""
         return ()
 
     def call(
@@ -93,7 +93,7 @@ class CellRecurrent(keras.layers.Layer):
         mask: Any = None,
         training: bool | None = None,
     ) -> tuple[Any, Tensors]:
-        """Runs the cell over all steps: arguments and results are those of `LSTM.call`."""
+        """Runs the cell over all steps. Arguments and results are those of `LSTM.call`."""
         if mask is not None:
             check_mask(mask, inputs)
         if initial_state is None and not hasattr(self.cell, "get_initial_state"):
@@ -118,12 +118,12 @@ class CellRecurrent(keras.layers.Layer):
         return self._cast(*self.cell(inputs, self._nested(state), **kwargs))
 
     def _cast(self, outputs: Any, state: Any) -> tuple[Any, Tensors]:
-        # A cell may compute in a dtype of its own, but the state of a loop must keep one dtype.
+        # A cell may compute in another dtype, but the state of a loop must keep one dtype.
         flat = tuple(ops.cast(x, self.compute_dtype) for x in keras.tree.flatten(state))
         return ops.cast(outputs, self.compute_dtype), flat
 
     def _nested(self, state: Tensors) -> Any:
-        """Casts a flat state and nests it as the cell does; one tensor becomes a list of one."""
+        """Casts a flat state and nests it as the cell does. One tensor becomes a list of one."""
         return self._packed([ops.cast(x, self.compute_dtype) for x in state])
 
     def _packed(self, flat: list[Any]) -> Any:
@@ -142,7 +142,7 @@ class CellRecurrent(keras.layers.Layer):
 
 
 def _plain(sizes: Any) -> Any:
-    """Replaces the tracked lists of a Keras layer by plain ones, since JAX knows only those."""
+    """Replaces the tracked lists of a Keras layer by plain lists, since JAX knows no others."""
     if isinstance(sizes, (list, tuple)):
         kind = tuple if isinstance(sizes, tuple) else list
         return kind(map(_plain, sizes))
@@ -150,7 +150,7 @@ def _plain(sizes: Any) -> Any:
 
 
 def cell_width(cell: Any) -> int:
-    """Returns the width of a cell's output: `output_size`, or that of its first state tensor."""
+    """Returns the width of a cell's output: `output_size`, or the width of its first state."""
     size = getattr(cell, "output_size", None)
     return int(size if isinstance(size, int) else keras.tree.flatten(cell.state_size)[0])
 

@@ -3,7 +3,7 @@
 Whatever does not depend on another step is computed for all steps at once: the products of the
 inputs, the slopes of the gates, and the gradients of both kernels, which automatic differentiation
 would add up step by step. Only two loops remain: one forward, and one backward through the states.
-What happens in one step is the cell's: `_advance`, `_slopes`, `_retreat`, `_recurrent_gradients`.
+The cell computes each single step in `_advance`, `_slopes`, `_retreat` and `_recurrent_gradients`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from keras_s2s.layers.scan import Tensors, scan
 
 
 class ForwardPass(NamedTuple):
-    """What the forward loop leaves for the gradient."""
+    """The tensors that the forward loop saves for the gradient."""
 
     rows: Any  # inputs of all steps, (T·B, D)
-    weights: Tensors  # of the recurrent product
+    weights: Tensors  # weights of the recurrent product
     masks: Tensors  # one (T, B, 1) or none
-    dropout_mask: Tensors  # of recurrent dropout, one (B, U) or none
+    dropout_mask: Tensors  # mask of recurrent dropout, one (B, U) or none
     previous: Tensors  # state before each step, (T, B, U)
     states: Tensors  # state after each step, (T, B, U)
-    saved: Tensors  # what the cell saved of each step, (T, B, U)
+    saved: Tensors  # tensors that the cell saved at each step, (T, B, U)
 
 
 def run_with_gradient(
@@ -45,10 +45,10 @@ def run_with_gradient(
     n_states, n_masks = cell.states, len(masks)
     n_weights = len(cell._recurrent_weights())
     dropout_mask = cell.dropout_mask(ops.shape(inputs)[0])
-    # Transposed before the product, because the inputs are narrower than what the product gives.
+    # The inputs are transposed before the product, because they are narrower than its result.
     inputs = ops.transpose(ops.cast(inputs, cell.compute_dtype), (1, 0, 2))  # (T, B, D)
 
-    # Keras' custom gradient takes flat tensors, and wants a gradient for each of them.
+    # Keras' custom gradient takes flat tensors, and needs a gradient for each of them.
     @ops.custom_gradient
     def run(inputs: Any, kernel: Any, bias: Any, *tensors: Any) -> Any:
         weights, tensors = tensors[:n_weights], tensors[n_weights:]
@@ -92,8 +92,8 @@ def _run_forward(
     masks: Tensors,
     dropout_mask: Tensors,
 ) -> tuple[Tensors, ForwardPass]:
-    """Loops from the first step to the last: the final state, and what the gradient needs."""
-    # As wide as the state: a choice with a condition to broadcast is eight times slower.
+    """Loops from the first step to the last, and returns the final state and a `ForwardPass`."""
+    # The masks are as wide as the state, because `where` is eight times slower if it broadcasts.
     wide_masks = tuple(ops.repeat(mask > 0, cell.units, axis=-1) for mask in masks)  # (T, B, U)
 
     def step(state: Tensors, inputs: Tensors) -> tuple[Tensors, Tensors]:
@@ -119,14 +119,15 @@ def _run_backward(
     """Loops from the last step to the first.
 
     Returns:
-        The gradients of the initial state `(B, U)`, and those of the pre-activations of all steps
-        `(T, B, G·U)`.
+        The gradients of the initial state `(B, U)`, and the gradients of the pre-activations of all
+        steps `(T, B, G·U)`.
     """
-    # Transposed once: oneDNN multiplies by a transposed matrix at a third of the speed.
+    # Transposed only once, because oneDNN multiplies by a transposed matrix at a third of the
+    # speed.
     transposed_kernel = ops.transpose(forward.weights[0])  # (G·U, U)
     slopes = cell._slopes(forward.previous, forward.states, forward.saved)
     skipped = tuple(1 - mask for mask in forward.masks)
-    for mask in forward.masks:  # no gradient goes through a masked step, all of it goes past
+    for mask in forward.masks:  # a masked step passes the whole gradient to the step before it
         slopes = tuple(slope * mask for slope in slopes)
     n_slopes = len(slopes)
 
@@ -152,11 +153,11 @@ def _run_backward(
 
 
 def flat_rows(x: Any) -> Any:
-    """Reshapes `(T, B, P)` to `(T·B, P)`: the rows of all steps in one matrix."""
+    """Reshapes `(T, B, P)` to `(T·B, P)`, a matrix with the rows of all steps."""
     return ops.reshape(x, (-1, x.shape[-1]))
 
 
 def column_sums(rows: Any) -> Any:
-    """Sums `(N, P)` to `(P,)` by a product, twice as fast as TensorFlow's sum over that axis."""
+    """Sums `(N, P)` to `(P,)` by a product, which is twice as fast as TensorFlow's sum."""
     ones = ops.ones((1, ops.shape(rows)[0]), dtype=rows.dtype)
     return ops.matmul(ones, rows)[0]

@@ -18,26 +18,27 @@ CELLS: dict[str, type[Recurrent]] = {}
 
 
 class Recurrent(keras.layers.Layer):
-    """The base class of LSTM and GRU: their weights, masking and loop over time. Use a subclass.
+    """The base class of LSTM and GRU, with their weights, masking and loop over time. Abstract.
 
-    A subclass describes one step, in the private methods at the end. This class runs all of them.
+    A subclass describes one step, in the private methods at the end. This class runs all steps.
 
-    At a masked step the state stays as it was and the output is the previous one again, as in
-    Keras' layers. Any mask pattern is right, and the final state is the one after the last real
+    At a masked step the state stays as it was and the output repeats the previous output, as in
+    Keras' layers. Any mask pattern works, and the final state is the state after the last real
     step.
 
     Recurrent dropout draws one mask for all steps of a row and applies it where the state enters
     the recurrent product (Gal & Ghahramani 2016, "variational").
 
-    On a GPU under TensorFlow, cuDNN runs all steps where it computes the same (`cudnn.serves`).
+    On a GPU under TensorFlow, cuDNN runs all steps if `cudnn.serves` says that it computes the
+    same.
     """
 
     gates: int  # blocks of `units` columns in the kernels
     states: int  # tensors of width `units` in the state
     saved: int  # tensors of width `units` that a step saves for its gradient
     pre_activations: int  # tensors of width `gates * units` in the gradient of a step
-    own_gradient = True  # False without `_retreat`: the backend then differentiates the loop
-    cudnn_mode: str | None = None  # what cuDNN calls this cell, None where it has no such cell
+    own_gradient = True  # False without `_retreat`; the backend then differentiates the loop
+    cudnn_mode: str | None = None  # cuDNN's name of this cell, None if cuDNN lacks it
 
     def __init__(self, units: int, recurrent_dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -105,8 +106,8 @@ class Recurrent(keras.layers.Layer):
             initial_state: tuple of tensors `(B, U)`, as wide as `state_sizes` says; zeros when
                 omitted.
             mask: `(B, T)` bool, True at real steps; all steps are real when omitted.
-            training: True turns recurrent dropout on, and forms the kernel gradients as one product
-                over all steps.
+            training: True turns recurrent dropout on, and computes the kernel gradients as one
+                product over all steps.
 
         Returns:
             `(outputs (B, T, U), state)`.
@@ -121,7 +122,7 @@ class Recurrent(keras.layers.Layer):
         masks: Tensors = ()
         if mask is not None:
             masks = (ops.transpose(ops.cast(mask, self.compute_dtype))[:, :, None],)  # (T, B, 1)
-        # On the Torch backend Keras 3.15 allows a custom gradient one output: autograd runs there.
+        # On Torch, Keras 3.15 allows a custom gradient only one output, so autograd runs there.
         if training and self.own_gradient and keras.backend.backend() != "torch":
             outputs, state = run_with_gradient(self, inputs, initial_state, masks)
         else:
@@ -136,7 +137,8 @@ class Recurrent(keras.layers.Layer):
         Args:
             inputs: `(B, D)` float.
             state: tuple of tensors `(B, U)`.
-            dropout_mask: what `dropout_mask` drew; () without recurrent dropout.
+            dropout_mask: the mask that the method `dropout_mask` drew; () without recurrent
+                dropout.
 
         Returns:
             `(output (B, U), state)`.
@@ -162,11 +164,11 @@ class Recurrent(keras.layers.Layer):
         state, (outputs,) = scan(body, state, (projected, *masks), (self.units,))
         return outputs, state
 
-    # One step of a cell, which a subclass describes. The columns of kernels and pre-activations are
-    # blocks of `units`, one for each gate, in Keras' gate order.
+    # The following methods describe one step of a cell, and a subclass defines them. The columns of
+    # kernels and pre-activations are blocks of `units`, one for each gate, in Keras' gate order.
 
     def _project(self, inputs: Any) -> Any:
-        """Computes what the inputs `(…, D)` add to the pre-activations: `(…, G·U)`."""
+        """Computes the part of the inputs `(…, D)` in the pre-activations: `(…, G·U)`."""
         return self._affine(inputs, *self._input_weights())
 
     def _input_weights(self) -> Tensors:
@@ -183,7 +185,7 @@ class Recurrent(keras.layers.Layer):
     def _advance(
         self, projected: Any, state: Tensors, weights: Tensors, dropout_mask: Tensors
     ) -> tuple[Tensors, Tensors]:
-        """Goes one step forward: the new state, and the tensors saved for the gradient."""
+        """Goes one step forward, to the new state and the tensors saved for the gradient."""
         raise NotImplementedError
 
     def _slopes(self, before: Tensors, after: Tensors, saved: Tensors) -> Tensors:
@@ -193,19 +195,18 @@ class Recurrent(keras.layers.Layer):
     def _retreat(
         self, d_new: Tensors, slopes: Tensors, transposed_kernel: Any, dropout_mask: Tensors
     ) -> tuple[Tensors, Tensors]:
-        """Goes one step back: gradients of the state before it, and of the pre-activations.
+        """Goes one step back, to the gradients of the state before it and of its pre-activations.
 
-        `transposed_kernel` is the recurrent kernel, transposed. The first pre-activations are those
-        that the inputs enter, the last are those that the recurrent product enters; both may be the
-        same.
+        `transposed_kernel` is the recurrent kernel, transposed. The inputs enter the first
+        pre-activations, and the recurrent product enters the last. Both may be the same.
         """
         raise NotImplementedError
 
     def _recurrent_gradients(self, entered: Any, d_steps: Any) -> Tensors:
         """Computes the gradients of the recurrent weights from all steps at once.
 
-        `entered (T·B, U)` is what entered the recurrent product; `d_steps (T·B, G·U)` is the
-        gradient of the product's result.
+        `entered (T·B, U)` are the states that entered the recurrent product. `d_steps (T·B, G·U)`
+        is the gradient of the product's result.
         """
         raise NotImplementedError
 

@@ -50,7 +50,7 @@ class LayerNormLSTM(LSTM):
                 setattr(self, f"{name}_{kind}", weight)
 
     def _normalized(self, x: Any, gain: Any, offset: Any) -> Any:
-        # Half-precision numbers have their mean and variance taken in float32.
+        # The mean and the variance of half-precision numbers are computed in float32.
         at_least = "float64" if self.compute_dtype == "float64" else "float32"
         wide = ops.cast(x, at_least)
         mean = ops.mean(wide, axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""How recurrent dropout and the padding mask act on the state of a recurrence."""
+"""Applies recurrent dropout and the padding mask to the state of a recurrence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def keep_masked(new: Tensors, old: Tensors, masks: Tensors) -> Tensors:
 
     Args:
         new: the state after a step, tensors `(B, U)`.
-        old: the state before it, likewise.
+        old: the state before the step, tensors `(B, U)`.
         masks: a tuple of one mask `(B, 1)`, or () where all steps are real.
 
     Returns:

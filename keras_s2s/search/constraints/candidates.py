@@ -1,9 +1,9 @@
-"""Candidates: the few tokens that each hypothesis may be continued with.
+"""Candidates, the few tokens that may continue each hypothesis.
 
 This module joins the model's prediction with all constraints: prefixes, least and greatest lengths,
-the unknown token, required phrases. A search with `W` hypotheses needs no more than `W` tokens of
-each, so the vocabulary is read once for its normaliser and once for its largest entries, and never
-sorted.
+the unknown token, required phrases. A search with `W` hypotheses needs no more than `W` tokens for
+each hypothesis. So the vocabulary is read once for its normaliser and once for its largest entries,
+and is never sorted.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 
 class Candidates(NamedTuple):
-    """The `k` tokens that each of `R` hypotheses may be continued with.
+    """The `k` tokens that may continue each of `R` hypotheses.
 
     Attributes:
         tokens: `(R, k)` int32.
         log_probs: `(R, k)` float32, the model's log-probabilities.
         values: `(R, k)` float32, the numbers that the search chooses by; `IMPOSSIBLE` for tokens
             that are not allowed.
-        banks: `(R, k)` int32, see `Required.after`, or `()` where no phrases are required.
+        banks: `(R, k)` int32, the banks that `Required.after` describes, or `()` without required
+            phrases.
         met: `(R, k, C)` bool, the required phrases that the hypothesis holds with the token, or
             `()`.
     """
@@ -51,7 +52,7 @@ def candidates(
 ) -> Candidates:
     """Returns at least the `count` best tokens of each hypothesis that are allowed, best first.
 
-    Where a prefix or the greatest length forces a token, it is the first one and the others are
+    If a prefix or the greatest length forces a token, it is the first one and the others are
     impossible.
 
     Args:
@@ -113,7 +114,7 @@ def ends_allowed(hypotheses: Hypotheses, t: Any, request: Request) -> Any:
 
 
 def forced_tokens(t: Any, request: Request) -> Any:
-    """Returns the token that must follow at step `t`, `(R, 1)` int32; -1 where none must."""
+    """Returns the token that must follow at step `t`, `(R, 1)` int32, or -1 if any may."""
     forced = ops.where(t + 1 >= request.longest, request.end_id, -1)
     if request.prefix is not None:
         last = ops.shape(request.prefix)[1] - 1
@@ -143,7 +144,7 @@ def _forced(best: Candidates, prediction: Prediction, t: Any, request: Request) 
 def _with_leading(
     best: Candidates, phrases: required.Required, prediction: Prediction, request: Request
 ) -> Candidates:
-    """Returns the candidates and behind them the tokens that continue required phrases."""
+    """Returns the candidates, followed by the tokens that continue required phrases."""
     leading, is_open = phrases.next_tokens()
     # Any id will do for a phrase that is not open, since its candidate may not be chosen.
     leading = ops.where(is_open, leading, request.end_id)

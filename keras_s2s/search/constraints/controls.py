@@ -26,18 +26,19 @@ def controlled(
 ) -> Any:
     """Returns the logits that a search chooses by.
 
-    Only the logits that the controls change are computed anew; the others are the model's.
+    Only the logits that the controls change are computed anew. The others are the model's.
 
     Args:
         logits: `(R, V)` float32, the model's logits.
-        normalizer: `(R, 1)` float32, their log-sum-exp. A log-probability is a logit less this.
+        normalizer: `(R, 1)` float32, the log-sum-exp of the logits. A log-probability is a logit
+            minus this number.
         said: `(R, L)` int32, the tokens so far, −1 behind them.
         t: the number of these tokens, an int32 scalar.
         forbidden: `(R, F, M)` int32 phrases that may not appear, −1 behind each, or None.
-        repetition_penalty: a factor `θ ≥ 1` on the log-probability of each token that appeared.
-            Keskar et al. (2019) divide the logit instead, whose sign has no meaning.
-        no_repeat_ngram: `n`; a token is impossible if it would complete `n` tokens that appeared
-            already (Paulus et al. 2018, §2.5, for n = 3). 0 allows all.
+        repetition_penalty: a factor `θ ≥ 1` on the log-probability of each token that has appeared.
+            Keskar et al. (2019) divide the logit instead, but the sign of a logit has no meaning.
+        no_repeat_ngram: `n`. A token is impossible if it would complete a sequence of `n` tokens
+            that has appeared already (Paulus et al. 2018, §2.5, for n = 3). 0 allows all.
 
     Returns:
         `(R, V)` float32.
@@ -93,14 +94,14 @@ def _banned(logits: Any, tokens: Any, active: Any) -> Any:
 
 
 def _aimed(tokens: Any, active: Any) -> tuple[Any, Any]:
-    """Replaces the tokens `(R, J)` that are not active by an active one of the same row.
+    """Replaces the tokens `(R, J)` that are not active by an active token of the same row.
 
     Returns:
         `(R, J)` int32, all 0 in a row without an active token; and `(R, 1)` bool, whether a row has
         an active token.
     """
-    one = ops.max(ops.where(active, tokens, -1), axis=-1, keepdims=True)
-    return ops.where(active, tokens, ops.maximum(one, 0)), one >= 0
+    highest = ops.max(ops.where(active, tokens, -1), axis=-1, keepdims=True)
+    return ops.where(active, tokens, ops.maximum(highest, 0)), highest >= 0
 
 
 def _put(logits: Any, tokens: Any, values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Prefixes and phrases, as ids: their checks before a search, and their match within it.
+"""Checks prefixes and phrases of ids before a search, and matches them within it.
 
 A prefix is an array `(B, P)`, and phrases are an array `(B, phrases, tokens)`. Each row has −1
 behind its ids.
@@ -27,8 +27,8 @@ def checked(
 ) -> tuple[dict[str, Any], int]:
     """Checks prefixes and phrases, and returns them as tensors.
 
-    Shapes are always checked. Ids, and whether one output can fulfil everything, are checked where
-    the values are known, in NumPy arrays and lists.
+    Shapes are always checked. The ids, and whether one output can fulfil all constraints, can only
+    be checked if the values are known, as in NumPy arrays and lists.
 
     Args:
         constraints: `prefix` `(B, P)`, `forbidden` and `required` `(B, phrases, tokens)`, each an
@@ -40,8 +40,8 @@ def checked(
             None if there is no such token.
 
     Returns:
-        The constraints by the same names, each an int32 tensor or None; and the highest id among
-        the known values, −1 if no value is known.
+        The constraints by the same names, each an int32 tensor or None, and the highest id among
+        the known values, which is −1 if no value is known.
 
     Raises:
         ValueError: If a shape or an id is wrong, or if no output can fulfil all constraints.
@@ -79,13 +79,13 @@ def check(
     """Checks the ids of prefixes and phrases, and whether an output can fulfil all of them.
 
     Args:
-        arrays: the constraints as for `checked`, as arrays and without those that are None.
+        arrays: the constraints of `checked` that are not None, as arrays.
         max_length: the longest output, the end token counted.
         end_id: the end token, which no phrase may hold.
         refused_id: as for `checked`.
 
     Returns:
-        The highest id, −1 if there is none.
+        The highest id, or −1 if there is no id.
 
     Raises:
         ValueError: If an id is wrong, or if no output can fulfil all constraints.
@@ -102,7 +102,7 @@ def check(
 
 
 def _sizes_differ(size: Any, batch_size: Any) -> bool:
-    """Returns whether two sizes are known and differ; within a graph they may be tensors."""
+    """Returns whether two sizes are known and differ. Sizes in a graph may be unknown tensors."""
     return isinstance(size, int) and isinstance(batch_size, int) and size != batch_size
 
 
@@ -129,7 +129,8 @@ def _check_compatible(arrays: dict[str, np.ndarray], max_length: int) -> None:
     """Checks that an output can fulfil all constraints of each sentence.
 
     Raises:
-        ValueError: If prefix and required phrases do not fit `max_length`, or hold a forbidden one.
+        ValueError: If prefix and required phrases do not fit `max_length`, or hold a forbidden
+            phrase.
     """
     rows = max((len(ids) for ids in arrays.values()), default=0)
 
@@ -153,7 +154,7 @@ def _check_compatible(arrays: dict[str, np.ndarray], max_length: int) -> None:
             for name, phrase in [("prefix", prefix), *(("required", ids) for ids in required)]:
                 if _contains(phrase, forbidden):
                     raise ValueError(
-                        f"Sentence {row}: `{name}` asks for {phrase}, of which `forbidden` forbids "
+                        f"Sentence {row}: `{name}` asks for {phrase}, but `forbidden` forbids "
                         f"{forbidden}. Drop one of the two."
                     )
 
@@ -169,7 +170,7 @@ def _least_length(prefix: list[int], required: list[list[int]]) -> int:
         ids
         for ids in distinct
         if not _contains(prefix, ids)
-        and not any(_contains(other, ids) for other in distinct if other != ids)
+        and not any(_contains(phrase, ids) for phrase in distinct if phrase != ids)
     ]
     if len(separate) > MOST_ORDERED:
         return max(_least_length(prefix, [ids]) for ids in separate)
@@ -215,12 +216,12 @@ def begun(phrases: Any, said: Any, t: Any) -> Any:
 
 
 def last_said(said: Any, t: Any, count: Any) -> Any:
-    """Returns the last `count` of the first `t` tokens, `(R, count)` int32; −1 before the first."""
+    """Returns the last `count` of the first `t` tokens, `(R, count)` int32, or −1 before them."""
     places = t - count + ops.arange(count, dtype="int32")
     tokens = ops.take(said, ops.maximum(places, 0), axis=1)
     return ops.where(places[None] >= 0, tokens, -1)
 
 
 def sizes(phrases: Any) -> Any:
-    """Counts the tokens of phrases, `(…, M)` to `(…)` int32; a phrase without tokens has size 0."""
+    """Counts the tokens of phrases, `(…, M)` to `(…)` int32. An empty phrase has the size 0."""
     return ops.sum(ops.cast(phrases >= 0, "int32"), axis=-1)

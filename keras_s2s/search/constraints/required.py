@@ -1,4 +1,4 @@
-"""Required phrases: lexically constrained beam search with dynamic beam allocation.
+"""Required phrases, by lexically constrained beam search with dynamic beam allocation.
 
 Hokamp & Liu (2017) search with one beam for every number of fulfilled tokens. Post & Vilar (2018)
 divide one beam among these numbers, the "banks", at every step. Here each bank gets one place in
@@ -17,12 +17,12 @@ from keras_s2s.search.result import IMPOSSIBLE, is_real
 
 
 class Required(NamedTuple):
-    """The required phrases of each hypothesis and the progress that it has made with them.
+    """The required phrases of each hypothesis, and its progress with them.
 
     Attributes:
         ids: `(R, C, M)` int32, −1 behind the tokens of each phrase.
         sizes: `(R, C)` int32, 0 for a phrase without tokens.
-        met: `(R, C)` bool, whether the hypothesis holds the phrase; True for those of size 0.
+        met: `(R, C)` bool, whether the hypothesis holds the phrase; True for phrases of size 0.
         begun: `(R, C, M)` bool, True at `p` if the last `p` tokens of the hypothesis are the first
             `p` of the phrase.
     """
@@ -50,10 +50,10 @@ class Required(NamedTuple):
             tokens: `(R, k)` int32.
 
         Returns:
-            The phrases that would be met, `(R, k, C)` bool; and the bank, `(R, k)` int32, which
-            counts the tokens of met phrases and of the open phrase with the most progress. This
-            phrase can always be continued, so the highest bank of a sentence rises at every step
-            until all phrases are met.
+            The phrases that would be met, `(R, k, C)` bool, and the bank, `(R, k)` int32. The bank
+            counts the tokens of met phrases and the matched tokens of the open phrase with the most
+            progress. This phrase can always be continued, so the highest bank of a sentence rises
+            at every step until all phrases are met.
         """
         said = ops.equal(self.ids[:, None], tokens[:, :, None, None])  # (R, k, C, M)
         led = ops.logical_and(said, self._within()[:, None])
@@ -84,7 +84,7 @@ def required(ids: Any, met: Any, said: Any, t: Any) -> Required:
 
 
 def unmet(ids: Any) -> Any:
-    """Returns `met` before the first step: True for phrases without tokens."""
+    """Returns `met` before the first step, which is True only for phrases without tokens."""
     return ops.equal(phrases.sizes(ids), 0)
 
 
@@ -101,7 +101,7 @@ def dealt(totals: Any, banks: Any, keep: Any, width: int) -> Any:
         `(B, width)` int32, positions among the `n` candidates.
     """
     count = ops.shape(totals)[-1]
-    banks = ops.where(keep, -1, banks)  # a bank of their own, so that they take no turn of others
+    banks = ops.where(keep, -1, banks)  # their own bank, so that they take no turn of others
     totals, order = ops.top_k(totals, count)
     order = ops.cast(order, "int32")
     banks = ops.take_along_axis(banks, order, axis=-1)

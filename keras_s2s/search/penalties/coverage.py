@@ -12,8 +12,8 @@ from keras import ops
 
 from keras_s2s.system.checks import check_number
 
-# Coverage below this counts as this, so that a source position without any attention costs 23
-# times the weight and not infinity.
+# A coverage below this number counts as this number, so that a source position without any
+# attention costs 23 times the weight and not infinity.
 LEAST_COVERAGE = 1e-10
 
 
@@ -21,8 +21,8 @@ class CoveragePenalty:
     """The base of coverage penalties, which are added to the scores of hypotheses.
 
     A subclass implements `__call__`. Its values must never be above zero and must only rise while
-    attention adds up: then the bound of a `LengthPenalty`, on which the early stop of beam search
-    rests, also holds for the sum of both penalties.
+    attention adds up. Then the bound of a `LengthPenalty` also holds for the sum of both penalties,
+    and beam search can rely on it to stop early.
 
     Example: a penalty of 1 for each source position with a coverage below one half.
     >>> class UnseenPositions(CoveragePenalty):
@@ -66,10 +66,10 @@ class GNMTCoverage(CoveragePenalty):
     not infinity. Padding costs nothing.
 
     Args:
-        weight: how much coverage counts; 0 is no penalty, and the paper's best was 0.2.
+        weight: factor on the penalty. 0 is no penalty, and the paper's best value was 0.2.
 
     Raises:
-        ValueError: If `weight` is no finite number from 0 on.
+        ValueError: If `weight` is not a finite number from 0 on.
 
     Example: the second position costs log ½; the first has enough, and the third is padding.
     >>> import numpy as np

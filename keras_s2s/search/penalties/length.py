@@ -1,7 +1,7 @@
-"""Length penalties: from log-probability and length to the score that hypotheses are ranked by.
+"""Length penalties, which turn log-probability and length into the score that ranks hypotheses.
 
-This module holds the base class and the registry of penalties by name; the formulas themselves are
-in `toolkits.py`. Log-probabilities are at most 0. Lengths are at least 1 and count the end token.
+This module holds the base class and the registry of penalties by name. The formulas are in
+`toolkits.py`. Log-probabilities are at most 0. Lengths are at least 1 and count the end token.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class LengthPenalty:
     """The base of length penalties: `penalty(log_probs, lengths, source_lengths) -> scores`.
 
     A subclass implements `__call__`, whose scores must rise with the log-probability. A penalty
-    that neither rises nor falls with the length throughout also overrides `bound`, on which the
-    early stop of beam search rests. `named_penalty` gives a penalty a name and lets Keras save it.
+    that neither only rises nor only falls with the length also overrides `bound`, which beam search
+    uses to stop early. `named_penalty` gives a penalty a name and lets Keras save it.
 
     Example: scores that are half the log-probability.
     >>> class Halved(LengthPenalty):
@@ -30,13 +30,14 @@ class LengthPenalty:
     """
 
     def __call__(self, log_probs: Any, lengths: Any, source_lengths: Any = None) -> Any:
-        """Computes scores; the higher one is better.
+        """Computes scores. A higher score is better.
 
         Args:
             log_probs: float32 of any shape, the sums of the tokens' log-probabilities.
-            lengths: int32 that broadcasts with `log_probs`, target tokens with the end token.
-            source_lengths: int32 that broadcasts with `log_probs`, the source's real tokens; None
-                where `needs_source` is False.
+            lengths: int32 that broadcasts with `log_probs`, numbers of target tokens with the end
+                token.
+            source_lengths: int32 that broadcasts with `log_probs`, numbers of real source tokens;
+                None if `needs_source` is False.
 
         Returns:
             float32 of the shape of `log_probs`.
@@ -46,7 +47,7 @@ class LengthPenalty:
     def bound(self, log_probs: Any, shortest: Any, longest: Any, source_lengths: Any = None) -> Any:
         """Computes the best score that a hypothesis can still reach when it goes on.
 
-        Its log-probability can only fall, and its final length is between `shortest` and `longest`.
+        The log-probability can only fall, and its final length is between `shortest` and `longest`.
         The better score of these two lengths is exact for a penalty that only rises or only falls
         with the length.
 
@@ -89,7 +90,7 @@ def named_penalty(name: str) -> Callable[[type[LengthPenalty]], type[LengthPenal
         name: the word by which the penalty is asked for.
 
     Returns:
-        A decorator that gives the class back as it was.
+        A decorator that returns the class unchanged.
 
     Example: a reward for each token, as Murray & Chiang (2018) give.
     >>> import numpy as np
@@ -113,14 +114,14 @@ def named_penalty(name: str) -> Callable[[type[LengthPenalty]], type[LengthPenal
 
 
 def length_penalty(value: LengthPenalty | float | str) -> LengthPenalty:
-    """Makes a `LengthPenalty` from a name, from a number, or returns the one that is given.
+    """Makes a `LengthPenalty` from a name or a number. A given penalty is returned unchanged.
 
     Args:
-        value: a `LengthPenalty`; or the weight of `GNMT`; or a name in `PENALTIES`, which gives
-            the penalty with its default arguments.
+        value: a `LengthPenalty`, the weight of `GNMT`, or a name in `PENALTIES`, which gives the
+            penalty with its default arguments.
 
     Raises:
-        ValueError: If `value` is none of these, or a number that `GNMT` refuses.
+        ValueError: If `value` is anything else, or a number that `GNMT` refuses.
 
     Example:
     >>> length_penalty(0.6).get_config()

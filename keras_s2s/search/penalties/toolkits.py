@@ -1,4 +1,4 @@
-"""The length penalties of other toolkits: for each toolkit one class with its exact formula.
+"""The length penalties of other toolkits, one class with the exact formula for each toolkit.
 
 Log-probabilities are at most 0. Lengths are at least 1 and count the end token.
 """
@@ -16,7 +16,7 @@ from keras_s2s.system.checks import check_number
 
 @named_penalty("none")
 class NoPenalty(LengthPenalty):
-    """No length penalty: hypotheses rank by log-probability alone, `score = log_prob`.
+    """No length penalty: log-probability alone ranks the hypotheses, `score = log_prob`.
 
     Example:
     >>> import numpy as np
@@ -39,7 +39,7 @@ class GNMT(LengthPenalty):
         weight: 0 ranks by log-probability alone; larger values favour longer outputs.
 
     Raises:
-        ValueError: If `weight` is no number from 0 to below 100.
+        ValueError: If `weight` is not a number from 0 to below 100.
 
     Example:
     >>> import numpy as np
@@ -65,12 +65,13 @@ class GNMT(LengthPenalty):
 class TFA(GNMT):
     """The length penalty of `tfa.seq2seq` (TensorFlow Addons) and of tensorflow/nmt.
 
-    `score = log_prob / ((5 + length) / 6)^weight`, where the length counts the end token. Their own
-    search leaves the end token out at the one step at which a hypothesis ends, so that the score
-    changes at the next step. This penalty does not repeat that defect; `TFABeamSearch` does.
+    `score = log_prob / ((5 + length) / 6)^weight`, where the length counts the end token. The
+    search of these toolkits leaves the end token out at the one step at which a hypothesis ends, so
+    that the score changes at the next step. This penalty does not repeat that defect;
+    `TFABeamSearch` does.
 
     Args:
-        weight: their `length_penalty_weight`.
+        weight: the `length_penalty_weight` of these toolkits.
 
     Example: ((5 + 19) / 6)^½ = 2.
     >>> import numpy as np
@@ -105,7 +106,7 @@ class JoeyNMT(GNMT):
     JoeyNMT's own search gives the same numbers.
 
     Args:
-        weight: JoeyNMT's `beam_alpha`. No penalty is 0 here and −1 in JoeyNMT.
+        weight: JoeyNMT's `beam_alpha`. To rank without a penalty, give 0 here but −1 in JoeyNMT.
 
     Example: ((5 + 7) / 6)^1 = 2.
     >>> import numpy as np
@@ -118,8 +119,8 @@ class JoeyNMT(GNMT):
 class GoogleSeq2Seq(GNMT):
     """The length penalty of google/seq2seq (Britz et al. 2017).
 
-    `score = log_prob / ((5 + length − 1) / 6)^weight`: google/seq2seq does not count the end token,
-    so a hypothesis that is the end token alone has the length 0 there.
+    `score = log_prob / ((5 + length − 1) / 6)^weight`. google/seq2seq does not count the end token,
+    so a hypothesis of only the end token has the length 0 there.
 
     Args:
         weight: google/seq2seq's `length_penalty_weight`.
@@ -144,13 +145,14 @@ class Sockeye(LengthPenalty):
     summand GNMT's score.
 
     Args:
-        alpha: 0 leaves the log-probability as it is; larger values favour longer outputs.
+        alpha: exponent. 0 leaves the log-probability unchanged, and larger values favour longer
+            outputs.
         beta: the number that is added to the length.
-        brevity_weight: 0 leaves the brevity penalty out; other values need `source_lengths`.
+        brevity_weight: factor on the brevity penalty. Values other than 0 need `source_lengths`.
         length_ratio: expected target tokens for each source token.
 
     Raises:
-        ValueError: If an argument is out of its range; if a call with a brevity penalty gets no
+        ValueError: If an argument is out of its range, or if a call with a brevity penalty gets no
             `source_lengths`.
 
     Example: the first score is −6 · 1/3; the second pays 0.5 · (1 − 6/3) for half the length.
@@ -207,9 +209,9 @@ class Marian(LengthPenalty):
     rise up to some length and fall from there on; `bound` finds that length.
 
     Args:
-        normalize: the exponent of the length. 0 is no normalisation, which is Marian's default; 1
-            divides by the length, which is what `--normalize` without a number means in Marian.
-        word_penalty: the number that each token costs; a negative one is a reward.
+        normalize: the exponent of the length. 0 is no normalisation, which is Marian's default. 1
+            divides by the length, like Marian's `--normalize` without a number.
+        word_penalty: the number that each token costs. A negative number is a reward.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -248,5 +250,5 @@ class Marian(LengthPenalty):
 
 
 def _number(name: str, value: Any, least: float = -math.inf, below: float = math.inf) -> float:
-    """A checked argument of a length penalty."""
+    """Checks an argument of a length penalty and returns it as a float."""
     return check_number(name, value, least, below=below, of="length penalty")

@@ -1,8 +1,8 @@
-"""History: the tokens that each step of a search wrote, and how sequences are read back at the end.
+"""The history of a search, from which the sequences of tokens are read back at the end.
 
 A step writes one row for each hypothesis, with the number of the hypothesis of the step before that
-it continues. Rows never change their place while the search runs, so that all steps cost the same;
-the sequences are put in order once, after the last step.
+it continues. Rows never change their place while the search runs, so that all steps cost the same.
+The sequences are put in order once, after the last step.
 
 TensorFlow's CPU kernel for scattered updates copies the whole array at each step. This costs
 noticeable time when a long search returns the attention weights of long sources.
@@ -17,12 +17,12 @@ from keras import ops
 
 
 class History(NamedTuple):
-    """`L` steps with `R` rows each; steps that were not taken have the values of `blank`."""
+    """`L` steps with `R` rows each. Steps that were not taken have the values of `blank`."""
 
     tokens: Any  # (L, R) int32
-    parents: Any  # (L, R) int32, the row of the step before, or () where rows never change places
+    parents: Any  # (L, R) int32, the row of the step before, or () if rows never change places
     log_probs: Any  # (L, R) float32, the log-probabilities of the tokens
-    weights: Any  # (L, R, S) float32 attention weights, or () where the search returns none
+    weights: Any  # (L, R, S) float32 attention weights, or () if the search returns none
 
 
 def blank(
@@ -31,10 +31,10 @@ def blank(
     """Returns a history before the first step.
 
     Args:
-        max_length: the most steps, `L`.
+        max_length: the greatest number of steps, `L`.
         rows: the number of hypotheses, `R`.
         pad_id: the token of steps that are not taken.
-        source_length: `S` for a history with attention weights; None for one without.
+        source_length: `S` for a history with attention weights; None for a history without them.
         parents: whether rows can change places.
     """
     shape = (max_length, rows)
@@ -58,7 +58,8 @@ def write(history: History, t: Any, step: History) -> History:
     Args:
         history: the steps so far.
         t: the number of the step, an int32 scalar.
-        step: its `(R,)` tokens, parents and log-probabilities, and `(R, S)` weights.
+        step: the `(R,)` tokens, parents and log-probabilities of the step, and its `(R, S)`
+            weights.
     """
     place = ops.reshape(ops.cast(t, "int32"), (1, 1))
     return keras.tree.map_structure(

@@ -1,4 +1,4 @@
-"""Hypotheses: the state of a search's loop, from the start to the result.
+"""Hypotheses, the state of a search's loop from the start to the result.
 
 Every search starts with `empty_hypotheses`, calls `append` once in each step, and reads its result
 with `read_result`.
@@ -18,7 +18,7 @@ from keras_s2s.search.state.prediction import Prediction
 
 
 class Hypotheses(NamedTuple):
-    """The state of the loop: `R` rows, in which the `W` hypotheses of a sentence are neighbours.
+    """The state of the loop, with `R` rows, where the `W` hypotheses of a sentence are neighbours.
 
     A field that a search does not need is `()`.
     """
@@ -52,10 +52,10 @@ def empty_hypotheses(
     Args:
         state: the state of the step function, `B` rows.
         request: the arguments of the call.
-        max_length: the most steps, `L`.
-        met: `(R, C)` bool, or `()` where no phrases are required.
+        max_length: the greatest number of steps, `L`.
+        met: `(R, C)` bool, or `()` if no phrases are required.
         keep_weights: whether the history holds attention weights.
-        keep_coverage: whether the search reads their sums.
+        keep_coverage: whether the search reads the sums of attention weights.
         keep_said: whether the search looks back at the tokens of a hypothesis.
         keep_parents: whether hypotheses can change places.
     """
@@ -101,7 +101,7 @@ def append(
         log_probs: `(R,)` float32, the model's log-probabilities of the tokens.
         weights: `(R, S)` float32 attention weights, or `()`.
         request: the arguments of the call.
-        parents: `(R,)` int32, the row of the step before that each row continues; `()` where rows
+        parents: `(R,)` int32, the row of the step before that each row continues; `()` if rows
             never change places.
     """
     live = ops.logical_not(hypotheses.finished)
@@ -118,7 +118,7 @@ def append(
     coverage, said = hypotheses.coverage, hypotheses.said
     if not isinstance(coverage, tuple):
         coverage = coverage + weights
-    if not isinstance(said, tuple):  # of finished rows too: nobody reads theirs
+    if not isinstance(said, tuple):  # finished rows are written too, but not read
         now = ops.equal(ops.arange(said.shape[1], dtype="int32"), t)
         said = ops.where(now[None], tokens[:, None], said)
     ends = ops.equal(tokens, request.end_id)
@@ -138,7 +138,7 @@ def end_broken(
 ) -> Hypotheses:
     """Ends the sentences that have logits which are not finite.
 
-    Empty places do not count, since their tokens are none that the model chose.
+    Empty places do not count, since the model did not choose their tokens.
     """
     live = ops.logical_and(ops.logical_not(hypotheses.finished), is_real(hypotheses.totals))
     bad = ops.logical_and(live, ops.logical_not(ops.isfinite(prediction.normalizer[:, 0])))
@@ -157,9 +157,9 @@ def read_result(
     Args:
         end: the hypotheses after the last step.
         rows: `(B·N,)` int32, the rows of the hypotheses that are returned, best first.
-        scores: `(B·N,)` float32, their scores.
+        scores: `(B·N,)` float32, the scores of these hypotheses.
         request: the arguments of the call.
-        n_best: hypotheses that are returned of each sentence, `N`.
+        n_best: number `N` of hypotheses that are returned for each sentence.
     """
     sequences = read(end.history, rows)
     satisfied = ops.ones_like(rows, dtype="bool")

@@ -1,4 +1,4 @@
-"""Predictions: the model's logits for the next token, and a fast choice of the largest ones."""
+"""Predictions, which hold the model's logits for the next token, and a fast `top_k`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-# Columns that share a maximum. Of the sizes measured for several vocabularies and widths, 64 was
-# the fastest.
+# Number of columns that share a maximum. Of the sizes that were measured for several vocabularies
+# and widths, 64 was the fastest.
 CHUNK = 64
 
 
@@ -16,9 +16,9 @@ class Prediction(NamedTuple):
 
     Attributes:
         logits: `(R, V)` float32.
-        normalizer: `(R, 1)` float32, their log-sum-exp.
+        normalizer: `(R, 1)` float32, the log-sum-exp of the logits.
         values: `(R, V)` float32, the logits that the search chooses by, with the same normaliser;
-            `()` where it chooses by the model's logits.
+            `()` if it chooses by the model's logits.
         weights: `(R, S)` float32 attention weights, or `()`.
     """
 
@@ -39,7 +39,7 @@ class Prediction(NamedTuple):
 
 
 def predict(logits: Any, weights: Any) -> Prediction:
-    """Makes a prediction of the output of a step, with the model's own logits to choose by.
+    """Makes a prediction from the output of a step. The search chooses by the model's own logits.
 
     Args:
         logits: `(R, V)` of any float dtype.
@@ -59,10 +59,10 @@ def largest(x: Any, count: int) -> tuple[Any, Any]:
     maximum. Therefore:
 
     1. Take the maximum of every chunk of 64 columns.
-    2. Choose the `count` chunks with the largest maxima. They hold the `count` largest numbers: a
-       number in another chunk is at most as large as each of these `count` maxima.
+    2. Choose the `count` chunks with the largest maxima. They hold the `count` largest numbers,
+       because a number in another chunk is at most as large as each of these `count` maxima.
     3. Choose the `count` largest numbers of these chunks, with the chunks in the order of their
-       columns. Of equal numbers the first comes first, as in `ops.top_k`; Torch alone promises no
+       columns. Of equal numbers the first comes first, as in `ops.top_k`. Only Torch promises no
        order.
 
     Args:
@@ -82,13 +82,13 @@ def largest(x: Any, count: int) -> tuple[Any, Any]:
         x = ops.pad(x, ((0, 0), (0, chunks * CHUNK - size)), constant_values=-float("inf"))
     x = ops.reshape(x, (-1, chunks, CHUNK))
     _, best = ops.top_k(ops.max(x, axis=-1), count)
-    # Sorted in rising order, as floats: tf2onnx (1.17) converts no TopK of integers, and float32 is
-    # exact up to 2^24.
+    # The columns are sorted in rising order as floats, because tf2onnx (1.17) converts no TopK of
+    # integers, and float32 is exact up to 2^24.
     best = ops.cast(-ops.top_k(-ops.cast(best, "float32"), count)[0], "int32")  # (R, count)
     first = ops.arange(ops.shape(x)[0], dtype="int32")[:, None] * chunks
     within = ops.take(ops.reshape(x, (-1, CHUNK)), first + best, axis=0)  # (R, count, CHUNK)
     values, places = ops.top_k(ops.reshape(within, (-1, count * CHUNK)), count)
     places = ops.cast(places, "int32")
     columns = ops.take_along_axis(best, places // CHUNK, axis=-1) * CHUNK + places % CHUNK
-    # Where fewer than `count` logits are above -inf, a column of padding may be among them.
+    # If fewer than `count` logits are above -inf, a column of padding may be among them.
     return values, ops.minimum(ops.cast(columns, "int32"), size - 1)

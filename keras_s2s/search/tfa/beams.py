@@ -1,4 +1,4 @@
-"""The beams of TensorFlow Addons' search: their state, one step of it, and their sequences."""
+"""The beams of TensorFlow Addons' search, with their state, one step, and their sequences."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ LOWEST = -3.4028234663852886e38
 
 
 class Beams(NamedTuple):
-    """The state of the loop: `R = B·K` rows, in which the beams of a sentence are neighbours."""
+    """The state of the loop, with `R = B·K` rows, where the beams of a sentence are neighbours."""
 
     log_probs: Any  # (R,) float32
     finished: Any  # (R,) bool
     lengths: Any  # (R,) int32
     coverage: Any  # (R, S) float32, or () without a coverage penalty
     tokens: Any  # (R,) int32, the tokens that the next step reads
-    broken: Any  # (B, 1) int32, the step at which logits were no numbers, or −1
+    broken: Any  # (B, 1) int32, the step at which logits were NaN, or −1
     history: History
     scores: Any  # (L, R) float32, the scores of each step
     state: Any  # the state of the step function, R rows
 
 
 class Decoding(NamedTuple):
-    """One call of a `TFABeamSearch`: its settings, its sizes and the end token.
+    """One call of a `TFABeamSearch`, with its settings, its sizes and the end token.
 
     Attributes:
         width: `K`.
@@ -62,7 +62,7 @@ class Decoding(NamedTuple):
 
         Args:
             step: the step function.
-            state: its state, `B` rows.
+            state: the state of the step function, `B` rows.
             source: the source length `S` for a history with attention weights, or None.
             coverage: `(R, S)` float32, the coverage before the first step, or ().
             start_id: the token that the first step reads.
@@ -157,15 +157,15 @@ class Decoding(NamedTuple):
         return ops.divide(totals, divisors)
 
     def _covered(self, coverage: Any) -> Any:
-        """Returns the coverage penalty of each row; positions without coverage cost nothing."""
+        """Returns the coverage penalty of each row. Positions without coverage cost nothing."""
         coverage = ops.where(ops.equal(coverage, 0.0), 1.0, ops.minimum(coverage, 1.0))
         return self.coverage_weight * ops.sum(ops.log(coverage), axis=-1)
 
     def traced(self, end: Beams) -> tuple[History, Any, Any]:
         """Reads the sequences of the beams as tfa's `gather_tree` does.
 
-        It follows the parents back from the step at which a sentence's longest beam ended, and
-        ignores later changes of places.
+        This method follows the parents back from the step at which a sentence's longest beam ended,
+        and ignores later changes of places.
 
         Returns:
             The sequences `(R, L)`, their lengths `(R,)`, and the lengths of the longest beam of

@@ -1,8 +1,8 @@
-"""The beam search of TensorFlow Addons: its arguments and its results.
+"""The beam search of TensorFlow Addons, with its arguments and its results.
 
 `TFABeamSearch` repeats everything in which `tfa.seq2seq.BeamSearchDecoder` differs from
-`BeamSearch`. For its length penalty in `BeamSearch`, with the end token counted at every step, see
-`TFA` in `penalties/toolkits.py`.
+`BeamSearch`. `TFA` in `penalties/toolkits.py` brings the length penalty of TensorFlow Addons to
+`BeamSearch`, with the end token counted at every step.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from keras_s2s.system.checks import check_number, check_size
 
 
 class TFAResult(NamedTuple):
-    """The outputs of `tfa.seq2seq.BeamSearchDecoder`, with `T = max_length`; see `TFABeamSearch`.
+    """The outputs of `tfa.seq2seq.BeamSearchDecoder`, with `T = max_length`.
 
     Attributes:
-        predicted_ids: `(B, T, K)` int32, the beams, best first, filled with the end token behind
-            its first appearance; tfa's `outputs.predicted_ids`.
+        predicted_ids: `(B, T, K)` int32, tfa's `outputs.predicted_ids`: the beams, best first,
+            filled with the end token behind its first appearance.
         step_ids: `(B, T, K)` int32, the tokens that each step chose; padding at steps that were not
             taken.
-        parent_ids: `(B, T, K)` int32, the beam of the step before that each beam continues; its own
-            number at steps that were not taken.
+        parent_ids: `(B, T, K)` int32, the beam of the step before that each beam continues; the
+            beam's own number at steps that were not taken.
         step_scores: `(B, T, K)` float32, the numbers that the beams were ranked by at each step; 0
             at steps that were not taken.
-        lengths: `(B, K)` int32, the end token counted; tfa's `final_state.lengths`.
+        lengths: `(B, K)` int32, tfa's `final_state.lengths`, which count the end token.
         log_probs: `(B, K)` float32, tfa's `final_state.log_probs`.
         steps: int32 scalar, the number of steps that were taken, which is tfa's own `T`.
     """
@@ -48,20 +48,21 @@ class TFAResult(NamedTuple):
 class TFABeamSearch(Search):
     """The beam search of `tfa.seq2seq.BeamSearchDecoder`, number for number, for migration only.
 
-    1. Every beam is extended by every token; a finished one by the end token only, at no cost.
+    1. Every beam is extended by every token. A finished beam is extended only by the end token, at
+       no cost.
     2. A candidate's score is `log_prob / ((5 + length) / 6)^length_penalty_weight`, plus
        `coverage_penalty_weight · Σ_s log(min(coverage_s, 1))` over the source positions that were
        attended to at all.
-    3. The `width` candidates of the highest scores are the next beams.
+    3. The `width` candidates with the highest scores are the next beams.
     4. The search goes on until all beams of all sentences have finished, or for `max_length` steps.
 
     This search repeats the traits by which tfa's results depend on more than the sentence, the
     model and the penalties. `BeamSearch` has none of them and is the better search for new models:
 
-    - The end token is not counted in a length at the step that takes it, and is counted at all
-      later ones, so that the score of a finished beam changes with the next step.
+    - A length does not count the end token at the step that takes it, but counts it at all later
+      steps. So the score of a finished beam changes with the next step.
     - Coverage counts only for beams that had finished before the step. A position without any
-      attention costs nothing, and one with a little costs much.
+      attention costs nothing, and a position with a little attention costs much.
     - Other beams can push out a finished beam, even beams that never end. A result that fills
       `max_length` has no end token.
     - With a penalty, beams that have finished are ranked anew at every step, so their order can
@@ -72,14 +73,15 @@ class TFABeamSearch(Search):
       belong to the ids, and `scores` are those of the step that put the ids in order.
 
     Args:
-        width: beams of each sentence, `K`; all are returned.
-        length_penalty_weight: 0 ranks by log-probability.
-        coverage_penalty_weight: 0 leaves coverage out; other weights need a step that returns
-            attention weights.
-        max_length: the most steps, tfa's `maximum_iterations`.
+        width: number `K` of beams of each sentence. All of them are returned.
+        length_penalty_weight: exponent of the length penalty; 0 ranks by log-probability.
+        coverage_penalty_weight: factor on the coverage penalty. Weights other than 0 need a step
+            that returns attention weights.
+        max_length: the greatest number of steps, tfa's `maximum_iterations`.
 
     Raises:
-        ValueError: If `width` or `max_length` is no positive integer, or a weight is not finite.
+        ValueError: If `width` or `max_length` is not a positive integer, or if a weight is not
+            finite.
 
     Example: a "network" that begins with "a" or, less likely, with "b", and then ends. tfa counts
     1 token of both when they end and 2 at the next step.
@@ -135,7 +137,7 @@ class TFABeamSearch(Search):
             step: as for `Search`.
             state: as for `Search`.
             batch_size: as for `Search`.
-            source_mask: `(B, S)` bool; returned attention weights and coverage need it. As in tfa,
+            source_mask: `(B, S)` bool. Returned attention weights and coverage need it. As in tfa,
                 coverage counts all positions that got attention, masked or not.
             keep_weights: False for a result without attention weights.
             initial_coverage: `(B, S)` float32, the coverage before the first step, zeros when
@@ -144,15 +146,15 @@ class TFABeamSearch(Search):
             start_id: the token that the first step reads.
             end_id: the token that ends a beam.
             pad_id: the id that follows the end.
-            unknown_id: accepted for callers that name all special ids, and not used: to tfa it is a
-                token like others.
+            unknown_id: not used, because to tfa it is a token like others. It is accepted for
+                callers that name all special ids.
 
         Returns:
-            A `SearchResult`; all hypotheses are `satisfied`, since there are no required phrases.
+            A `SearchResult`. All hypotheses are `satisfied`, since there are no required phrases.
 
         Raises:
-            ValueError: If arguments have wrong shapes or ids, or contradict each other. If a call
-                with values, not within a graph, meets logits that are not finite.
+            ValueError: If arguments have wrong shapes or ids, or if they contradict each other.
+                Outside a graph, the call also raises it if logits are not finite.
         """
         if keep_weights and source_mask is None:
             raise ValueError(
@@ -208,7 +210,7 @@ class TFABeamSearch(Search):
             step: as for a call.
             state: as for a call.
             batch_size: as for a call.
-            source_mask: as for a call; no attention weights are returned.
+            source_mask: as for a call, but no attention weights are returned.
             initial_coverage: as for a call.
             start_id: as for a call.
             end_id: as for a call.

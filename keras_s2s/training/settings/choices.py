@@ -1,7 +1,7 @@
-"""The types of settings: the names among which a user chooses, and paths.
+"""The types of settings, such as paths and the names among which a user chooses.
 
 The names are written out here, because the modules that own them import Keras and the help of the
-command line must not wait for it. A test compares the names with those of their owners.
+command line must not wait for it. A test compares the names here with the names in those modules.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rules between the settings of a training: which exclude and which need each other."""
+"""The rules between the settings of a training that exclude or need each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def check_together(settings: SettingFields) -> None:
         settings: settings whose values are each within their range.
 
     Raises:
-        ValueError: If two settings exclude each other, or one lacks another that it needs.
+        ValueError: If two settings exclude each other, or if a setting lacks another one that it
+            needs.
     """
     _check_sizes(settings)
     _check_sampling(settings)
@@ -44,13 +45,13 @@ def _check_sizes(settings: SettingFields) -> None:
         )
     if settings.bidirectional and settings.units % 2:
         raise ValueError(
-            "`units` must be even for a bidirectional encoder, half for each direction; got "
+            "`units` must be even for a bidirectional encoder, which halves them; got "
             f"{settings.units}."
         )
 
 
 def _check_sampling(settings: SettingFields) -> None:
-    """Raises ValueError if `subword_sampling` has no segmentations to draw, or none to gain."""
+    """Raises ValueError if `subword_sampling` has nothing to draw, or contradicts `ids_on_disk`."""
     kinds = {settings.source_tokenizer, settings.target_tokenizer}
     if settings.subword_sampling is not None and not kinds & {"unigram", "bpe"}:
         raise ValueError(
@@ -73,7 +74,7 @@ def _check_design(settings: SettingFields) -> None:
         ),
         (
             settings.shared_embedding and settings.target_embeddings is not None,
-            "A shared embedding begins with one file: give `source_embeddings` alone.",
+            "A shared embedding starts from one file: give only `source_embeddings`.",
         ),
         (
             settings.residual and settings.depth < 2,
@@ -105,8 +106,8 @@ def _check_softmax(settings: SettingFields) -> None:
     samples, size = settings.sampled_softmax, settings.target_vocabulary_size
     if samples and settings.label_smoothing:
         raise ValueError(
-            "`label_smoothing` spreads probability over the whole vocabulary, of which "
-            f"`sampled_softmax` sees {samples} ids; got label_smoothing="
+            "`label_smoothing` spreads probability over the whole vocabulary, but "
+            f"`sampled_softmax` sees only {samples} ids of it; got label_smoothing="
             f"{settings.label_smoothing}. Leave one of the two out."
         )
     if samples and size is not None and samples >= size:
@@ -122,8 +123,8 @@ def _check_passes(settings: SettingFields) -> None:
         return
     if settings.sampled_softmax:
         raise ValueError(
-            "`r_drop` compares whole distributions, of which `sampled_softmax` sees "
-            f"{settings.sampled_softmax} ids. Leave one of the two out."
+            "`r_drop` compares whole distributions, but `sampled_softmax` sees only "
+            f"{settings.sampled_softmax} ids of them. Leave one of the two out."
         )
     names = (
         *("dropout", "recurrent_dropout", "embedding_dropout"),
@@ -140,7 +141,7 @@ def _check_rate(settings: SettingFields) -> None:
     """Raises ValueError for settings that the learning rate schedule ignores or lacks."""
     schedule = settings.learning_rate_schedule
     rules = (
-        # name, whether it is given, the schedules that take it, the one that needs it
+        # name, whether it is given, the schedules that take it, the schedule that needs it
         (
             "warmup_steps",
             settings.warmup_steps > 0,
@@ -164,7 +165,7 @@ def _check_rate(settings: SettingFields) -> None:
 
 
 def _check_monitor(settings: SettingFields) -> None:
-    """Raises ValueError for settings of a decoding that the `monitor` does not need."""
+    """Raises ValueError for decoding settings that the `monitor` does not need."""
     defaults = {field.name: field.default for field in fields(settings)}
     metric = METRICS[settings.monitor]
     tokenized = " or ".join(m.name for m in METRICS.values() if m.takes_tokenizer)

@@ -1,9 +1,9 @@
 """Declares a setting once, on its field of a dataclass, and reads the declarations.
 
-`setting` takes the place of `dataclasses.field`. It keeps what the annotation of the field cannot
-say, such as the range, the help and the heading under which the help lists it. `declared` joins
-that with the annotation. The checks of the record, the reader of recipes, the command line and the
-documentation all ask `declared`.
+`setting` takes the place of `dataclasses.field`. It keeps facts that the annotation of the field
+cannot express, such as the range, the help and the heading under which the help lists the setting.
+`declared` joins these facts with the annotation. The checks of the record, the reader of recipes,
+the command line and the documentation all ask `declared`.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ class Setting:
         type: annotation of the field, without None: `bool`, `int`, `float`, a Literal of strings,
             or a union of `str` with `os.PathLike`.
         optional: whether the setting may be None.
-        default: default value; `dataclasses.MISSING` where the setting must be given.
+        default: default value; `dataclasses.MISSING` if the setting must be given.
         help: sentence that explains the setting to somebody who has read nothing else. It writes
             the names of other settings in backticks.
         panel: heading under which the setting is listed.
         metavar: placeholder for a value in the help of the command line.
-        none: words for what None stands for, to be read after "Default:".
+        none: words for the meaning of None, to be read after "Default:".
         least: lowest number, or None.
         above: number that a value must exceed, or None.
         most: highest number, or None.
         below: number that a value must stay under, or None.
-        written: whether the path is one to write to; otherwise it names a file to read.
+        written: whether the setting is a path to write to. Other paths name files to read.
         makes_vocabulary: whether two trainings with different values have different vocabularies.
-        may_change: whether a resumed training may have another value than it began with.
+        may_change: whether a resumed training may have another value than at its beginning.
     """
 
     name: str
@@ -95,14 +95,14 @@ class Setting:
         return " and ".join(words)
 
     def checked(self, value: object) -> Any:
-        """Checks a value and returns it, a path as a string.
+        """Checks a value and returns it. A path becomes a string.
 
         Args:
             value: any object.
 
         Raises:
             TypeError: If the value has another type than the setting.
-            ValueError: If the value is none of the choices, or out of range.
+            ValueError: If the value is not one of the choices, or if it is out of range.
         """
         if value is None and self.optional:
             return None
@@ -132,7 +132,7 @@ class Setting:
             and (self.most is None or value <= self.most)
             and (self.below is None or value < self.below)
         )
-        # Refuses infinity, but not a whole number above all floats. NaN is within no limit.
+        # This refuses infinity, but not a whole number above all floats. NaN is within no limit.
         if not within or not (whole or abs(value) <= sys.float_info.max):
             raise ValueError(f"`{self.name}` must be {self.range}; got {value}.")
         return value
@@ -204,5 +204,5 @@ def _without_none(annotation: Any) -> Any:
 
 
 def _limit_in_words(number: float) -> str:
-    """Writes a limit as a person would: 2³² instead of 4294967296."""
+    """Writes a limit as a person would, such as 2³² instead of 4294967296."""
     return "2³²" if number == 2**32 else str(number)

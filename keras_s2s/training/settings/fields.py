@@ -1,7 +1,7 @@
-"""Every setting of a training, declared once: its type, range, default and help.
+"""Every setting of a training, declared once with its type, range, default and help.
 
 To add a setting, add its field here. `TrainingSettings` then checks it, a recipe may give it, and
-the command `train` has an option for it; `python docs/settings_table.py` lists it in the
+the command `train` has an option for it. `python docs/settings_table.py` lists it in the
 documentation. Rules between settings are in `consistency`.
 """
 
@@ -38,14 +38,14 @@ _size = partial(
     _vocabulary,
     default=None,
     least=5,
-    none="8000 for unigram and bpe; everything that occurs for char and word",
+    none="8000 for unigram and bpe, and everything that occurs for char and word",
     makes_vocabulary=True,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SettingFields:
-    """The fields of a training's settings, without checks; `TrainingSettings` adds those."""
+    """The fields of a training's settings. `TrainingSettings` adds the checks."""
 
     output: FilePath = setting(
         help="Folder that receives the translator and the state of its training.",
@@ -57,11 +57,11 @@ class SettingFields:
         None, help="File with the training sources, one sentence on each line."
     )
     target: FilePath | None = _text(
-        None, help="File with the training targets; its line n belongs to line n of `source`."
+        None, help="File with the training targets. Its line n belongs to line n of `source`."
     )
     data: FilePath | None = _text(
         None,
-        help="File with the training pairs, in place of `source` and `target`; a line is the "
+        help="File with the training pairs, in place of `source` and `target`. Each line holds the "
         "source, a tab and the target.",
     )
     val_source: FilePath | None = _text(
@@ -69,12 +69,12 @@ class SettingFields:
     )
     val_target: FilePath | None = _text(
         None,
-        help="File with the validation targets; its line n belongs to line n of `val_source`.",
+        help="File with the validation targets. Its line n belongs to line n of `val_source`.",
     )
     val_data: FilePath | None = _text(
         None,
-        help="File with the validation pairs, in place of `val_source` and `val_target`; a line "
-        "is the source, a tab and the target.",
+        help="File with the validation pairs, in place of `val_source` and `val_target`. Each line "
+        "holds the source, a tab and the target.",
     )
     source_tokenizer: TokenizerKind = _vocabulary(
         "unigram", metavar="KIND", makes_vocabulary=True, help="Kind of the source tokenizer."
@@ -88,12 +88,12 @@ class SettingFields:
     )
     source_vocabulary_size: int | None = _size(help="Number of ids of the source vocabulary.")
     target_vocabulary_size: int | None = _size(
-        none="as the source where both tokenizers are of one kind; else 8000 for unigram and bpe, "
+        none="as the source if both tokenizers are of one kind; else 8000 for unigram and bpe, and "
         "everything that occurs for char and word",
         help="Number of ids of the target vocabulary.",
     )
     shared_vocabulary: bool = _vocabulary(
-        False, makes_vocabulary=True, help="Train one tokenizer on both sides, for both sides."
+        False, makes_vocabulary=True, help="Train one tokenizer for both sides, on both texts."
     )
     tokenizers_from: FilePath | None = _vocabulary(
         None,
@@ -106,21 +106,21 @@ class SettingFields:
         most=1,
         metavar="ALPHA",
         none="the same segmentation in every epoch",
-        help="Segment the training text of unigram and bpe tokenizers anew in every epoch; usual "
+        help="Segment the training text of unigram and bpe tokenizers anew in every epoch. Usual "
         "values are 0.2 to 0.5 for unigram and 0.1 for bpe.",
     )
     ids_on_disk: bool = _text(
         False,
         may_change=True,
         help="Keep the tokenised training text in the system's temporary folder (TMPDIR), not in "
-        "memory; meant for millions of pairs.",
+        "memory. This is meant for millions of pairs.",
     )
     embedding_size: int = _model(256, least=1, help="Width of the source and target embeddings.")
     units: int = _model(
         512,
         least=1,
-        help="Width of the decoder and of the encoder's outputs; each direction of a bidirectional "
-        "encoder has half of it.",
+        help="Width of the decoder and of the encoder's outputs. Each direction of a bidirectional "
+        "encoder has half this width.",
     )
     depth: int = _model(
         1, least=1, help="Number of recurrent layers in the encoder and in the decoder."
@@ -129,7 +129,7 @@ class SettingFields:
     attention: AttentionKind = _model(
         "general",
         metavar="SCORE",
-        help="Score of the attention; concat is that of Bahdanau et al., and none trains a "
+        help="Score of the attention. concat is the score of Bahdanau et al., and none trains a "
         "decoder without attention.",
     )
     probability: ProbabilityKind = _model(
@@ -141,7 +141,7 @@ class SettingFields:
     bidirectional: bool = _model(True, help="Encode the source in both directions, not in one.")
     reverse_source: bool = _model(False, help="Encode the source from its end to its start.")
     residual: bool = _model(
-        False, help="Add the inputs of every recurrent layer but the first to its outputs."
+        False, help="Add the inputs of every recurrent layer except the first to its outputs."
     )
     layer_norm: bool = _model(False, help="Normalise the outputs of every recurrent layer.")
     shared_embedding: bool = _model(
@@ -185,14 +185,14 @@ class SettingFields:
         None,
         least=1,
         none="4096 without `batch_size`",
-        help="Number of ids in a batch, both sides and their padding counted.",
+        help="Largest number of ids in a batch, with both sides and their padding counted.",
     )
     length_multiple: int | None = _batches(
         None,
         least=1,
         none="the longest length of each batch; on JAX, multiples of 8 that grow with the length",
         help="Pad the lengths of a batch up to multiples of this number, and add rows of padding, "
-        "so that a backend that compiles every shape meets few of them.",
+        "so that a backend that compiles every shape meets only few shapes.",
     )
     epochs: int = _epochs(30, least=1, may_change=True, help="Largest number of epochs.")
     patience: int = _epochs(
@@ -204,34 +204,34 @@ class SettingFields:
     monitor: MonitorKind = _epochs(
         "perplexity",
         metavar="VALUE",
-        help="Value of the validation text that decides which epoch's weights are saved; all but "
-        "perplexity compare decoded outputs with the targets.",
+        help="Value of the validation text that decides which epoch's weights are saved. All "
+        "values but perplexity compare decoded outputs with the targets.",
     )
     monitor_sentences: int = _epochs(
-        500, least=1, help="Largest number of validation sources that are decoded after an epoch."
+        500, least=1, help="Largest number of validation sources to decode after each epoch."
     )
     monitor_beam: int = _epochs(
         1,
         least=1,
-        help="Beam width with which validation sources are decoded; 1 is greedy search.",
+        help="Width of the beam search that decodes validation sources. 1 is greedy search.",
     )
     monitor_tokenize: BleuTokenizer = _epochs(
         "13a",
         metavar="NAME",
-        help="Tokenizer with which sacreBLEU computes the `monitor` bleu; none is for text that is "
+        help="Tokenizer with which sacreBLEU computes the `monitor` bleu. none is for text that is "
         "tokenised already.",
     )
     keep_checkpoints: int = _epochs(
         0,
         least=0,
         may_change=True,
-        help="Number of last epochs whose translators are left in epochs/, to be averaged.",
+        help="Number of last epochs whose translators are kept in epochs/, to be averaged.",
     )
     precision: PrecisionKind = _optimization(
         "float32",
         metavar="NAME",
-        help="Number format in which layers compute; bfloat16 is faster with AVX-512 BF16, AMX or "
-        "a GPU, and the saved translator computes in float32 all the same.",
+        help="Number format in which layers compute. bfloat16 is faster with AVX-512 BF16, AMX or "
+        "a GPU. The saved translator always computes in float32.",
     )
     label_smoothing: float = _regularization(
         0.0,
@@ -244,23 +244,23 @@ class SettingFields:
         least=0,
         metavar="ALPHA",
         help="Weight of R-Drop, which runs each batch twice with different dropout and makes both "
-        "passes agree; usual values are 1 to 5, and 0 runs each batch once.",
+        "passes agree. Usual values are 1 to 5, and 0 runs each batch once.",
     )
     sampled_softmax: int = _optimization(
         0,
         least=0,
         metavar="N",
-        help="Number of ids of a large target vocabulary that each training step draws; 0 computes "
-        "with the whole vocabulary.",
+        help="Number of ids that each training step draws from a large target vocabulary. 0 "
+        "computes with the whole vocabulary.",
     )
     learning_rate: float = _optimization(
-        1e-3, above=0, help="Step size of Adam; the highest one where the schedule changes it."
+        1e-3, above=0, help="Learning rate of Adam, or the highest rate if a schedule changes it."
     )
     learning_rate_schedule: RateKind = _optimization(
         "plateau",
         metavar="NAME",
-        help="How the learning rate changes: plateau lowers it after epochs without improvement, "
-        "constant keeps it, inverse_sqrt and exponential change it in every step.",
+        help="Schedule of the learning rate. plateau lowers the rate after epochs without "
+        "improvement, constant keeps it, and inverse_sqrt and exponential change it in every step.",
     )
     learning_rate_decay: float = _optimization(
         0.5,
@@ -271,45 +271,48 @@ class SettingFields:
     decay_patience: int = _optimization(
         1,
         least=1,
-        help="Epochs without improvement before the schedule plateau lowers the learning rate.",
+        help="Number of epochs without improvement before the plateau schedule lowers the learning "
+        "rate.",
     )
     decay_steps: int | None = _optimization(
         None,
         least=1,
-        help="Steps in which the schedule exponential, which needs them, lowers the learning rate "
-        "by `learning_rate_decay`.",
+        help="Number of steps in which the exponential schedule lowers the learning rate by "
+        "`learning_rate_decay`. This schedule needs it.",
     )
     warmup_steps: int = _optimization(
         0,
         least=0,
-        help="Steps in which the learning rate rises from zero; the schedule inverse_sqrt needs "
-        "them, and exponential may have them.",
+        help="Number of steps in which the learning rate rises from zero. The schedule "
+        "inverse_sqrt needs it, and exponential may have it.",
     )
     weight_decay: float = _regularization(
         0.0,
         least=0,
-        help="Share of every weight, times the learning rate, that each step takes away (AdamW).",
+        help="Weight decay of AdamW, which takes this share of every weight, times the learning "
+        "rate, away in each step.",
     )
     moving_average: float = _optimization(
         0.0,
         least=0,
         below=1,
-        help="Momentum of a moving average of the weights, such as 0.999; validation and the saved "
-        "translator take the average, and 0 keeps none.",
+        help="Momentum of a moving average of the weights, such as 0.999. Validation and the saved "
+        "translator take the average. 0 keeps no average.",
     )
     clip_norm: float = _optimization(
-        1.0, above=0, help="Largest global norm of the gradients; longer ones are scaled down."
+        1.0, above=0, help="Largest global norm of the gradients. Longer gradients are scaled down."
     )
     max_source_length: int = _text(
         100,
         least=2,
-        help="Longest source in ids, the end id counted; training leaves out longer pairs.",
+        help="Number of ids in the longest source, end id included. Training leaves out longer "
+        "pairs.",
     )
     max_target_length: int = _text(
         100,
         least=2,
-        help="Longest target in ids, the end id counted, which is also the longest output; "
-        "training leaves out longer pairs.",
+        help="Number of ids in the longest target and the longest output, end id included. "
+        "Training leaves out longer pairs.",
     )
     beam: int = _search(
         5, least=1, help="Width of the beam search that is saved with the translator."
@@ -318,7 +321,7 @@ class SettingFields:
         1.0,
         least=0,
         below=100,
-        help="Weight of GNMT's length penalty that is saved with the translator.",
+        help="Weight of GNMT's length penalty in the search that is saved with the translator.",
     )
     seed: int = _optimization(
         1,

@@ -1,4 +1,4 @@
-"""The settings of a training run: one record that checks itself when it is made."""
+"""The settings of a training run, in one record that checks itself when it is made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_s2s.training.settings.consistency import check_together
 from keras_s2s.training.settings.declaration import declared, documented
 from keras_s2s.training.settings.fields import SettingFields
 
-# SentencePiece needs a size; other vocabularies default to everything that occurs.
+# SentencePiece needs a size. Other vocabularies default to everything that occurs.
 SUBWORD_VOCABULARY = 8000
 
 
@@ -25,15 +25,15 @@ class TrainingSettings(SettingFields):
     line n of the other, or `data`, one file of `source<TAB>target` lines. The validation text is
     given in the same way. No file is read before `train` is called.
 
-    A setting that is None is replaced by the value that the training uses, and a path by its
-    string. `dataclasses.asdict` therefore gives a full record, and `TrainingSettings(**record)`
-    repeats the run.
+    A setting that is None becomes the value that the training uses, and a path becomes a string.
+    `dataclasses.asdict` therefore gives a full record, and `TrainingSettings(**record)` repeats the
+    run.
 
     Each setting is a field of `SettingFields`, with its type, range, default and explanation. A
     number outside its range is refused, not adjusted.
 
     Raises:
-        ValueError: If a value is out of its range or none of its choices, or if two settings
+        ValueError: If a value is out of its range or not one of its choices, or if two settings
             exclude each other.
         TypeError: If a value has another type than its setting.
 
@@ -57,7 +57,7 @@ class TrainingSettings(SettingFields):
         check_together(self)
 
     def _resolve(self) -> None:
-        """Replaces None by the value it stands for, so that the record shows what is used."""
+        """Replaces None by the value that it stands for, so that the record is complete."""
         resolved: dict[str, Any] = {
             "target_tokenizer": self.target_tokenizer or self.source_tokenizer
         }
@@ -88,7 +88,7 @@ class TrainingSettings(SettingFields):
         return read_pairs(self.source, self.target, self.data)
 
     def validation_references(self) -> tuple[list[str], list[list[str]]]:
-        """Reads the validation sources, each once, and the references of each."""
+        """Reads the different validation sources, and the references of each source."""
         return group_references(self.validation_pairs())
 
     def validation_pairs(self) -> Iterator[tuple[str, str]]:
@@ -107,14 +107,14 @@ def _check_files(
     two_files, one_file = source is not None and target is not None, data is not None
     half_given = (source is None) != (target is None)
     if two_files == one_file or half_given:
-        given = [
+        names = [
             f"`{prefix}{name}`"
             for name, value in (("source", source), ("target", target), ("data", data))
             if value is not None
         ]
         raise ValueError(
             f"The {purpose} text is two files (`{prefix}source` and `{prefix}target`) or one TSV "
-            f"(`{prefix}data`); got {', '.join(given) or 'none of them'}."
+            f"(`{prefix}data`); got {', '.join(names) or 'none of these files'}."
         )
 
 

@@ -194,11 +194,11 @@ def test_what_follows_a_prefix_is_what_would_have_followed(search):
         ),
         (
             {"required": np.array([[[4, 5, 6]]]), "forbidden": np.array([[[5, 6]]])},
-            r"Sentence 0: `required` asks for \[4, 5, 6\], of which `forbidden` forbids \[5, 6\]",
+            r"Sentence 0: `required` asks for \[4, 5, 6\], but `forbidden` forbids \[5, 6\]",
         ),
         (
             {"prefix": np.array([[4, 5]]), "forbidden": np.array([[[5]]])},
-            r"Sentence 0: `prefix` asks for \[4, 5\], of which `forbidden` forbids \[5\]",
+            r"Sentence 0: `prefix` asks for \[4, 5\], but `forbidden` forbids \[5\]",
         ),
     ],
 )
