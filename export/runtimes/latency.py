@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_s2s.export.errors import ExportError
+from keras_s2s.export.specs.arrays import as_valid
 
 SIZES = (1, 8, 32)
 # Each batch runs at least `LEAST` and at most `MOST` times. In between, it stops after `SECONDS`.
@@ -27,8 +28,12 @@ LEAST, MOST, SECONDS = 5, 50, 1.0
 
 
 def batches_of(texts: Sequence[str]) -> list[list[str]]:
-    """Returns batches of `SIZES` made of texts, which repeat where there are too few."""
-    return [[texts[i % len(texts)] for i in range(size)] for size in SIZES]
+    """Returns batches of `SIZES` made of texts, which repeat where there are too few.
+
+    Invalid bytes become U+FFFD, because ONNX Runtime takes nothing but valid UTF-8.
+    """
+    valid = as_valid(texts)
+    return [[valid[i % len(valid)] for i in range(size)] for size in SIZES]
 
 
 def measured(path: Path, batches: Sequence[Sequence[str]]) -> list[float]:

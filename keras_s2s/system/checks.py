@@ -7,6 +7,7 @@ others.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
@@ -92,9 +93,15 @@ def check_activation(name: str, value: Any) -> None:
         )
 
 
+def check_optional_positive(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is a finite number above zero or None."""
+    if value is not None and not _is_positive(value):
+        raise ValueError(f"`{name}` must be a finite number above 0 or None; got {name}={value!r}.")
+
+
 def check_positive(name: str, value: Any, most: float = math.inf) -> None:
     """Raises ValueError unless `value` is a finite number above zero and at most `most`."""
-    if not _is_number(value) or not 0 < value < math.inf or value > most:
+    if not _is_positive(value) or value > most:
         expected = (
             "a finite number above 0" if most == math.inf else f"above 0 and at most {most:g}"
         )
@@ -123,7 +130,9 @@ def check_number(
     Raises:
         ValueError: If `value` is not a finite number or is out of the range.
     """
-    if _is_number(value) and math.isfinite(value) and least <= value <= most and value < below:
+    # An integer of Python may be larger than every float.
+    finite = _is_number(value) and abs(value) <= sys.float_info.max
+    if finite and least <= value <= most and value < below:
         return float(value)
     if least == -math.inf:
         expected = "a finite number"
@@ -180,6 +189,10 @@ def type_in_words(value: Any) -> str:
 
 def _with_article(kind: type) -> str:
     return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and 0 < value < math.inf
 
 
 def _is_number(value: Any) -> bool:

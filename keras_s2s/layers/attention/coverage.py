@@ -9,7 +9,7 @@ from keras import ops
 from keras_s2s.layers.attention.memory import Shape
 from keras_s2s.layers.attention.scores import ConcatScore, named_score
 from keras_s2s.layers.scan import Tensors
-from keras_s2s.system.checks import check_positive
+from keras_s2s.system.checks import check_optional_positive
 
 
 @named_score("coverage")
@@ -49,8 +49,7 @@ class CoverageScore(ConcatScore):
         self, units: int | None = None, fertility: float | None = None, **kwargs: Any
     ) -> None:
         super().__init__(units, **kwargs)
-        if fertility is not None:
-            check_positive("fertility", fertility)
+        check_optional_positive("fertility", fertility)
         self.fertility = fertility
 
     def build(self, query_shape: Shape, values_shape: Shape) -> None:

@@ -17,6 +17,10 @@ def test_batches_begin_anew_where_texts_are_few() -> None:
     assert found[1] == ["a", "b", "c", "a", "b", "c", "a", "b"]
 
 
+def test_batches_are_valid_utf_8() -> None:
+    assert batches_of(["caf\udce9"])[0] == ["caf\N{REPLACEMENT CHARACTER}"]
+
+
 @pytest.mark.thorough
 def test_a_saved_model_is_timed(served_words: Served) -> None:
     found = measured(served_words.folder, [["the cat"], ["the cat"] * 3])

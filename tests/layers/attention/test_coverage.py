@@ -79,7 +79,7 @@ def test_a_token_worth_twice_as_much_is_covered_half_as_fast():
 
 @pytest.mark.parametrize("fertility", [0, -1.0, "2", True, float("nan"), float("inf")])
 def test_fertility_must_be_a_finite_number_above_zero(fertility):
-    expected = f"`fertility` must be a finite number above 0; got fertility={fertility!r}"
+    expected = f"`fertility` must be a finite number above 0 or None; got fertility={fertility!r}"
     with pytest.raises(ValueError, match=expected):
         CoverageScore(fertility=fertility)
 
