@@ -129,7 +129,10 @@ def test_each_direction_of_the_encoder_has_half_the_units() -> None:
             {"r_drop": 5.0, "dropout": 0.0},
             "`r_drop` compares .* there is none; got r_drop=5.0. Set `dropout`",
         ),
-        ({"r_drop": 5.0, "sampled_softmax": 50}, "`sampled_softmax` sees only 50 ids of them. Leave one"),
+        (
+            {"r_drop": 5.0, "sampled_softmax": 50},
+            "`sampled_softmax` sees only 50 ids of them. Leave one",
+        ),
         ({"weight_decay": -1.0}, "`weight_decay` must be at least 0"),
         ({"moving_average": 1.0}, "`moving_average` must be at least 0 and below 1"),
         ({"subword_sampling": 1.5}, "`subword_sampling` must be at least 0 and at most 1"),
