@@ -700,7 +700,7 @@ def test_resume_is_refused_where_it_cannot_go_on(
 
     assert f"no training to resume in `{tmp_path}`" in failure(command, *given, tmp_path)
     assert "`depth` was 1 and is 2" in failure(command, *given, model, "--depth", 2)
-    assert "Give one." in failure(command, *given, model, "--force")
+    assert "Give only one." in failure(command, *given, model, "--force")
 
 
 def test_path_that_is_no_model_is_refused(
