@@ -25,12 +25,28 @@ import importlib
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import lazy_loader
 import wrapt
 
 from keras_s2s.system import allocation
+
+
+def _former_module(name: str, room: str) -> ModuleType:
+    """Returns a module of version 0.1.0, which imports the room of its names on first use."""
+
+    def former_name(attribute: str) -> Any:
+        # Whoever looks through all modules asks for such names, and must not wait for TensorFlow.
+        if attribute.startswith("__") and attribute != "__all__":
+            raise AttributeError(f"module {module.__name__!r} has no attribute {attribute!r}")
+        return getattr(importlib.import_module(f"{__name__}.{room}"), attribute)
+
+    module = ModuleType(f"{__name__}.{name}", f"Has the names of `{__name__}.{room}`.")
+    module.__dict__["__getattr__"] = former_name
+    return module
+
 
 _HERE = Path(__file__).parent
 # The rooms whose classes are named in saved models, and the names of all modules in these rooms.
@@ -40,10 +56,12 @@ _MODULES = [
     for room in _SAVED
     for path in (_HERE / room).rglob("*.py")
 ]
-# Names of version 0.1.0: the two rooms are still attributes, and `keras_s2s.allocation` is still a
-# module, from which programs import `keep_freed_memory`.
+# Names of version 0.1.0: programs import `Mechanism` from `keras_s2s.attention`, and
+# `keep_freed_memory` from `keras_s2s.allocation`.
 _FORMER = {"attention": "layers.attention", "recurrent": "layers.recurrent"}
 sys.modules[f"{__name__}.allocation"] = allocation
+for _name, _room in _FORMER.items():
+    sys.modules[f"{__name__}.{_name}"] = _former_module(_name, _room)
 
 _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

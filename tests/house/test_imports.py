@@ -192,11 +192,18 @@ def test_help_of_the_command_line_loads_nothing_heavy() -> None:
 def test_former_names_of_rooms_stay() -> None:
     code = "import keras_s2s.allocation as a, keras_s2s; assert a is keras_s2s.allocation"
     assert loaded_after(code) == set()
+    assert loaded_after("import keras_s2s.attention, keras_s2s.recurrent") == set()
     code = (
-        "import keras_s2s; from keras_s2s import Mechanism;"
-        "assert keras_s2s.attention.Mechanism is Mechanism; keras_s2s.recurrent.GRU"
+        "import keras_s2s; from keras_s2s.attention import Mechanism;"
+        "assert keras_s2s.attention.Mechanism is Mechanism is keras_s2s.Mechanism;"
+        "from keras_s2s.recurrent import *; assert keras_s2s.recurrent.GRU is GRU"
     )
     assert "keras" in loaded_after(code)
+
+
+def test_whoever_looks_through_all_modules_loads_nothing_heavy() -> None:
+    code = "import keras_s2s; [hasattr(module, '__file__') for module in [*sys.modules.values()]]"
+    assert loaded_after(code) == set()
 
 
 def test_every_package_folder_is_installed() -> None:
