@@ -803,6 +803,7 @@ def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
         assert "FileNotFoundError: There is no model at" in found.err
 
 
+@pytest.mark.thorough
 def test_reader_that_goes_away_is_no_error(model: Path, tmp_path: Path) -> None:
     code = "import sys; from keras_s2s.cli.main import main; sys.exit(main())"
     file = write(tmp_path / "in", ["red cat"] * 20)

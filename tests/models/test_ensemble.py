@@ -89,6 +89,7 @@ def together(members: list[Translator], request: pytest.FixtureRequest) -> Trans
     return ensemble_translators(members[:2], request.param, [1, 2])
 
 
+@pytest.mark.quick_cases(1)
 def test_members_together_say_what_none_says_alone(
     members: list[Translator], together: Translator
 ) -> None:
@@ -96,6 +97,7 @@ def test_members_together_say_what_none_says_alone(
     assert all(together(TEXTS) != member(TEXTS) for member in members[:2])
 
 
+@pytest.mark.quick_cases(1)
 def test_scores_of_a_beam_are_those_of_rescoring(together: Translator) -> None:
     found = [
         (row, one)
@@ -134,6 +136,7 @@ def test_attention_is_the_mean_of_the_members_that_attend(members: list[Translat
     assert not weights(alone).any()
 
 
+@pytest.mark.quick_cases(1)
 def test_loaded_ensemble_says_the_same(together: Translator, tmp_path: Path) -> None:
     together.save(tmp_path / "e.keras")
 

@@ -308,6 +308,7 @@ def composed_functionally(encoder, decoder):
     return keras.Model(inputs, logits)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("compose", "decoder_units"),
     [(composed_by_subclass, 6), (composed_functionally, 6), (composed_functionally, 5)],

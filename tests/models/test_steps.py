@@ -40,6 +40,7 @@ def keras_steps(model):
     return again
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("options", "loss"),
     [
@@ -179,6 +180,7 @@ DESIGNS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.quick_cases(1)
 @DESIGNS
 def test_training_on_all_ids_as_candidates_is_training_on_the_whole_softmax(options):
     whole = made(**options)
@@ -261,6 +263,7 @@ def test_fit_logs_the_sampled_loss_and_exact_values_of_validation():
     assert model.evaluate(X, Y, verbose=0)[0] == pytest.approx(history["val_loss"][-1], rel=1e-6)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     "compiled",
     [
@@ -306,6 +309,7 @@ for name in ("sampled_softmax", "r_drop"):
 """
 
 
+@pytest.mark.thorough
 def test_on_another_backend_the_losses_of_these_steps_evaluate_and_do_not_train():
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     run = subprocess.run(

@@ -71,6 +71,7 @@ def test_as_many_shapes_as_the_limit_do_not_warn():
     assert (callback.compilations, said) == (4, [])
 
 
+@pytest.mark.thorough
 @tensorflow_only
 def test_traces_without_xla_are_counted_too():
     """A callback that has Keras make its training function anew, as after unfreezing layers."""

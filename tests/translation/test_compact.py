@@ -91,6 +91,7 @@ def test_a_file_is_near_a_quarter_of_what_it_was(tmp_path: Path) -> None:
     assert sizes[0] / sizes[1] < 0.27
 
 
+@pytest.mark.thorough
 def test_compact_files_stand_where_others_do(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert [is_compact(each) for each in files] == [False, True]
     (tmp_path / "translator.keras").write_bytes(files[1].read_bytes())
@@ -100,6 +101,7 @@ def test_compact_files_stand_where_others_do(files: tuple[Path, Path], tmp_path:
     assert mean(texts(5)) == load_translator(files[1])(texts(5))
 
 
+@pytest.mark.thorough
 def test_a_column_of_zeros_stays_one(tmp_path: Path) -> None:
     translator = tiny_translator("char", "word")
     embedding = translator.model.encoder.embedding.embeddings

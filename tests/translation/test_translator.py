@@ -328,6 +328,7 @@ def test_impossible_source_length_is_refused(translator: Translator, length: Any
         Translator(translator.model, LETTERS, LETTERS, max_source_length=length)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "char", "word"])
 def test_loaded_translator_says_the_same(tmp_path: Path, kind: Any) -> None:
     size = 18 if kind in ("unigram", "bpe") else None

@@ -53,6 +53,7 @@ def listening(session: RemoteSession, name: str) -> Iterator[int]:
         yield port
 
 
+@pytest.mark.thorough
 def test_the_example_is_what_the_translator_gives(readme: str, exported_cats: Exported) -> None:
     (_, text), (_, translation) = re.findall(r"```(text)\n(.*?)\n```", readme, re.DOTALL)[:2]
 
@@ -89,6 +90,7 @@ def test_every_curl_line_gives_the_answer_below_it(readme: str, exported_cats: E
                 assert found == json.loads(answer)
 
 
+@pytest.mark.thorough
 def test_the_lines_of_python_print_the_answer_below_them(
     readme: str, exported_cats: Exported
 ) -> None:
@@ -105,6 +107,7 @@ def test_the_lines_of_python_print_the_answer_below_them(
     assert answer
 
 
+@pytest.mark.thorough
 def test_what_stands_in_it_is_there(readme: str, exported_cats: Exported) -> None:
     folder = exported_cats.folder
     for path in re.findall(r"`((?:onnx|serving|triton)/[^`]*?)`", readme):

@@ -77,6 +77,7 @@ def beam(made: tuple[Translator, ModelParts]) -> Loop:
     return Loop(made, BEAM)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     "search",
     [
@@ -148,6 +149,7 @@ def test_logits_that_are_not_numbers_make_scores_that_are_none(
         assert not ids.any()
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("vocabulary", [17 * 64, 1100])
 def test_the_largest_of_many_logits_are_those_of_keras(vocabulary: int) -> None:
     words = WordTokenizer([f"w{i}" for i in range(vocabulary - 4)])

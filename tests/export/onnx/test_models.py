@@ -84,6 +84,7 @@ def beam() -> Exported:
     return Exported(tiny_translator("char", "word", search=BEAM), BEAM)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("cell", "attention"),
     [
@@ -139,6 +140,7 @@ MORE_DESIGNS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     "design",
     [

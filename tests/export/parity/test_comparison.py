@@ -74,6 +74,7 @@ def in_tensorflow(
     return Artefact("ids", run, ids=("ids", search))
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("search", [GREEDY, BEAM])
 def test_equal_outputs_pass_at_every_batch_size(
     translator: Translator, search: GreedySearch | BeamSearch

@@ -65,6 +65,7 @@ def test_lines_go_in_and_out_in_order(exclaiming: Path) -> None:
     assert done.stderr == b""
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("given", "expected"),
     [(b"", b""), (b"a\n", b"a!\n"), (b"\n\n", b"!\n!\n"), (b"caf\xe9\n", b"caf\xef\xbf\xbd!\n")],
@@ -107,6 +108,7 @@ def test_batches_are_answered_with_dtype_and_shape(tmp_path: Path) -> None:
     assert set(answer["packages"]) == {"numpy", "onnxruntime"}
 
 
+@pytest.mark.thorough
 def test_extensions_are_loaded_where_the_file_names_them(tmp_path: Path) -> None:
     parts = Nodes("")
     parts.add("StringUpper", ["text"], output="translation", domain="ai.onnx.contrib")

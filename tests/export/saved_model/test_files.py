@@ -50,6 +50,7 @@ def test_signatures_are_those_declared(served_words: Served) -> None:
                 assert not value.name.endswith("_bytes")
 
 
+@pytest.mark.quick_cases(1)
 def test_outputs_keep_to_the_declaration(served: Served) -> None:
     specs = signature_specs(served.translator, served.beam)
     for name, spec in specs.items():

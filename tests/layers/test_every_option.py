@@ -92,6 +92,7 @@ def gradients_of_fit(model, inputs):
     return {path: keras.ops.convert_to_numpy(g) for path, g in optimizer.seen.items()}
 
 
+@pytest.mark.quick_cases(20)
 @eager
 @each_model
 def test_a_step_of_fit_gives_every_weight_a_gradient(name):
@@ -103,6 +104,7 @@ def test_a_step_of_fit_gives_every_weight_a_gradient(name):
         assert np.any(gradient), path
 
 
+@pytest.mark.quick_cases(12)
 @each_model
 def test_symbolic_call_takes_unknown_batch_and_lengths(name):
     model, inputs = made(name)
@@ -129,6 +131,7 @@ def test_float16_gives_every_weight_a_finite_gradient(name):
     assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
 
 
+@pytest.mark.quick_cases(12)
 @each_model
 def test_mixed_precision_steps_in_one_dtype(name):
     """What a search loops over must not change its dtype."""
