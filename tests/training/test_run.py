@@ -724,7 +724,7 @@ def test_resuming_from_unreadable_settings_is_refused(texts: Path, tmp_path: Pat
 
 
 def test_resume_and_force_exclude_each_other(texts: Path, whole: Path) -> None:
-    with pytest.raises(ValueError, match="Give one"):
+    with pytest.raises(ValueError, match="Give only one"):
         run(settings_for(texts, whole), resume=True, force=True)
 
 
