@@ -139,6 +139,7 @@ def test_translate_keeps_the_order_of_lines_and_empty_ones(
     assert len({outputs[0], outputs[2], outputs[4]}) == 3
 
 
+@pytest.mark.thorough
 def test_translate_reads_standard_input_like_a_file_and_is_quiet(
     command: Command, model: Path, tmp_path: Path
 ) -> None:
@@ -345,6 +346,7 @@ def test_ensemble_is_decoded_together(
     assert "is not a model" in line
 
 
+@pytest.mark.thorough
 def test_unknown_words_come_from_the_source(command: Command, texts: Path, tmp_path: Path) -> None:
     output = tmp_path / "words"
     words = ["--tokenizer", "word", "--target-vocabulary-size", "5"]
@@ -458,6 +460,7 @@ def loaded_by(*arguments: object) -> tuple[int, set[str]]:
     return run.returncode, HEAVY & set(loaded.split())
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -818,6 +821,7 @@ def test_reader_that_goes_away_is_no_error(model: Path, tmp_path: Path) -> None:
         assert run.stderr.read() == b""
 
 
+@pytest.mark.thorough
 def test_interrupted_training_names_the_way_on(
     command: Command, texts: Path, tmp_path: Path
 ) -> None:

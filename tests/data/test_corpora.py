@@ -53,6 +53,7 @@ def test_padding_is_a_small_share_of_real_batches(corpora: Path) -> None:
     assert corpus.plan(batch_tokens=4096, shuffle_seed=1).padding() < 0.1
 
 
+@pytest.mark.thorough
 def test_letters_to_phones_learns_and_speaks_phones(corpora: Path, tmp_path: Path) -> None:
     """Characters in, words (phones) out: another task than translation, by the same road."""
     from keras_s2s.evaluation.metrics import score_outputs

@@ -218,6 +218,7 @@ def recorder() -> Recorder:
     return model
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("batches", [2, 3, 4, 12])
 def test_fit_sees_every_epoch_once_and_goes_on_where_it_stopped(batches: int) -> None:
     corpus = numbered_corpus(3 * batches)

@@ -52,6 +52,7 @@ def losses_with_state_changed(model, pairs, position, part, change):
     return losses(model, pairs, np.concatenate(values, axis=1), tuple(state))
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("name", ["none", "general", "concat"])
 def test_state_gradients_agree_with_finite_differences(name, cell):

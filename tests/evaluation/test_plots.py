@@ -64,6 +64,7 @@ def test_small_plots_print_their_weights_and_large_ones_do_not() -> None:
     assert not plot_alignment(names(11), names(1), attention(1, 11)).axes[0].texts
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(("targets", "sources"), [(5, 5), (60, 60), (1, 40), (120, 1), (10, 32)])
 def test_every_token_is_named_without_overlap_inside_the_picture(
     targets: int, sources: int

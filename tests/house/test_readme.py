@@ -69,6 +69,7 @@ def test_python_block_runs_as_a_user_would_run_it(code: str) -> None:
     run_python(code)
 
 
+@pytest.mark.thorough
 def test_first_example_is_short_and_decodes_right() -> None:
     code = blocks("python")[0]
     assert len(code.strip().splitlines()) <= 15

@@ -44,6 +44,7 @@ def same(ours, theirs, atol):
         np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
 
+@pytest.mark.quick_cases(3)
 @each_shape
 @pytest.mark.parametrize("training", [False, True])
 def test_is_a_numpy_stack_of_cells(shape, training):
@@ -64,6 +65,7 @@ def test_shapes_are_those_it_declares(shape):
     assert widths == encoder.state_sizes
 
 
+@pytest.mark.quick_cases(3)
 @each_shape
 @pytest.mark.parametrize(
     "padded",
@@ -254,6 +256,7 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("training", [False, True])
 def test_every_option_is_the_numpy_formula(options, training):

@@ -92,7 +92,7 @@ def gradients_of_fit(model, inputs):
     return {path: keras.ops.convert_to_numpy(g) for path, g in optimizer.seen.items()}
 
 
-@pytest.mark.quick_cases(20)
+@pytest.mark.quick_cases(3)
 @eager
 @each_model
 def test_a_step_of_fit_gives_every_weight_a_gradient(name):
@@ -104,7 +104,7 @@ def test_a_step_of_fit_gives_every_weight_a_gradient(name):
         assert np.any(gradient), path
 
 
-@pytest.mark.quick_cases(12)
+@pytest.mark.quick_cases(3)
 @each_model
 def test_symbolic_call_takes_unknown_batch_and_lengths(name):
     model, inputs = made(name)
@@ -131,7 +131,7 @@ def test_float16_gives_every_weight_a_finite_gradient(name):
     assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
 
 
-@pytest.mark.quick_cases(12)
+@pytest.mark.quick_cases(3)
 @each_model
 def test_mixed_precision_steps_in_one_dtype(name):
     """What a search loops over must not change its dtype."""
@@ -161,6 +161,7 @@ for i, make in enumerate(designs.every_model().values()):
 """
 
 
+@pytest.mark.thorough
 def test_every_model_loads_in_a_fresh_process(tmp_path):
     expected = {}
     for i, (name, make) in enumerate(MODELS.items()):

@@ -71,6 +71,7 @@ def test_logits_are_the_mean_of_the_members(
     np.testing.assert_allclose(np.exp(found).sum(-1), 1, atol=1e-5)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("mean", MEANS)
 def test_equal_members_are_one_member(mean: str) -> None:
     one = made()
@@ -178,6 +179,7 @@ def test_exported_ids_are_those_of_keras(together: Translator) -> None:
         np.testing.assert_allclose(scores, expected.scores, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.quick_cases(1)
 def test_saved_model_says_what_keras_says(together: Translator, tmp_path: Path) -> None:
     write_saved_model(planned(together), tmp_path / "1")

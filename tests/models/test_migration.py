@@ -82,6 +82,7 @@ def trained_encoder() -> keras.Sequential:
     return model
 
 
+@pytest.mark.thorough
 def test_code_after_runs_and_gives_what_the_guide_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained_encoder: keras.Sequential
 ) -> None:

@@ -207,6 +207,7 @@ class Recording(Schedule):
         return {}
 
 
+@pytest.mark.quick_cases(1)
 @tensorflow_only
 @pytest.mark.parametrize(("policy", "eagerly"), [("float32", True), ("mixed_float16", False)])
 def test_fit_asks_for_the_probability_at_the_optimizers_step(policy, eagerly):
@@ -238,6 +239,7 @@ def test_probability_one_gives_the_teacher_forced_logits_exactly():
     same(never.predict(INPUTS, verbose=0), plain(INPUTS), 1e-6)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "options",
     [

@@ -219,6 +219,7 @@ def test_gradient_reaches_every_weight(cell, attention, decoder_units):
         assert np.any(gradient), name
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("policy", "everywhere"),
     [("mixed_float16", True), ("mixed_bfloat16", False)],
@@ -416,6 +417,7 @@ print(json.dumps([type(model).__module__, type(search).__module__, type(found)._
 """
 
 
+@pytest.mark.thorough
 def test_a_fresh_process_needs_only_the_two_imports(tmp_path):
     """`import keras`, `import keras_s2s`, `load_model`: training goes on, decoding works."""
     model = made()
@@ -474,6 +476,7 @@ def logits_of(model, source_ids):
     return following
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("cell", "attention", "decoder_units", "seed"),
     [("lstm", "general", 6, 4), ("gru", "concat", 5, 3), ("lstm", None, 6, 23)],
@@ -498,6 +501,7 @@ def test_inference_is_the_search_in_numpy(cell, attention, decoder_units, seed):
                 assert result.scores[row, n] == pytest.approx(hypothesis.score, abs=1e-4)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("search", [GreedySearch(6), BeamSearch(3, 0.7, 2, 6)])
 def test_teacher_forcing_the_output_gives_its_log_probs_and_weights(search):
     model = spread(made())
@@ -517,6 +521,7 @@ def test_teacher_forcing_the_output_gives_its_log_probs_and_weights(search):
         )
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("search", [GreedySearch(6), BeamSearch(4, 1.0, 3, 6)])
 def test_batch_mates_and_padding_change_no_sentence(search):
     model = spread(made("gru"))
@@ -587,6 +592,7 @@ def test_one_trace_serves_every_batch():
     assert len(traces) == 1
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("search", [GreedySearch(6), BeamSearch(3, 0.7, 2, 6)])
 def test_inference_round_trips_through_a_keras_file(search, tmp_path):
     inference = spread(made()).inference_model(search, start_id=4, end_id=5)
@@ -614,6 +620,7 @@ def shared(**kwargs):
     )
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_shared_embedding_is_one_table_also_when_loaded(tied, tmp_path):
     model = shared(tied_embedding=tied, attention_size=5)
@@ -678,6 +685,7 @@ def guided(**kwargs):
 DIAGONAL = np.eye(6)[None].repeat(12, axis=0) * (Y != 0)[:, :, None]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("kind", ["cross_entropy", "mse"])
 def test_guided_alignment_draws_attention_onto_the_given(kind):
     model = guided(kind=kind, weight=2.0)

@@ -198,6 +198,7 @@ def test_training_on_all_ids_as_candidates_is_training_on_the_whole_softmax(opti
     assert set(logs) == {"loss", "accuracy", "perplexity"}
 
 
+@pytest.mark.quick_cases(1)
 @DESIGNS
 def test_a_sampled_step_moves_the_output_layer_at_candidates_and_labels_alone(options):
     loss = s2s.SampledTokenCrossEntropy(2, "uniform", seed=3)

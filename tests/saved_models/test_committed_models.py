@@ -8,10 +8,11 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "saved_models"
 # A module of every room, one that no other room imports where there is such a module.
-QUICK = ["import keras", "import keras_s2s.translation.compact"]
+QUICK = ["import keras"]
 THOROUGH = [
     f"import keras_s2s.{module}"
     for module in (
+        "translation.compact",
         *(
             "text.trainer",
             "optimization.losses",
@@ -32,6 +33,7 @@ print(load_translator(r"{folder}/english-g2p")("attention"))
 """
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "first", [*QUICK, *(pytest.param(first, marks=pytest.mark.thorough) for first in THOROUGH)]
 )

@@ -34,6 +34,7 @@ def in_lists(logits_of, max_length, groups, size, diversity):
     return sorted(every, key=lambda each: -each[1])
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(("groups", "size"), [(2, 1), (3, 1), (2, 2)])
 @pytest.mark.parametrize("diversity", [0.0, 0.7, 5.0])
 def test_groups_are_those_in_lists(groups, size, diversity):

@@ -27,6 +27,7 @@ def bounds(least, most, source):
     return min(int(np.floor(least[0] * source + least[1])), longest), longest
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     ("least", "most"),
     [

@@ -144,6 +144,7 @@ def test_a_beam_as_wide_as_the_space_is_exhaustive_search(weight):
         check(result, row, expected)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("weight", [0.0, 1.0, 3.0])
 @pytest.mark.parametrize(("width", "n_best"), [(2, 1), (2, 2), (3, 1), (5, 4)])
 def test_a_narrow_beam_is_the_beam_in_lists(width, n_best, weight):
@@ -209,6 +210,7 @@ def alone(name):
     return [BATCHED.compiled_search(SEARCHES[name], [row]) for row in range(BATCHED.rows)]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("name", SEARCHES)
 @quick
 @given(rows=st.lists(st.integers(0, BATCHED.rows - 1), max_size=12))

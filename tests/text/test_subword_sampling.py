@@ -148,6 +148,7 @@ assert sampler.encode(texts, seed=4) == drawn
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.quick_cases(1)
 def test_another_process_draws_the_same(tokenizer: SentencePieceTokenizer) -> None:
     drawn = SubwordSampling(0.3).sampler(tokenizer).encode(TEXTS, seed=4)

@@ -57,6 +57,7 @@ def padded(rows: list[list[int]]) -> np.ndarray:
 # Both forms agree.
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("text", NASTY, ids=lambda text: ascii(text[:12]))
 def test_python_and_graph_agree_on_nasty_texts(kind: str, text: str) -> None:
@@ -434,6 +435,7 @@ def test_module_alone_survives_a_saved_model(kind: str, tmp_path: Path) -> None:
     assert loaded.decode(ids.to_tensor()).numpy().tolist() == [b"the cat", b""]
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_module_outlives_a_new_random_seed_and_a_cleared_session(kind: str, tmp_path: Path) -> None:
     # Both discard TensorFlow's kernels, and with them the resources that have no name.

@@ -201,6 +201,7 @@ def test_tokenizers_are_taken_from_another_translator(
     assert not any((tmp_path / "none").iterdir())
 
 
+@pytest.mark.thorough
 def test_one_tokenizer_is_taken_for_both_sides(texts: Path, tmp_path: Path) -> None:
     shared: dict[str, Any] = {"shared_vocabulary": True, "shared_embedding": True, "epochs": 1}
     first, _ = run(settings_for(texts, tmp_path / "one", **shared))
@@ -491,6 +492,7 @@ def test_a_training_that_traces_too_often_says_so_once(
     assert printed.count("The training step was traced 2 times in 2 steps of this epoch") == 1
 
 
+@pytest.mark.thorough
 def test_ids_on_disk_train_to_the_same_weights(texts: Path, whole: Path, tmp_path: Path) -> None:
     settings = settings_for(texts, tmp_path / "out", ids_on_disk=True, epochs=2)
     run(settings)
@@ -620,6 +622,7 @@ def test_last_epochs_leave_translators_to_average(
         np.testing.assert_allclose(mean, (ours + theirs) / 2, atol=1e-7)  # of weights up to 1
 
 
+@pytest.mark.thorough
 def test_forced_training_removes_the_epochs_of_the_last(texts: Path, tmp_path: Path) -> None:
     run(settings_for(texts, tmp_path, keep_checkpoints=1, epochs=1))
     run(settings_for(texts, tmp_path, epochs=1), force=True)
@@ -665,6 +668,7 @@ def test_finished_training_has_nothing_to_resume(texts: Path, whole: Path) -> No
     assert (whole / "translator.keras").stat().st_mtime_ns == before
 
 
+@pytest.mark.thorough
 def test_stopped_training_goes_on_with_more_patience(texts: Path, tmp_path: Path) -> None:
     # The rate is too small to change a weight, so no epoch is better than the first.
     options: dict[str, Any] = {"learning_rate": 1e-30, "dropout": 0.0, "epochs": 9}

@@ -75,6 +75,7 @@ def test_what_cannot_be_said_in_time_is_reported() -> None:
     assert all(len(best[0].ids) <= 2 for best in found)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("search", [BEAM, DiverseBeamSearch(4, groups=2, max_length=8)])
 def test_batches_change_nothing(to_words: Translator, search: object) -> None:
     translator = searching(to_words, search)

@@ -328,7 +328,7 @@ def test_impossible_source_length_is_refused(translator: Translator, length: Any
         Translator(translator.model, LETTERS, LETTERS, max_source_length=length)
 
 
-@pytest.mark.quick_cases(2)
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "char", "word"])
 def test_loaded_translator_says_the_same(tmp_path: Path, kind: Any) -> None:
     size = 18 if kind in ("unigram", "bpe") else None
@@ -346,7 +346,8 @@ def test_loaded_translator_says_the_same(tmp_path: Path, kind: Any) -> None:
         assert [(one.text, one.score) for one in ours] == [(one.text, one.score) for one in theirs]
 
 
-@pytest.mark.quick_cases(2)
+@pytest.mark.thorough
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "imports",
     [

@@ -217,6 +217,7 @@ def test_the_lines_of_cpp_print_the_answer_below_them(
 # Without an export.
 
 
+@pytest.mark.thorough
 def test_sentencepiece_models_register_the_extensions(served_pieces: Served) -> None:
     text = guide(
         Facts(

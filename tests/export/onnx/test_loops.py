@@ -77,7 +77,7 @@ def beam(made: tuple[Translator, ModelParts]) -> Loop:
     return Loop(made, BEAM)
 
 
-@pytest.mark.quick_cases(3)
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "search",
     [

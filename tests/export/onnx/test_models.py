@@ -140,7 +140,7 @@ MORE_DESIGNS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.quick_cases(2)
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "design",
     [
@@ -157,6 +157,7 @@ def test_every_design_equals_keras(design: str) -> None:
         exported.assert_equals_keras(exported.spec.sample(batch, length, seed=batch))
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30), (7, 4), (33, 11)])
 @pytest.mark.parametrize("kind", ["greedy", "beam"])
 def test_shapes_that_were_not_traced_equal_keras(
@@ -272,6 +273,7 @@ def test_conversion_prints_and_changes_nothing_but_the_model(
     assert "".join(capfd.readouterr()) == ""
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("pair", [("char", "word"), ("bpe", "unigram"), ("word", "char")])
 def test_text_model_gives_the_translators_texts(pair: tuple[str, str], tmp_path: Path) -> None:
     translator = tiny_translator(*pair, search=GREEDY, cell="gru")

@@ -113,6 +113,7 @@ def test_encode_model_equals_python(kind: str) -> None:
         assert answer["values"] == expected.ravel().tolist()
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("max_length", [1, 2, 5])
 @pytest.mark.parametrize("kind", KINDS)
 def test_encode_model_cuts_and_ends_as_python(kind: str, max_length: int) -> None:
@@ -203,6 +204,7 @@ def test_character_and_word_models_need_stock_onnx_runtime_only(kind: str) -> No
         assert domains <= {"", "ai.onnx.ml", "com.microsoft"}
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("prefixed", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_models_merge_around_a_tf2onnx_model(kind: str, prefixed: bool) -> None:

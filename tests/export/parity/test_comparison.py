@@ -151,6 +151,7 @@ def test_a_wrong_vocabulary_is_found(
         assert {words[0], words[1]} & set(mismatch.expected.split())
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     ("change", "objection"),
     [
@@ -212,6 +213,7 @@ def test_one_wrong_token_in_one_sentence_is_found(translator: Translator) -> Non
     assert [comparison.passed for comparison in found] == [False, True, True, True]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("content", [b"", b"no model", None])
 def test_a_file_that_cannot_run_is_one_clear_failure(
     translator: Translator, content: bytes | None, tmp_path: Path

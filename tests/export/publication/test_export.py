@@ -330,6 +330,7 @@ def test_a_saved_model_of_other_weights_fails_and_is_removed(
     assert visible(tmp_path) == ["parity.failed.json"]
 
 
+@pytest.mark.thorough
 @pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("when", ["Comparing serving/m/1 beam (Python)", "Writing the SavedModel"])
 def test_a_killed_export_leaves_no_version_and_the_next_one_clears_up(

@@ -63,6 +63,7 @@ def test_outputs_keep_to_the_declaration(served: Served) -> None:
             assert spec.objections(given, served.session.run(name, given)) == []
 
 
+@pytest.mark.quick_cases(1)
 def test_texts_are_those_of_the_translator(served: Served) -> None:
     translator = served.translator
     given = [*texts(20), "", " ", "the cat " * 50, "nothing known: ж", "a\0b"]
@@ -73,6 +74,7 @@ def test_texts_are_those_of_the_translator(served: Served) -> None:
     assert len(set(found)) > 5  # not the same for everything
 
 
+@pytest.mark.quick_cases(1)
 def test_beam_gives_every_hypothesis_of_the_translators_beam(served: Served) -> None:
     other = served.translator.copy()
     other.search = served.beam
@@ -92,6 +94,7 @@ def test_beam_gives_every_hypothesis_of_the_translators_beam(served: Served) -> 
         assert found["lengths"][row].tolist() == [len(each.ids) for each in expected]
 
 
+@pytest.mark.quick_cases(1)
 def test_alignments_are_those_of_the_translator(served: Served) -> None:
     given = ["", *texts(6)]
 
@@ -164,6 +167,7 @@ def test_the_beam_is_the_translators_own_or_five_wide() -> None:
     assert (one.width, one.n_best) == (1, 1)
 
 
+@pytest.mark.thorough
 def test_a_program_without_keras_s2s_can_load_and_run_it(served_pieces: Served) -> None:
     program = (
         "import sys, tensorflow as tf, tensorflow_text\n"

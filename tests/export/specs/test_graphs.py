@@ -12,6 +12,7 @@ from support.translators import texts, tiny_translator
 SEARCHES = [GreedySearch(7), BeamSearch(3, n_best=2, max_length=7)]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("search", SEARCHES)
 def test_ids_function_gives_what_the_inference_model_gives(search: Search) -> None:
     translator = tiny_translator()
@@ -46,7 +47,7 @@ def test_only_lengths_tell_what_is_padding(reverse: bool) -> None:
     assert not np.array_equal(run(ids, lengths)["scores"], run(other, [5, 5])["scores"])
 
 
-@pytest.mark.quick_cases(3)
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("shape", [(0, 0), (0, 4), (2, 0), (2, 1)])
 @pytest.mark.parametrize("search", SEARCHES)
 def test_empty_batches_and_sources_have_an_answer(shape: tuple[int, int], search: Search) -> None:

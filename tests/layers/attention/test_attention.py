@@ -64,6 +64,7 @@ GRADIENT_CASES = [
 ]
 
 
+@pytest.mark.quick_cases(3)
 @each_score
 @each_probability
 @each_window
@@ -83,6 +84,7 @@ def test_every_part_has_an_oracle():
     assert names(PROBABILITIES) == set(attention_reference.PROBABILITIES)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(("score", "probability", "window"), GRADIENT_CASES)
 def test_gradient_is_the_finite_difference(score, probability, window):
     mechanism = random_attention(score, probability, window)
@@ -111,6 +113,7 @@ def test_hard_choices_have_no_gradient_by_the_scores(probability):
     assert np.abs(d_values).max() > 0, "what is chosen still has its own"
 
 
+@pytest.mark.quick_cases(3)
 @each_part
 def test_step_looped_is_call_and_rows_of_a_source_go_their_own_ways(score, probability):
     """K rows per source, as in beam search, are as many copies of the source in a batch."""
@@ -148,6 +151,7 @@ def test_a_sequence_goes_on_where_the_last_one_stopped(score, window):
     np.testing.assert_allclose(both, array(weights), rtol=0, atol=1e-12)
 
 
+@pytest.mark.quick_cases(3)
 @each_score
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("waste", [1e30, np.nan])
@@ -172,6 +176,7 @@ def test_any_function_and_window_leave_masked_positions_at_zero(probability, win
     assert np.abs(array(context)).max() < 10
 
 
+@pytest.mark.quick_cases(3)
 @each_part
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
 def test_a_row_with_nothing_to_attend_to_gives_zeros_and_finite_gradients(
@@ -249,6 +254,7 @@ def test_memory_and_encoded_give_the_same(score):
         np.testing.assert_array_equal(array(a), array(b))
 
 
+@pytest.mark.quick_cases(3)
 @each_score
 @pytest.mark.parametrize(("policy", "close"), [("mixed_float16", 0.01), ("mixed_bfloat16", 0.08)])
 def test_mixed_precision_keeps_weights_in_float32(score, policy, close):
@@ -294,6 +300,7 @@ def test_parts_of_another_dtype_are_converted(window, dtype):
     assert np.isfinite(array(weights)).all()
 
 
+@pytest.mark.quick_cases(3)
 @tensorflow_only
 @pytest.mark.parametrize(
     ("score", "probability", "window"),
@@ -326,6 +333,7 @@ def test_one_trace_serves_every_size(score, probability, window):
     assert len(traces) == 1
 
 
+@pytest.mark.quick_cases(3)
 @each_part
 def test_symbolic_call_knows_its_widths(score, probability):
     mechanism = attention(score, probability, "local_monotonic", dtype="float32", dropout=0.5)
@@ -351,6 +359,7 @@ def test_round_trips_through_json(score, probability, window):
         assert type(getattr(again, part)) is type(getattr(mechanism, part))
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     ("score", "probability", "window"),
     [

@@ -104,6 +104,7 @@ def test_step_looped_is_call(group):
         np.testing.assert_allclose(array(again), array(weights), rtol=0, atol=1e-12)
 
 
+@pytest.mark.quick_cases(3)
 @each_group
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_masked_positions_weigh_zero_and_half_precision_is_near(group, dtype):
@@ -121,6 +122,7 @@ def test_masked_positions_weigh_zero_and_half_precision_is_near(group, dtype):
     np.testing.assert_allclose(array(context), array(exact), rtol=0, atol=close)
 
 
+@pytest.mark.quick_cases(3)
 @each_group
 def test_round_trips_and_a_saved_model_gives_the_same(group, tmp_path):
     attention = GROUPS[group]("float32", dropout=0.5)

@@ -50,6 +50,7 @@ def same(ours, theirs, atol):
         np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
 
+@pytest.mark.quick_cases(3)
 @each_shape
 @pytest.mark.parametrize("training", [False, True])
 def test_is_the_numpy_formula(shape, training):
@@ -187,6 +188,7 @@ def test_one_trace_serves_every_size():
     assert len(traces) == 1
 
 
+@pytest.mark.quick_cases(3)
 @each_shape
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_steps_in_half_precision(shape, policy):

@@ -45,6 +45,7 @@ some_designs = pytest.mark.parametrize(
 LOCAL = {"attention": lambda: Attention("general", window=LocalMonotonicWindow(1))}
 
 
+@pytest.mark.quick_cases(3)
 @each_design
 def test_is_the_numpy_formula(design):
     """Logits, final state and weights in float64, with a gap and a row without a source."""
@@ -62,6 +63,7 @@ def test_training_without_dropout_is_the_same_formula(design):
     same(decoder(TARGET, state, encoded, training=True), decoder(TARGET, state, encoded), 1e-12)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("design", [*DESIGNS, LOCAL], ids=[*DESIGNS, "local-m"])
 def test_looped_step_is_call(design):
     """From the plain state and from what `initial_state` adds: logits, state and weights."""
@@ -197,6 +199,7 @@ def decoder_loops(**options):
     return loops(lambda ids: decoder(ids, state, encoded)[0], TARGET.astype("int32"))
 
 
+@pytest.mark.quick_cases(3)
 @tensorflow_only
 @pytest.mark.parametrize(
     ("options", "count"),
@@ -250,6 +253,7 @@ def weighing(decoder, state, encoded, training=True):
     return decoder(TARGET, state, encoded, training=training)[0]
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     "name", ["dropout", "recurrent_dropout", "embedding_dropout", "word_dropout"]
 )

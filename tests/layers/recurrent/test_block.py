@@ -22,6 +22,7 @@ def made(cell="lstm", units=4, extra=None, dtype="float64", width=4, **options):
     return randomized(block)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("extra", [False, True])
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ MAKERS = {
 each_cell = pytest.mark.parametrize("name", MAKERS)
 
 
+@pytest.mark.quick_cases(3)
 @each_cell
 @pytest.mark.parametrize("mask", MASKS)
 def test_is_keras_rnn_over_the_same_cell(name, mask):

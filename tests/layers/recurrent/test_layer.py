@@ -58,6 +58,7 @@ def test_is_the_numpy_recurrence(layer_class, mask, training):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS, ids=["lstm", "gru"])
 @pytest.mark.parametrize("mask", MASKS)
 def test_weights_interchange_with_keras(ours, theirs, mask):

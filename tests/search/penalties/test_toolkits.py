@@ -349,6 +349,7 @@ def ranked_by(penalty, coverage=None, tables=None, row=None):
     return rank
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("penalty", FAMILIES, ids=lambda p: f"{type(p).__name__}{p.get_config()}")
 def test_a_beam_as_wide_as_the_space_is_exhaustive_search(penalty):
     """All sequences in order, and with `n_best=1`, where it stops early, the best of them."""

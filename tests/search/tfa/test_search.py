@@ -40,6 +40,7 @@ def check_decoded(found, wanted):
 # tfa itself
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(("width", "length_weight", "coverage_weight"), BEAMS)
 def test_fixtures_of_tfa_come_out_again(width, length_weight, coverage_weight):
     model = fixture("tfa_beam")["model"]
@@ -174,6 +175,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(("width", "length_weight", "coverage_weight", "max_length"), SETTINGS)
 def test_random_tables_come_out_as_the_oracle_says(
     width, length_weight, coverage_weight, max_length
