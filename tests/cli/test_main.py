@@ -301,6 +301,7 @@ def test_compress_writes_a_model_that_translates(
     assert list(tmp_path.iterdir()) == [output]
 
 
+@pytest.mark.thorough
 def test_average_writes_a_model(
     command: Command, epochs: list[Path], texts: Path, tmp_path: Path
 ) -> None:
@@ -325,6 +326,7 @@ def test_average_writes_a_model(
     )
 
 
+@pytest.mark.thorough
 def test_ensemble_is_decoded_together(
     command: Command, model: Path, epochs: list[Path], texts: Path
 ) -> None:

@@ -63,7 +63,7 @@ def run_python(code: str) -> None:
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.quick_cases(2)
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("code", python_blocks())
 def test_python_block_runs_as_a_user_would_run_it(code: str) -> None:
     run_python(code)

@@ -174,6 +174,7 @@ def test_every_setting_of_the_model_reaches_it(texts: Path, tmp_path: Path) -> N
     assert isinstance(translator("red dog"), str)
 
 
+@pytest.mark.thorough
 def test_tokenizers_are_taken_from_another_translator(
     whole: Path, texts: Path, tmp_path: Path
 ) -> None:

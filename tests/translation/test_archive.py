@@ -23,6 +23,7 @@ def translator() -> Translator:
     return tiny_translator()
 
 
+@pytest.mark.thorough
 def test_folder_is_loaded_by_the_translator_in_it(translator: Translator, tmp_path: Path) -> None:
     translator.save(tmp_path / "translator.keras")
 

@@ -70,6 +70,7 @@ def test_everything_but_the_weights_is_what_it_was(
         assert after.log_prob == pytest.approx(before.log_prob, rel=0.05)
 
 
+@pytest.mark.thorough
 def test_whole_again_it_is_a_file_of_keras(files: tuple[Path, Path], tmp_path: Path) -> None:
     write_whole(files[1], tmp_path / "again.keras")
 

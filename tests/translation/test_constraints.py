@@ -117,6 +117,7 @@ def test_token_log_probs_are_the_summands(to_words: Translator) -> None:
             assert sum(each.token_log_probs) == pytest.approx(each.log_prob, abs=1e-4)
 
 
+@pytest.mark.thorough
 def test_scores_of_the_translators_own_outputs_are_those_of_the_search(
     to_words: Translator,
 ) -> None:

@@ -151,7 +151,7 @@ def test_a_wrong_vocabulary_is_found(
         assert {words[0], words[1]} & set(mismatch.expected.split())
 
 
-@pytest.mark.quick_cases(3)
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("change", "objection"),
     [

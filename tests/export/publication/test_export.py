@@ -93,6 +93,7 @@ def exported(exported_cats: Exported) -> tuple[ExportReport, list[str]]:
     return exported_cats.report, exported_cats.messages
 
 
+@pytest.mark.thorough
 def test_everything_is_published_and_nothing_else(
     exported: tuple[ExportReport, list[str]],
 ) -> None:

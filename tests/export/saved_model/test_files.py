@@ -63,6 +63,7 @@ def test_outputs_keep_to_the_declaration(served: Served) -> None:
             assert spec.objections(given, served.session.run(name, given)) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.quick_cases(1)
 def test_texts_are_those_of_the_translator(served: Served) -> None:
     translator = served.translator
@@ -186,6 +187,7 @@ def test_a_program_without_keras_s2s_can_load_and_run_it(served_pieces: Served) 
     assert run.stdout.decode() == served_pieces.translator("the cat")
 
 
+@pytest.mark.thorough
 def test_an_operator_that_servers_lack_is_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -366,6 +366,7 @@ def test_a_beam_as_wide_as_the_space_is_exhaustive_search(penalty):
             check(one, row, expected[:1])
 
 
+@pytest.mark.thorough
 @quick
 @given(
     penalty=penalties,
