@@ -61,14 +61,12 @@ _MODULES = [
 _FORMER = {"attention": "layers.attention", "recurrent": "layers.recurrent"}
 sys.modules[f"{__name__}.allocation"] = allocation
 for _name, _room in _FORMER.items():
-    sys.modules[f"{__name__}.{_name}"] = _former_module(_name, _room)
+    globals()[_name] = sys.modules[f"{__name__}.{_name}"] = _former_module(_name, _room)
 
 _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FORMER:
-        return importlib.import_module(f"{__name__}.{_FORMER[name]}")
     if name in __all__ and name not in ("__version__", "keep_freed_memory"):
         importlib.import_module("keras")  # which also registers our classes: see `_register`
     return _public(name)
